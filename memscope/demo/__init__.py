@@ -1,0 +1,1 @@
+"""The bundled model, its session, its generator and its trainer."""

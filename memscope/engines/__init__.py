@@ -1,0 +1,1 @@
+"""The servers that compute log-probabilities, one dialect a module, behind one interface."""

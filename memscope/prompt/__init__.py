@@ -1,0 +1,1 @@
+"""From a session to token ids, spans and leave-outs."""

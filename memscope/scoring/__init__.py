@@ -1,0 +1,1 @@
+"""The measures: the matrix, importance, candidates."""

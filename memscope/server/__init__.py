@@ -1,0 +1,1 @@
+"""memscope serve: the embedded scorer."""

@@ -1,0 +1,1 @@
+"""What the model saw: sessions of nodes, and the files they come from."""

@@ -1,0 +1,1 @@
+"""What memscope remembers between runs, in one SQLite database."""

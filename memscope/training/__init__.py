@@ -1,0 +1,1 @@
+"""Sending responses to training, and exporting them."""
