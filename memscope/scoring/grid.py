@@ -1,0 +1,139 @@
+"""The memories x responses grid: what is known of every cell, and the sums over rows and columns.
+
+Values are signed divergences in nats, row-major, one `array("d")` a row; NaN stands for *not scored*. A cell whose
+response comes before the memory is exactly 0 from the start, since nothing before a memory can depend on it.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from memscope.session.nodes import Section
+
+__all__ = ["SET_ABOVE", "Column", "Grid", "Measure", "Row", "RowStatus"]
+
+RowStatus: TypeAlias = Literal["waiting", "running", "done", "failed"]
+Measure: TypeAlias = Literal["necessity", "sufficiency"]
+
+SET_ABOVE = 0.01
+"""A cell counts as *set* when its divergence is above this many nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One memory.
+
+    Attributes:
+        key: Its identity.
+        section: Where it first appears.
+        text: The text of its first appearance.
+        appearances: How many times it appears.
+        tokens: Its length over all appearances, in tokens; None until a tokenizer is known.
+        first_column: Index of the first response that comes after its first appearance (may equal the number of
+            responses: then no response can depend on it).
+    """
+
+    key: str
+    section: Section
+    text: str
+    appearances: int
+    first_column: int
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One response.
+
+    Attributes:
+        index: Its index in the matrix.
+        entry_index: Its position among the conversation's nodes.
+        text: What was scored, as text.
+        preview: The same on one line.
+        timestamp: RFC 3339 text of the session file, or None.
+        tokens: Number of scored tokens, its closing marker included; None until a tokenizer is known.
+    """
+
+    index: int
+    entry_index: int
+    text: str
+    preview: str
+    timestamp: str | None
+    tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Grid:
+    """The numbers of one measure over one session; filled row by row.
+
+    Attributes:
+        rows: The memories in order of first appearance.
+        columns: The responses in order.
+        values: `values[i][j]`, signed nats; NaN where not scored.
+        status: One status a row.
+        errors: For failed rows, the error's line.
+        logprob: Log-probability of each response with every memory present, in nats; NaN until scored.
+        stripped: Divergence of each response with all memories left out, signed nats; NaN until scored.
+        noise_floor: Differences at or below this many nats cannot be told from zero; None until measured.
+    """
+
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    values: list[array[float]] = field(default_factory=list)
+    status: list[RowStatus] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+    logprob: array[float] = field(default_factory=lambda: array("d"))
+    stripped: array[float] = field(default_factory=lambda: array("d"))
+    noise_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        width = len(self.columns)
+        if not self.values:
+            self.values = [self._unscored(row) for row in self.rows]
+            self.status = ["waiting"] * len(self.rows)
+            self.logprob = array("d", [math.nan]) * width
+            self.stripped = array("d", [math.nan]) * width
+
+    def _unscored(self, row: Row) -> array[float]:
+        scored = len(self.columns) - row.first_column
+        return array("d", [0.0]) * row.first_column + array("d", [math.nan]) * scored
+
+    def set_row(self, index: int, values: array[float]) -> None:
+        """Take a finished row; NaN cells stay *not scored*."""
+        self.values[index] = values
+        self.status[index] = "done"
+        self.errors.pop(index, None)
+
+    def fail_row(self, index: int, error: str) -> None:
+        """Mark a row failed; what was known of it stays."""
+        self.status[index] = "failed"
+        self.errors[index] = error
+
+    def reset_row(self, index: int) -> None:
+        """Forget a row's values."""
+        self.values[index] = self._unscored(self.rows[index])
+        self.status[index] = "waiting"
+        self.errors.pop(index, None)
+
+    def importance(self, index: int) -> float:
+        """Row sum of the clamped divergences, in nats, over the cells that are scored."""
+        return math.fsum(v for v in self.values[index] if v > 0)
+
+    def dependence(self, column: int) -> float:
+        """Column sum of the clamped divergences, in nats, over the cells that are scored."""
+        return math.fsum(row[column] for row in self.values if row[column] > 0)
+
+    def maximum(self, index: int) -> float:
+        """Largest divergence of a row, in nats; 0 when nothing is above 0."""
+        return max((v for v in self.values[index] if v > 0), default=0.0)
+
+    def cells_set(self, index: int) -> int:
+        """How many cells of a row are above `SET_ABOVE`."""
+        return sum(1 for v in self.values[index] if v > SET_ABOVE)
+
+    def scored(self, index: int, column: int) -> bool:
+        """Whether a cell holds a value."""
+        return not math.isnan(self.values[index][column])
