@@ -1,0 +1,162 @@
+"""The state database: one SQLite file, opened so that nothing a user marked is ever lost.
+
+Invariants that live here:
+
+- a database written by a newer memscope is refused and left untouched;
+- a file that is not a sound database is set aside under another name, never deleted, and a new one is begun;
+- where no file can be written, memscope runs on with a database in memory, and says so once.
+
+All access goes through `Database.transaction`, which serialises the threads of one process; other processes are
+kept out by SQLite's own locks (WAL, a busy timeout).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from memscope.errors import StoreError
+
+__all__ = ["SCHEMA_VERSION", "Database"]
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE scores (
+    key BLOB PRIMARY KEY,          -- see memscope.store.scores
+    total REAL NOT NULL,           -- nats
+    tokens BLOB NOT NULL,          -- float32, log-probability of each token in nats
+    used INTEGER NOT NULL          -- unix seconds, for eviction
+) WITHOUT ROWID;
+CREATE INDEX scores_used ON scores (used);
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+_BUSY_SECONDS = 10.0
+_CHECKED_BYTES = 64 * 2**20
+"""Larger files are not checked when they are opened: it would be felt."""
+
+
+class Database:
+    """An open state database.
+
+    Attributes:
+        path: The file, or None for a database in memory.
+        notes: One line each: what the user should know about how it was opened.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        """Open the database in `folder`; None keeps everything in memory.
+
+        Raises:
+            StoreError: It was written by a newer memscope.
+        """
+        self.notes: list[str] = []
+        self._lock = threading.RLock()
+        self.path = folder / "memscope.db" if folder else None
+        self._connection = self._open()
+
+    @contextlib.contextmanager
+    def transaction(self, *, immediate: bool = False) -> Iterator[sqlite3.Connection]:
+        """Give the connection for one atomic change.
+
+        Args:
+            immediate: Take the write lock at once, for changes that read first.
+
+        Raises:
+            StoreError: The change could not be written; nothing of it was.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise StoreError(f"state database {self.path or 'in memory'}: {error}") from error
+
+    def close(self) -> None:
+        """Close the database; nothing of it can be used afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        path = self.path
+        if path is None:
+            return _connect(":memory:")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _connect(path)
+        except (OSError, sqlite3.OperationalError) as error:
+            return self._in_memory(path, error)
+        except sqlite3.DatabaseError as error:
+            return self._set_aside(path, error)
+
+    def _set_aside(self, path: Path, error: Exception) -> sqlite3.Connection:
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**6}")
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + suffix)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + suffix))
+            connection = _connect(path)
+        except (OSError, sqlite3.Error) as trouble:
+            return self._in_memory(path, trouble)
+        self.notes.append(f"state database {path} is damaged ({error}); set aside as {aside.name}, a new one begun")
+        return connection
+
+    def _in_memory(self, path: Path, error: Exception) -> sqlite3.Connection:
+        self.path = None
+        self.notes.append(
+            f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be remembered"
+        )
+        return _connect(":memory:")
+
+
+def _connect(target: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        _check_sound(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _prepare(connection, target)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_sound(connection: sqlite3.Connection) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    if pages * page_bytes <= _CHECKED_BYTES:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+
+def _prepare(connection: sqlite3.Connection, target: Path | str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{target}: written by a newer memscope (schema {version}, this one knows {SCHEMA_VERSION}); "
+                "update memscope, or name another folder with --state"
+            )
+        if version == 0:
+            for statement in _SCHEMA.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    finally:
+        connection.execute("COMMIT" if connection.in_transaction else "SELECT 1")

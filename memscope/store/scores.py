@@ -1,0 +1,120 @@
+"""Scores addressed by content, so that nothing is ever computed twice and nothing stale is ever shown.
+
+The key of a score is a hash over everything it depends on: the scorer's identity (model, weights, dtype, dialect), all
+ids from the beginning of the sequence through the last scored one, and where the scored range starts. A causal model's
+score depends on nothing after the range: so a session that has grown keeps the scores of its earlier responses, and a
+leave-out shares the scores of every response before the memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+
+from memscope.errors import StoreError
+from memscope.store.database import Database
+
+__all__ = ["Score", "ScoreStore", "score_keys"]
+
+_KEY_BYTES = 20
+_QUERY_SIZE = 500
+_USED_PRECISION = 3600
+"""Seconds: precise enough for eviction, and a read seldom needs a write."""
+_TOKEN_BYTES_LIMIT = 512 * 2**20
+"""Past this size of all token values the least recently used scores are forgotten."""
+
+Score = tuple[float, "array[float]"]
+"""Log-probability of a range in nats, and of each of its tokens (float32)."""
+
+
+def score_keys(scorer: str, ids: array[int], ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Return the content address of each range.
+
+    Args:
+        scorer: Whatever identifies the function from ids to log-probabilities.
+        ids: Token ids, as unsigned 32-bit integers.
+        ranges: [start, end) positions, in ascending order of `end`.
+    """
+    raw = memoryview(ids).cast("B")
+    width = ids.itemsize
+    running = hashlib.blake2b(scorer.encode(), digest_size=_KEY_BYTES)
+    running.update(b"\0")
+    keys = []
+    done = 0
+    for start, end in ranges:
+        running.update(raw[done * width : end * width])
+        done = end
+        one = running.copy()
+        one.update(start.to_bytes(8, "little"))
+        keys.append(one.digest())
+    return keys
+
+
+class ScoreStore:
+    """The `scores` table. A failure to write never loses a run: it is noted once, and the run goes on uncached."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.notes: list[str] = []
+
+    def get(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
+        """Return the scores that are known among `keys`."""
+        found: dict[bytes, Score] = {}
+        stale: list[bytes] = []
+        now = int(time.time())
+        try:
+            with self._database.transaction() as connection:
+                for i in range(0, len(keys), _QUERY_SIZE):
+                    part = keys[i : i + _QUERY_SIZE]
+                    marks = ",".join("?" * len(part))
+                    query = f"SELECT key, total, tokens, used FROM scores WHERE key IN ({marks})"  # noqa: S608
+                    for key, total, tokens, used in connection.execute(query, part):
+                        found[key] = (total, array("f", tokens))
+                        if used < now - _USED_PRECISION:
+                            stale.append(key)
+                if stale:
+                    rows = [(now, key) for key in stale]
+                    connection.executemany("UPDATE scores SET used = ? WHERE key = ?", rows)
+        except StoreError as error:
+            self._note(error)
+        return found
+
+    def put(self, scores: Mapping[bytes, Score]) -> None:
+        """Remember scores; a known key keeps its first value."""
+        now = int(time.time())
+        rows = [(key, total, tokens.tobytes(), now) for key, (total, tokens) in scores.items()]
+        try:
+            with self._database.transaction() as connection:
+                connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", rows)
+        except StoreError as error:
+            self._note(error)
+
+    def forget(self, keys: Iterable[bytes]) -> None:
+        """Drop scores, so that they are computed afresh."""
+        try:
+            with self._database.transaction() as connection:
+                connection.executemany("DELETE FROM scores WHERE key = ?", [(key,) for key in keys])
+        except StoreError as error:
+            self._note(error)
+
+    def trim(self, limit: int = _TOKEN_BYTES_LIMIT) -> int:
+        """Forget the least recently used scores until their token values fit `limit` bytes; return how many went."""
+        try:
+            with self._database.transaction(immediate=True) as connection:
+                cursor = connection.execute(
+                    "DELETE FROM scores WHERE key IN (SELECT key FROM ("
+                    "SELECT key, SUM(length(tokens) + 64) OVER (ORDER BY used DESC, key) AS held FROM scores"
+                    ") WHERE held > ?)",
+                    (limit,),
+                )
+                return cursor.rowcount
+        except StoreError as error:
+            self._note(error)
+            return 0
+
+    def _note(self, error: StoreError) -> None:
+        line = f"{error}; running on without cache"
+        if line not in self.notes:
+            self.notes.append(line)

@@ -1,0 +1,94 @@
+"""The state database: opened safely whatever is on the disk."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from memscope.errors import StoreError
+from memscope.store.database import SCHEMA_VERSION, Database
+from memscope.store.settings import Settings
+
+
+def test_a_setting_survives_reopening(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    Settings(database).set("threshold", 2.5)
+    database.close()
+    again = Database(tmp_path)
+    assert Settings(again).get("threshold", 1.0) == 2.5
+    assert again.notes == []
+    again.close()
+
+
+def test_a_setting_of_another_type_gives_the_default(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    Settings(database).set("alternates", "yes")
+    assert Settings(database).get("alternates", False) is False
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_set_aside_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "memscope.db").write_bytes(b"not a database at all" * 100)
+    database = Database(tmp_path)
+    assert "set aside as" in database.notes[0]
+    kept = [path for path in tmp_path.iterdir() if "damaged" in path.name]
+    assert [path.read_bytes() for path in kept] == [b"not a database at all" * 100]
+    database.close()
+
+
+def test_a_database_damaged_in_the_middle_is_set_aside(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    Settings(database).set("note", "x" * 20_000)
+    database.close()
+    path = tmp_path / "memscope.db"
+    raw = bytearray(path.read_bytes())
+    raw[4096:12_000] = b"\xff" * (12_000 - 4096)
+    path.write_bytes(raw)
+    again = Database(tmp_path)
+    assert "damaged" in again.notes[0]
+    assert Settings(again).get("note", "") == ""
+    again.close()
+
+
+def test_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
+    Database(tmp_path).close()
+    path = tmp_path / "memscope.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="newer memscope"):
+        Database(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_means_memory_and_a_word(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    database = Database(tmp_path / "file" / "state")
+    assert "running without cache" in database.notes[0]
+    Settings(database).set("threshold", 3.0)
+    assert Settings(database).get("threshold", 1.0) == 3.0
+    database.close()
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+
+    def half() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO settings VALUES ('a', '1')")
+            connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    with pytest.raises(StoreError, match="nowhere"):
+        half()
+    assert Settings(database).get("a", 0) == 0
+    database.close()
+
+
+def test_two_open_databases_see_each_others_changes(tmp_path: Path) -> None:
+    one, two = Database(tmp_path), Database(tmp_path)
+    Settings(one).set("n", 1)
+    Settings(two).set("n", 2)
+    assert Settings(one).get("n", 0) == 2
+    one.close()
+    two.close()
