@@ -1,0 +1,134 @@
+"""What a scorer is to the rest of memscope, whatever server answers.
+
+A scorer takes token ids and ranges and gives log-probabilities. Everything above this package speaks to `Scorer`
+only; which dialect stands behind it shows nowhere but in `ScorerInfo`, for display.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from memscope.errors import ScorerError
+
+__all__ = ["Range", "Scored", "Scorer", "ScorerInfo", "checked_scores"]
+
+Range = tuple[int, int]
+"""[start, end) positions in a sequence of ids; start is at least 1, since the first token has no log-probability."""
+
+_ABOVE_ZERO = 1e-4
+"""Nats by which rounding may lift a log-probability above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerInfo:
+    """Who answers.
+
+    Attributes:
+        kind: "embedded", "memscope" or "vllm": the server behind the address.
+        model: The name under which it serves.
+        dtype: The arithmetic it says it uses; "" when it does not say.
+        url: Its base address, as in `http://host:8000/v1`.
+        dialect: The dialect in use.
+        weights: A fingerprint of the function from ids to log-probabilities; changes when the weights do.
+        max_tokens: Longest sequence it scores, in tokens; None when it does not say.
+        vocab_size: Ids are below this; None when it does not say.
+        reuses_prefixes: Whether a request pays only for what follows the prefix it shares with earlier ones.
+        notes: One line each: what the user should know.
+    """
+
+    kind: str
+    model: str
+    dtype: str
+    url: str
+    dialect: str
+    weights: str
+    max_tokens: int | None = None
+    vocab_size: int | None = None
+    reuses_prefixes: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The answer to one request.
+
+    Attributes:
+        tokens: For each range, the log-probability of each of its tokens in nats, float32; empty where the server
+            gives only totals.
+        totals: Their sums, in nats.
+        forwarded: Tokens the server ran through the model for it.
+        weights: The fingerprint of the weights that answered, or "" when the server does not say.
+    """
+
+    tokens: tuple[array[float], ...]
+    totals: tuple[float, ...]
+    forwarded: int
+    weights: str = ""
+
+
+class Scorer(Protocol):
+    """Computes log-probabilities of token sequences. One asyncio loop owns it."""
+
+    @property
+    def info(self) -> ScorerInfo:
+        """Who answers."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests are worth having under way at once, as of now."""
+        ...
+
+    async def score(self, ids: array[int], ranges: Sequence[Range], *, from_position: int | None = None) -> Scored:
+        """Score ranges of one sequence.
+
+        Args:
+            ids: The sequence, unsigned 32-bit.
+            ranges: Ascending, non-empty, disjoint.
+            from_position: Use no remembered computation from this position on: a second, independent path for the
+                same numbers. Ignored by servers that remember nothing.
+
+        Raises:
+            ScorerGoneError: The server cannot be reached any more.
+            ScorerError: It refused, or its answer cannot be trusted.
+        """
+        ...
+
+    async def refresh(self) -> ScorerInfo:
+        """Ask again who answers: weights change after training."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def checked_scores(
+    tokens: Sequence[Sequence[float] | None], ranges: Sequence[Range], totals: Sequence[float] | None = None
+) -> tuple[tuple[array[float], ...], tuple[float, ...]]:
+    """Return token values and sums once they are known to be log-probabilities of these ranges.
+
+    Args:
+        tokens: For each range its token values; None where the server gives only totals.
+        ranges: What was asked.
+        totals: The sums the server gave; None to take the sums of the token values.
+
+    Raises:
+        ScorerError: A value is missing, not finite or above 0.
+    """
+    if len(tokens) != len(ranges):
+        raise ScorerError(f"the scorer answered {len(tokens)} ranges of {len(ranges)}")
+    arrays = []
+    for values, (start, end) in zip(tokens, ranges, strict=True):
+        if values is not None and len(values) != end - start:
+            raise ScorerError(f"the scorer answered {len(values)} tokens for range [{start}, {end})")
+        arrays.append(array("f", values or ()))
+    sums = tuple(totals) if totals is not None else tuple(math.fsum(values or ()) for values in tokens)
+    for value in (*sums, *(v for values in arrays for v in values)):
+        if not math.isfinite(value) or value > _ABOVE_ZERO:
+            raise ScorerError(f"the scorer answered a log-probability of {value}: the model's numbers cannot be used")
+    return tuple(arrays), sums

@@ -1,0 +1,64 @@
+"""The tokenizer of the served model, where the server hands it out or says where it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from memscope.engines.transport import RefusedError, Transport
+from memscope.errors import ScorerError
+
+__all__ = ["fetch_tokenizer"]
+
+
+class _Files(msgspec.Struct):
+    files: dict[str, str]
+
+
+async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
+    """Fetch the served tokenizer's files into a folder under `cache`, named by their content.
+
+    Returns:
+        The folder, or None when the server has no `/v1/tokenizer`.
+
+    Raises:
+        ScorerError: The server's answer is not a set of files.
+    """
+    try:
+        answer = await transport.get("/v1/tokenizer", seconds=60.0)
+    except RefusedError:
+        return None
+    try:
+        files = msgspec.convert(answer, _Files).files
+    except msgspec.ValidationError as error:
+        raise ScorerError(f"{transport.root}/v1/tokenizer: {error}") from error
+    if strange := [name for name in files if Path(name).name != name or name.startswith(".")]:
+        raise ScorerError(f"{transport.root}/v1/tokenizer: refused the file name {strange[0]!r}")
+    return _written(files, cache)
+
+
+def _written(files: dict[str, str], cache: Path) -> Path:
+    digest = hashlib.blake2b(msgspec.json.encode(files, order="sorted"), digest_size=12).hexdigest()
+    target = cache / digest
+    if target.is_dir():
+        return target
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=cache))
+    except OSError:
+        fresh = Path(tempfile.mkdtemp(prefix="memscope-tokenizer-"))
+        target = fresh / "files"
+        fresh = fresh / "incomplete"
+        fresh.mkdir()
+    for name, text in files.items():
+        (fresh / name).write_text(text, encoding="utf-8")
+    try:
+        os.rename(fresh, target)
+    except OSError:
+        if not target.is_dir():  # another memscope may have been quicker
+            raise
+    return target

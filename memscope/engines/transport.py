@@ -1,0 +1,208 @@
+"""HTTP to a scorer: time limits, retries, and one reading of every shape of error body.
+
+What is tried again and what is not lives here: 429 and 503 wait as the server asks, a cut connection is tried again
+only when the server's health answers, everything else is final at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from memscope.errors import ScorerError, ScorerGoneError, UsageError
+
+__all__ = ["RefusedError", "TimedOutError", "Transport", "error_text", "is_loopback", "server_root"]
+
+_CONNECT_SECONDS = 5.0
+_FIRST_CALL_SECONDS = 120.0
+_LEAST_SECONDS = 60.0
+_MOST_SECONDS = 300.0
+_TRIES = 3
+_LONGEST_PAUSE_SECONDS = 30.0
+
+
+class RefusedError(ScorerError):
+    """The server answered with an error status; trying the same again would not help."""
+
+    def __init__(self, message: str, status: int, text: str) -> None:
+        """Keep the status and the server's own words beside the line for the user."""
+        super().__init__(message)
+        self.status = status
+        self.text = text
+
+
+class TimedOutError(ScorerError):
+    """The server took longer than it was given."""
+
+
+def server_root(url: str) -> str:
+    """Return the address without its `/v1` and without a trailing slash.
+
+    Raises:
+        UsageError: It is not an http(s) address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--url {url!r}: expected an address such as http://host:8000/v1")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address stays on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def error_text(body: bytes, status: int) -> str:
+    """Return the server's own words from any of the error bodies in use, on one line."""
+    try:
+        value: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        value = body.decode("utf-8", "replace")
+    for name in ("error", "detail", "message"):
+        while isinstance(value, dict) and name in value:
+            value = value[name]
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8", "replace")
+    return " ".join(text.split())[:300] or httpx.codes.get_reason_phrase(status)
+
+
+class Transport:
+    """Requests to one server. Closing a request's task closes its connection, which makes servers stop computing."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        http: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Prepare to speak to a server; nothing is sent yet.
+
+        Args:
+            url: Its base address, with or without `/v1`.
+            api_key: Sent as a bearer token.
+            http: In place of a real network, for faults in tests.
+            sleep: Waits between tries.
+        """
+        self.root = server_root(url)
+        self._sleep = sleep
+        self._seconds: float | None = None
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._client = httpx.AsyncClient(
+            base_url=self.root,
+            headers=headers,
+            transport=http,
+            trust_env=not is_loopback(self.root),
+            limits=httpx.Limits(max_connections=32),
+        )
+
+    async def get(self, path: str, *, seconds: float = 10.0) -> Any:
+        """GET a path and return its decoded JSON; errors as in `post`."""
+        return _decoded(await self._send("GET", path, None, seconds, {}), path)
+
+    async def post(self, path: str, payload: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> bytes:
+        """POST JSON and return the body of a 2xx answer.
+
+        Raises:
+            RefusedError: An error status that trying again does not mend.
+            TimedOutError: No answer within three times what calls took so far (60 to 300 s; 120 s at first).
+            ScorerGoneError: Nothing answers at the address any more.
+        """
+        began = time.monotonic()
+        content = msgspec.json.encode(payload)
+        body = await self._send("POST", path, content, self._patience(), headers or {})
+        self._learn(time.monotonic() - began)
+        return body
+
+    def stream(self, path: str, payload: Mapping[str, Any]) -> Any:
+        """POST JSON and give the open response as an async context manager, for server-sent events."""
+        timeout = httpx.Timeout(_MOST_SECONDS, connect=_CONNECT_SECONDS)
+        return self._client.stream("POST", path, json=payload, timeout=timeout)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def alive(self) -> bool:
+        """Whether the server's health answers now."""
+        try:
+            answer = await self._client.get("/health", timeout=_CONNECT_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code < 500
+
+    def _patience(self) -> float:
+        if self._seconds is None:
+            return _FIRST_CALL_SECONDS
+        return min(max(_LEAST_SECONDS, 3 * self._seconds), _MOST_SECONDS)
+
+    def _learn(self, seconds: float) -> None:
+        self._seconds = seconds if self._seconds is None else 0.7 * self._seconds + 0.3 * seconds
+
+    async def _send(
+        self, method: str, path: str, content: bytes | None, seconds: float, headers: Mapping[str, str]
+    ) -> bytes:
+        timeout = httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
+        json_type = {"Content-Type": "application/json"} if content is not None else {}
+        for last in (False,) * (_TRIES - 1) + (True,):
+            try:
+                answer = await self._client.request(
+                    method, path, content=content, timeout=timeout, headers={**json_type, **headers}
+                )
+            except httpx.TimeoutException as error:
+                await self._explain_timeout(error, path, seconds)
+            except httpx.TransportError as error:
+                if last or not await self.alive():
+                    raise self._gone(error) from error
+            else:
+                if answer.is_success:
+                    return answer.content
+                if last or answer.status_code not in (429, 503):
+                    raise self._refusal(answer, path)
+                await self._sleep(_pause(answer))
+        raise AssertionError("unreachable")
+
+    async def _explain_timeout(self, error: httpx.TimeoutException, path: str, seconds: float) -> None:
+        if isinstance(error, httpx.ConnectTimeout):
+            raise self._gone(error) from error
+        raise TimedOutError(f"{self.root}{path}: no answer within {seconds:.0f} s") from error
+
+    def _gone(self, error: Exception) -> ScorerGoneError:
+        why = str(error) or type(error).__name__
+        return ScorerGoneError(f"{self.root}: no scorer answers ({why})")
+
+    def _refusal(self, answer: httpx.Response, path: str) -> ScorerError:
+        text = error_text(answer.content, answer.status_code)
+        line = f"{self.root}{path}: {answer.status_code} {text}"
+        if answer.status_code >= 500 and "EngineCore" in text:
+            return ScorerGoneError(f"{line}; the server's engine died, restart it")
+        if answer.status_code in (401, 403):
+            line += "; set the API key in the variable that --api-key-env names"
+        return RefusedError(line, answer.status_code, text)
+
+
+def _decoded(body: bytes, path: str) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ScorerError(f"{path}: the answer is not JSON: {body[:80]!r}") from error
+
+
+def _pause(answer: httpx.Response) -> float:
+    try:
+        asked = float(answer.headers.get("Retry-After", "1"))
+    except ValueError:
+        asked = 1.0
+    return min(max(asked, 0.1), _LONGEST_PAUSE_SECONDS) * random.uniform(1.0, 1.25)
