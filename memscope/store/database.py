@@ -34,6 +34,37 @@ CREATE TABLE scores (
 ) WITHOUT ROWID;
 CREATE INDEX scores_used ON scores (used);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE decisions (response TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE alternates (key BLOB PRIMARY KEY, ids BLOB NOT NULL, finished INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE shipments (
+    key TEXT PRIMARY KEY,          -- the Idempotency-Key it is sent under
+    state TEXT NOT NULL,           -- see memscope.store.ledger
+    owner TEXT NOT NULL,           -- the process that is sending it
+    url TEXT NOT NULL,
+    model TEXT NOT NULL,
+    session TEXT NOT NULL,
+    context TEXT NOT NULL,         -- with or without memories
+    created REAL NOT NULL,         -- unix seconds
+    job TEXT,
+    error TEXT,
+    proof TEXT                     -- JSON: divergences before and after
+) WITHOUT ROWID;
+CREATE TABLE samples (
+    shipment TEXT NOT NULL REFERENCES shipments (key),
+    response TEXT NOT NULL,
+    position INTEGER NOT NULL,     -- index of the response in the matrix when it was sent
+    divergence REAL,               -- nats, all memories stripped
+    PRIMARY KEY (shipment, response)
+) WITHOUT ROWID;
+CREATE INDEX samples_response ON samples (response);
+CREATE TABLE memories (
+    model TEXT NOT NULL,
+    key TEXT NOT NULL,
+    weight REAL NOT NULL,          -- nats, moving average
+    last_scored REAL NOT NULL,     -- unix seconds
+    times INTEGER NOT NULL,
+    PRIMARY KEY (model, key)
+) WITHOUT ROWID;
 """
 
 _BUSY_SECONDS = 10.0
@@ -65,13 +96,15 @@ class Database:
         """Give the connection for one atomic change.
 
         Args:
-            immediate: Take the write lock at once, for changes that read first.
+            immediate: Take the write lock at once and let the change reach the disk before it counts as done: for
+                marks that must not be lost, and for changes that read first.
 
         Raises:
             StoreError: The change could not be written; nothing of it was.
         """
         with self._lock:
             try:
+                self._connection.execute(f"PRAGMA synchronous = {'FULL' if immediate else 'NORMAL'}")
                 self._connection.execute("BEGIN IMMEDIATE" if immediate else "BEGIN")
                 try:
                     yield self._connection
@@ -127,7 +160,6 @@ def _connect(target: Path | str) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         _check_sound(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")
         _prepare(connection, target)
     except BaseException:
         connection.close()

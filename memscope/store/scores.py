@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from memscope.errors import StoreError
 from memscope.store.database import Database
@@ -82,20 +82,12 @@ class ScoreStore:
         return found
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
-        """Remember scores; a known key keeps its first value."""
+        """Remember scores; the newest value of a key counts."""
         now = int(time.time())
         rows = [(key, total, tokens.tobytes(), now) for key, (total, tokens) in scores.items()]
         try:
             with self._database.transaction() as connection:
-                connection.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?, ?)", rows)
-        except StoreError as error:
-            self._note(error)
-
-    def forget(self, keys: Iterable[bytes]) -> None:
-        """Drop scores, so that they are computed afresh."""
-        try:
-            with self._database.transaction() as connection:
-                connection.executemany("DELETE FROM scores WHERE key = ?", [(key,) for key in keys])
+                connection.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
         except StoreError as error:
             self._note(error)
 

@@ -38,8 +38,8 @@ def test_what_was_put_is_got_back(tmp_path: Path) -> None:
     found = store.get([*keys, b"unknown"])
     assert len(found) == len(set(keys))
     assert found[keys[3]] == (-3.0, array("f", [-0.5, -3.0]))
-    store.forget(keys[:3])
-    assert not store.get(keys[:3])
+    store.put({keys[3]: (-9.0, array("f", [-9.0]))})
+    assert store.get(keys[3:4]) == {keys[3]: (-9.0, array("f", [-9.0]))}
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:

@@ -1,0 +1,267 @@
+"""The training ledger: what was sent to training, and how sure we are of it.
+
+A shipment is one request with some responses. Its states:
+
+    prepared -> sent -> accepted -> succeeded
+                  |         `----> failed       (the job failed: its responses may be sent again)
+                  |-> failed                    (the server refused it)
+                  `-> in doubt                  (the answer was lost)
+
+`sent` is written before the first byte leaves and `accepted` only with the server's job id, so that a kill at any
+moment leaves either the truth or *in doubt*. A response counts as trained from `accepted` on. A response that is under
+way, trained or in doubt is not taken into a new shipment unless the user insists: two memscopes cannot both send it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from memscope.errors import TrainingError
+from memscope.store.database import Database
+
+__all__ = ["Ledger", "Mark", "Sample", "Shipment", "ShipmentState"]
+
+ShipmentState: TypeAlias = Literal["prepared", "sent", "accepted", "succeeded", "failed", "in doubt"]
+Mark: TypeAlias = Literal["sending", "trained", "in doubt"]
+
+_MARKS: dict[str, Mark] = {
+    "prepared": "sending",
+    "sent": "sending",
+    "accepted": "trained",
+    "succeeded": "trained",
+    "in doubt": "in doubt",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One response of a shipment: its identity, its index in the matrix, its strip-all divergence in nats."""
+
+    response: str
+    position: int
+    divergence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """One request to a training server, as the ledger knows it.
+
+    Attributes:
+        key: The Idempotency-Key.
+        state: Where it stands.
+        url: Whom it went to.
+        model: The model it is for.
+        session: Id of the session the responses are from.
+        context: "with" or "without" memories.
+        created: Unix seconds.
+        job: The server's id for it, once accepted.
+        error: Why it failed or is in doubt.
+        proof: Divergences before and after, once measured.
+        samples: Its responses.
+    """
+
+    key: str
+    state: ShipmentState
+    url: str
+    model: str
+    session: str
+    context: str
+    created: float
+    job: str | None
+    error: str | None
+    proof: Mapping[str, Any] | None
+    samples: tuple[Sample, ...]
+
+
+class Ledger:
+    """The `shipments` and `samples` tables. Every change is on the disk before its method returns.
+
+    Every method raises StoreError when the database cannot be read or written.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._owner = f"{os.getpid()}:{_process_start(os.getpid())}"
+
+    def prepare(
+        self, url: str, model: str, session: str, context: str, samples: Sequence[Sample], *, again: bool = False
+    ) -> str:
+        """Begin a shipment and return its Idempotency-Key.
+
+        Raises:
+            TrainingError: A response is under way, trained or in doubt, and `again` was not said.
+        """
+        key = str(uuid.uuid4())
+        with self._database.transaction(immediate=True) as connection:
+            if not again:
+                _refuse_marked(connection, samples)
+            connection.execute(
+                "INSERT INTO shipments VALUES (?, 'prepared', ?, ?, ?, ?, ?, ?, NULL, NULL, NULL)",
+                (key, self._owner, url, model, session, context, time.time()),
+            )
+            connection.executemany(
+                "INSERT INTO samples VALUES (?, ?, ?, ?)",
+                [(key, sample.response, sample.position, sample.divergence) for sample in samples],
+            )
+        return key
+
+    def discard(self, key: str) -> None:
+        """Forget a shipment of which nothing has left."""
+        with self._database.transaction(immediate=True) as connection:
+            _discard(connection, key)
+
+    def sent(self, key: str) -> None:
+        """Note that the request is about to leave."""
+        self._move(key, "sent", ("prepared", "in doubt"))
+
+    def accepted(self, key: str, job: str) -> None:
+        """Note the server's job id: from now on the responses count as trained."""
+        self._move(key, "accepted", ("sent", "in doubt"), job=job)
+
+    def succeeded(self, key: str) -> None:
+        """Note that the job ended well."""
+        self._move(key, "succeeded", ("accepted",))
+
+    def failed(self, key: str, error: str) -> None:
+        """Note that the request was refused or the job failed; its responses are free again."""
+        self._move(key, "failed", ("sent", "accepted", "in doubt"), error=error)
+
+    def doubt(self, key: str, error: str) -> None:
+        """Note that nobody knows whether the server took the request."""
+        self._move(key, "in doubt", ("sent",), error=error)
+
+    def prove(self, key: str, proof: Mapping[str, Any]) -> None:
+        """Keep the divergences before and after training with the shipment."""
+        with self._database.transaction(immediate=True) as connection:
+            connection.execute(
+                "UPDATE shipments SET proof = ? WHERE key = ?", (msgspec.json.encode(proof).decode(), key)
+            )
+
+    def marks(self, responses: Sequence[str]) -> dict[str, Mark]:
+        """Return the mark of each response that has one: the strongest of all its shipments."""
+        with self._database.transaction() as connection:
+            return _marks(connection, responses)
+
+    def shipments(self, session: str | None = None) -> tuple[Shipment, ...]:
+        """Return all shipments, or those of one session, oldest first."""
+        where, values = ("", ()) if session is None else ("WHERE session = ?", (session,))
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                "SELECT key, state, url, model, session, context, created, job, error, proof "  # noqa: S608
+                f"FROM shipments {where} ORDER BY created, key",
+                values,
+            ).fetchall()
+            return tuple(_shipment(connection, row) for row in rows)
+
+    def settle(self) -> tuple[Shipment, ...]:
+        """Judge what processes that ended left behind, and return every shipment in doubt.
+
+        Of a prepared shipment nothing has left: it is forgotten. A sent one without an answer is in doubt.
+        """
+        with self._database.transaction(immediate=True) as connection:
+            open_ones = connection.execute(
+                "SELECT key, state, owner FROM shipments WHERE state IN ('prepared', 'sent')"
+            ).fetchall()
+            for key, state, owner in open_ones:
+                if owner == self._owner or _alive(owner):
+                    continue
+                if state == "prepared":
+                    _discard(connection, key)
+                else:
+                    connection.execute(
+                        "UPDATE shipments SET state = 'in doubt', error = ? WHERE key = ?",
+                        ("memscope ended before the server answered", key),
+                    )
+        return tuple(shipment for shipment in self.shipments() if shipment.state == "in doubt")
+
+    def _move(
+        self,
+        key: str,
+        state: ShipmentState,
+        allowed: Sequence[str],
+        *,
+        job: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        with self._database.transaction(immediate=True) as connection:
+            row = connection.execute("SELECT state FROM shipments WHERE key = ?", (key,)).fetchone()
+            if row is None or row[0] not in allowed:
+                raise TrainingError(f"shipment {key} is {row[0] if row else 'unknown'} and cannot become {state}")
+            connection.execute(
+                "UPDATE shipments SET state = ?, owner = ?, job = COALESCE(?, job), error = ? WHERE key = ?",
+                (state, self._owner, job, error, key),
+            )
+
+
+def _refuse_marked(connection: sqlite3.Connection, samples: Sequence[Sample]) -> None:
+    marks = _marks(connection, [sample.response for sample in samples])
+    for sample in samples:
+        if mark := marks.get(sample.response):
+            said = {"sending": "being sent by another memscope", "trained": "trained already", "in doubt": "in doubt"}
+            raise TrainingError(
+                f"response {sample.position} is {said[mark]}: nothing was sent; --again sends it anyway"
+            )
+
+
+def _marks(connection: sqlite3.Connection, responses: Sequence[str]) -> dict[str, Mark]:
+    strength = ["sending", "in doubt", "trained"]
+    marks: dict[str, Mark] = {}
+    for response in responses:
+        states = connection.execute(
+            "SELECT state FROM shipments JOIN samples ON shipment = key WHERE response = ?", (response,)
+        )
+        found = [_MARKS[state] for (state,) in states if state in _MARKS]
+        if found:
+            marks[response] = max(found, key=strength.index)
+    return marks
+
+
+def _discard(connection: sqlite3.Connection, key: str) -> None:
+    connection.execute(
+        "DELETE FROM samples WHERE shipment IN (SELECT key FROM shipments WHERE key = ? AND state = 'prepared')", (key,)
+    )
+    connection.execute("DELETE FROM shipments WHERE key = ? AND state = 'prepared'", (key,))
+
+
+def _shipment(connection: sqlite3.Connection, row: Sequence[Any]) -> Shipment:
+    samples = connection.execute(
+        "SELECT response, position, divergence FROM samples WHERE shipment = ? ORDER BY position", (row[0],)
+    )
+    key, state, url, model, session, context, created, job, error, proof = row
+    kept = msgspec.json.decode(proof) if proof else None
+    parts = tuple(Sample(*sample) for sample in samples)
+    return Shipment(key, state, url, model, session, context, created, job, error, kept, parts)
+
+
+def _alive(owner: str) -> bool:
+    pid, _, start = owner.partition(":")
+    return _process_start(int(pid)) == start
+
+
+def _process_start(pid: int) -> str:
+    """Return what tells this process from a later one with the same id; "" when there is none.
+
+    The start time in clock ticks where /proc tells it, else only whether the id is in use.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        pass
+    if Path("/proc/self/stat").exists():
+        return ""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        return "running"
+    return "running"

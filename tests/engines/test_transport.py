@@ -1,0 +1,151 @@
+"""Requests to a scorer: what is tried again, what is final, and how each error reads."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from memscope.engines.transport import (
+    RefusedError,
+    TimedOutError,
+    Transport,
+    error_text,
+    is_loopback,
+    server_root,
+)
+from memscope.errors import ScorerError, ScorerGoneError, UsageError
+
+pytestmark = pytest.mark.anyio
+
+
+class Faulty:
+    """A server that answers from a list, then with 200; counts what it was asked and how long it was waited for."""
+
+    def __init__(self, *answers: httpx.Response | Exception, healthy: bool = True) -> None:
+        self.answers = list(answers)
+        self.healthy = healthy
+        self.asked: list[str] = []
+        self.slept: list[float] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/health":
+            if not self.healthy:
+                raise httpx.ConnectError("refused")
+            return httpx.Response(200)
+        self.asked.append(request.url.path)
+        answer = self.answers.pop(0) if self.answers else httpx.Response(200, json={"ok": True})
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+    def transport(self) -> Transport:
+        return Transport("http://host:1/v1", "key", http=httpx.MockTransport(self), sleep=self.sleep)
+
+
+async def test_a_busy_server_is_asked_again_after_the_time_it_names() -> None:
+    server = Faulty(httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(503))
+    assert await server.transport().post("/v1/score", {}) == b'{"ok":true}'
+    assert 7 <= server.slept[0] <= 8.75
+    assert 1 <= server.slept[1] <= 1.25
+
+
+async def test_after_three_tries_a_busy_server_is_final() -> None:
+    server = Faulty(*(httpx.Response(503, json={"error": {"message": "full"}}) for _ in range(3)))
+    with pytest.raises(RefusedError, match="503 full"):
+        await server.transport().post("/v1/score", {})
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 500])
+async def test_other_errors_are_final_at_once(status: int) -> None:
+    server = Faulty(httpx.Response(status, json={"error": {"message": "no"}}))
+    with pytest.raises(RefusedError) as caught:
+        await server.transport().post("/v1/score", {})
+    assert caught.value.status == status
+    assert len(server.asked) == 1
+
+
+async def test_a_cut_connection_is_tried_again_when_the_server_lives() -> None:
+    server = Faulty(httpx.ReadError("cut"))
+    assert await server.transport().post("/v1/score", {})
+    assert len(server.asked) == 2
+
+
+async def test_a_cut_connection_to_a_dead_server_is_final() -> None:
+    server = Faulty(httpx.RemoteProtocolError("cut"), healthy=False)
+    with pytest.raises(ScorerGoneError, match=r"http://host:1: no scorer answers \(cut\)"):
+        await server.transport().post("/v1/score", {})
+    assert len(server.asked) == 1
+
+
+async def test_silence_is_named_with_its_limit() -> None:
+    server = Faulty(httpx.ReadTimeout("slow"))
+    with pytest.raises(TimedOutError, match="no answer within 120 s"):
+        await server.transport().post("/v1/score", {})
+
+
+async def test_an_engine_that_died_is_gone() -> None:
+    server = Faulty(httpx.Response(500, json={"error": {"message": "EngineCore encountered an issue."}}))
+    with pytest.raises(ScorerGoneError, match="engine died"):
+        await server.transport().post("/v1/score", {})
+
+
+async def test_an_answer_that_is_not_json_is_an_error() -> None:
+    server = Faulty(httpx.Response(200, text="<html>"))
+    with pytest.raises(ScorerError, match="not JSON"):
+        await server.transport().get("/v1/models")
+
+
+async def test_a_refused_key_says_what_to_set() -> None:
+    server = Faulty(httpx.Response(401, json={"error": "Unauthorized"}))
+    with pytest.raises(RefusedError, match="401 Unauthorized; set the API key"):
+        await server.transport().post("/v1/score", {})
+
+
+async def test_the_key_is_sent_as_a_bearer_token() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, json={})
+
+    await Transport("http://host", "secret", http=httpx.MockTransport(answer)).get("/v1/models")
+    assert seen == ["Bearer secret"]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'{"error":{"message":"too\\n long","type":"x"}}', "too long"),
+        (b'{"error":"Unauthorized"}', "Unauthorized"),
+        (b'{"detail":"Not Found"}', "Not Found"),
+        (b'{"detail":[{"loc":["body"],"msg":"missing"}]}', '[{"loc":["body"],"msg":"missing"}]'),
+        (b"plain words", "plain words"),
+        (b"", "Not Found"),
+    ],
+)
+def test_every_shape_of_error_body_is_read(body: bytes, text: str) -> None:
+    assert error_text(body, 404) == text
+
+
+@pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
+def test_the_base_address_may_be_written_in_every_usual_way(url: str) -> None:
+    assert server_root(url) == "http://h:1"
+
+
+@pytest.mark.parametrize("url", ["h:1", "ftp://h", "", "http://"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(UsageError, match="expected an address"):
+        server_root(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "inside"),
+    [("http://127.0.0.1:8", True), ("http://[::1]:8", True), ("http://localhost", True), ("http://10.0.0.1", False)],
+)
+def test_loopback_is_told_from_elsewhere(url: str, inside: bool) -> None:
+    check: Callable[[str], bool] = is_loopback
+    assert check(url) is inside

@@ -1,0 +1,122 @@
+"""The training ledger tells the truth whatever happened to the process that wrote it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memscope.errors import TrainingError
+from memscope.store.database import Database
+from memscope.store.decisions import Decisions, response_id
+from memscope.store.ledger import Ledger, Sample
+
+ONE = (Sample("r1", 3, 12.5),)
+TWO = (Sample("r1", 3, 12.5), Sample("r2", 5, None))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(Database(tmp_path))
+
+
+def prepare(ledger: Ledger, samples: tuple[Sample, ...] = ONE, *, again: bool = False) -> str:
+    return ledger.prepare("http://host", "tiny", "s", "without", samples, again=again)
+
+
+def test_a_response_counts_as_trained_only_from_acceptance_on(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    assert ledger.marks(["r1", "r2"]) == {"r1": "sending"}
+    ledger.sent(key)
+    assert ledger.marks(["r1"]) == {"r1": "sending"}
+    ledger.accepted(key, "job-1")
+    assert ledger.marks(["r1"]) == {"r1": "trained"}
+    ledger.succeeded(key)
+    (shipment,) = ledger.shipments("s")
+    assert (shipment.state, shipment.job, shipment.samples) == ("succeeded", "job-1", ONE)
+
+
+def test_a_refused_shipment_frees_its_responses(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    ledger.sent(key)
+    ledger.failed(key, "401 Unauthorized")
+    assert ledger.marks(["r1"]) == {}
+    prepare(ledger)
+
+
+@pytest.mark.parametrize("state", ["sending", "trained", "in doubt"])
+def test_a_marked_response_is_not_sent_again_by_itself(ledger: Ledger, state: str) -> None:
+    key = prepare(ledger)
+    if state != "sending":
+        ledger.sent(key)
+    if state == "trained":
+        ledger.accepted(key, "job")
+    if state == "in doubt":
+        ledger.doubt(key, "connection lost")
+    with pytest.raises(TrainingError, match="response 3 is"):
+        prepare(ledger, TWO)
+    assert ledger.marks(["r2"]) == {}, "nothing of a refused shipment is written"
+    prepare(ledger, TWO, again=True)
+
+
+def test_a_state_cannot_be_skipped(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    with pytest.raises(TrainingError, match="is prepared and cannot become accepted"):
+        ledger.accepted(key, "job")
+    with pytest.raises(TrainingError, match="unknown"):
+        ledger.sent("no such key")
+
+
+def test_doubt_can_be_lifted_by_the_servers_job(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    ledger.sent(key)
+    ledger.doubt(key, "connection lost")
+    ledger.accepted(key, "job-7")
+    assert ledger.marks(["r1"]) == {"r1": "trained"}
+    assert ledger.settle() == ()
+
+
+def test_a_discarded_shipment_leaves_nothing(ledger: Ledger) -> None:
+    ledger.discard(prepare(ledger))
+    assert ledger.shipments() == ()
+    assert ledger.marks(["r1"]) == {}
+
+
+def test_a_proof_is_kept_with_its_shipment(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    ledger.prove(key, {"before": [12.5], "after": [0.3]})
+    assert ledger.shipments()[0].proof == {"before": [12.5], "after": [0.3]}
+
+
+@pytest.mark.parametrize(("state", "left"), [("prepared", None), ("sent", "in doubt"), ("accepted", "accepted")])
+def test_what_a_dead_process_left_is_judged(tmp_path: Path, state: str, left: str | None) -> None:
+    steps = {"prepared": "", "sent": "l.sent(k)", "accepted": "l.sent(k); l.accepted(k, 'job')"}[state]
+    program = (
+        "import sys; from pathlib import Path; from memscope.store.database import Database\n"
+        "from memscope.store.ledger import Ledger, Sample; l = Ledger(Database(Path(sys.argv[1])))\n"
+        f"k = l.prepare('http://host', 'tiny', 's', 'without', [Sample('r1', 3, 1.0)]); {steps}\n"
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    ledger = Ledger(Database(tmp_path))
+    doubtful = ledger.settle()
+    assert [s.state for s in ledger.shipments()] == ([left] if left else [])
+    assert [s.state for s in doubtful] == (["in doubt"] if left == "in doubt" else [])
+
+
+def test_settling_leaves_the_living_alone(tmp_path: Path) -> None:
+    ledger = Ledger(Database(tmp_path))
+    ledger.sent(prepare(ledger))
+    Ledger(Database(tmp_path)).settle()
+    assert ledger.shipments()[0].state == "sent"
+
+
+def test_verdicts_survive_and_can_be_taken_back(tmp_path: Path) -> None:
+    one, two = response_id("s", 3, "t", "text"), response_id("s", 3, "t", "other")
+    assert one != two
+    Decisions(Database(tmp_path)).decide([one, two], "approved")
+    decisions = Decisions(Database(tmp_path))
+    decisions.decide([two], "rejected")
+    assert decisions.verdicts([one, two, "x"]) == {one: "approved", two: "rejected"}
+    decisions.decide([one], None)
+    assert decisions.verdicts([one]) == {}
