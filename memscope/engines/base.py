@@ -34,6 +34,7 @@ class ScorerInfo:
         url: Its base address, as in `http://host:8000/v1`.
         dialect: The dialect in use.
         weights: A fingerprint of the function from ids to log-probabilities; changes when the weights do.
+        root: Where the server says it loaded the model from: a hub name or its own folder; "" when it does not say.
         max_tokens: Longest sequence it scores, in tokens; None when it does not say.
         vocab_size: Ids are below this; None when it does not say.
         reuses_prefixes: Whether a request pays only for what follows the prefix it shares with earlier ones.
@@ -46,6 +47,7 @@ class ScorerInfo:
     url: str
     dialect: str
     weights: str
+    root: str = ""
     max_tokens: int | None = None
     vocab_size: int | None = None
     reuses_prefixes: bool = False

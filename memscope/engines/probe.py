@@ -87,6 +87,7 @@ async def identify(transport: Transport, model: str, dialect: Dialect) -> Scorer
         url=f"{transport.root}/v1",
         dialect=dialect.name,
         weights=served.weights or await _canary(transport, dialect, served.id),
+        root=served.root or "",
         max_tokens=limit,
         vocab_size=served.vocab_size,
         reuses_prefixes=served.prefix_cache and dialect.name == "score",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def _written(files: dict[str, str], cache: Path) -> Path:
     for name, text in files.items():
         (fresh / name).write_text(text, encoding="utf-8")
     try:
-        os.rename(fresh, target)
+        fresh.rename(target)
     except OSError:
         if not target.is_dir():  # another memscope may have been quicker
             raise

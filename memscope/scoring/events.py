@@ -38,13 +38,14 @@ class ScorerStarting:
 
 @dataclass(frozen=True, slots=True)
 class ScorerReady:
-    """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address and dialect."""
+    """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address, dialect, weights fingerprint."""
 
     kind: str
     model: str
     dtype: str
     url: str
     dialect: str
+    weights: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The run's state: "idle", "starting", "scoring", "paused", "done", "cancelled" or "failed"."""
+    """The run's state: "idle", "starting", "ready", "scoring", "paused", "done", "cancelled" or "failed"."""
 
     state: str
 

@@ -1,7 +1,7 @@
 """The memories x responses grid: what is known of every cell, and the sums over rows and columns.
 
-Values are signed divergences in nats, row-major, one `array("d")` a row; NaN stands for *not scored*. A cell whose
-response comes before the memory is exactly 0 from the start, since nothing before a memory can depend on it.
+Values are signed divergences in nats, row-major, one `array("d")` a row; NaN stands for *not scored*. A cell
+whose response comes before the memory is exactly 0 from the start: nothing before a memory can depend on it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Row:
         text: The text of its first appearance.
         appearances: How many times it appears.
         tokens: Its length over all appearances, in tokens; None until a tokenizer is known.
-        first_column: Index of the first response that comes after its first appearance (may equal the number of
-            responses: then no response can depend on it).
+        first_column: Index of the first response that comes after its first appearance (may equal the number
+            of responses: then no response can depend on it).
     """
 
     key: str
@@ -82,20 +82,29 @@ class Grid:
 
     rows: tuple[Row, ...]
     columns: tuple[Column, ...]
-    values: list[array[float]] = field(default_factory=list)
-    status: list[RowStatus] = field(default_factory=list)
-    errors: dict[int, str] = field(default_factory=dict)
-    logprob: array[float] = field(default_factory=lambda: array("d"))
-    stripped: array[float] = field(default_factory=lambda: array("d"))
-    noise_floor: float | None = None
+    values: list[array[float]] = field(init=False)
+    status: list[RowStatus] = field(init=False)
+    errors: dict[int, str] = field(init=False)
+    logprob: array[float] = field(init=False)
+    stripped: array[float] = field(init=False)
+    noise_floor: float | None = field(init=False)
 
     def __post_init__(self) -> None:
-        width = len(self.columns)
-        if not self.values:
-            self.values = [self._unscored(row) for row in self.rows]
-            self.status = ["waiting"] * len(self.rows)
-            self.logprob = array("d", [math.nan]) * width
-            self.stripped = array("d", [math.nan]) * width
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every value."""
+        unknown = array("d", [math.nan]) * len(self.columns)
+        self.values = [self._unscored(row) for row in self.rows]
+        self.status = ["waiting"] * len(self.rows)
+        self.errors = {}
+        self.logprob, self.stripped = unknown[:], unknown[:]
+        self.noise_floor = None
+
+    def reshape(self, rows: tuple[Row, ...], columns: tuple[Column, ...]) -> None:
+        """Take rows and columns as they are known better now, and forget every value."""
+        self.rows, self.columns = rows, columns
+        self.clear()
 
     def _unscored(self, row: Row) -> array[float]:
         scored = len(self.columns) - row.first_column

@@ -1,0 +1,149 @@
+"""The command line: arguments in, an exit status out. Nothing heavy is imported until a command needs it.
+
+Exit status: 0 done, 1 failed (one clear line on stderr), 2 usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from memscope import __version__
+from memscope.errors import MemscopeError, UsageError
+
+__all__ = ["main"]
+
+_FLAGS = ("url", "model", "tokenizer", "api_key_env", "dialect", "threshold", "memory_regex", "rules", "state", "debug")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parse(given)
+        return int(options.command(options))
+    except UsageError as error:
+        return _complain(error, 2)
+    except MemscopeError as error:
+        return _complain(error, 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("memscope: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has left; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(error: MemscopeError, status: int) -> int:
+    from memscope.ui.safe import one_line
+
+    sys.stderr.write(f"memscope: {one_line(str(error))}\n")
+    return status
+
+
+def _parse(given: list[str]) -> argparse.Namespace:
+    first = next((word for word in given if not word.startswith("-")), None)
+    name = first if first in _COMMANDS and given[0] == first else None
+    parser = _COMMANDS[name]() if name else _screen_parser()
+    return parser.parse_args(given[1:] if name else given)
+
+
+def _parser(name: str, about: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"memscope {name}".strip(), description=about)
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _screen_parser() -> argparse.ArgumentParser:
+    parser = _parser("", "See which of an agent's memories each of its responses rests on.", _screen)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "commands:\n" + "\n".join(f"  {name:<10} {about}" for name, about in _ABOUT.items())
+    parser.epilog += "\n\n'memscope COMMAND --help' tells more."
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--version", action="version", version=f"memscope {__version__}")
+    _common(parser)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("scorer")
+    group.add_argument("--url", help="OpenAI-style base address, http://host:8000/v1; without it one is started here")
+    group.add_argument("--model", help="served name; without --url a model folder or hub name")
+    group.add_argument("--tokenizer", help="tokenizer folder or hub name, where the server does not hand out its own")
+    group.add_argument("--api-key-env", metavar="VAR", help="variable that holds the API key (MEMSCOPE_API_KEY)")
+    group.add_argument("--dialect", help="how to ask: auto, score, prompt_logprobs")
+    group = parser.add_argument_group("session")
+    group.add_argument(
+        "--threshold", type=float, metavar="NATS", help="divergence from which a response is a candidate"
+    )
+    group.add_argument("--rules", type=_names, metavar="A,B", help="memory detectors to use on chat messages")
+    group.add_argument("--memory-regex", metavar="PATTERN", help="own detector: named groups key and text")
+    group = parser.add_argument_group("state")
+    group.add_argument("--state", metavar="DIR", help="folder of the state database and the debug log")
+    group.add_argument("--debug", action="store_true", default=None, help="write session text into the debug log too")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _config(options: argparse.Namespace) -> Any:
+    from memscope.config import load_config
+
+    return load_config({name: getattr(options, name, None) for name in _FLAGS})
+
+
+def _screen(options: argparse.Namespace) -> int:
+    if not (sys.stdout.isatty() and sys.stdin.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        from memscope.commands.score import score
+
+        return score(options.session, _config(options), "table", "necessity", fresh=False)
+    from memscope.commands.screen import screen
+
+    return screen(options.session, _config(options))
+
+
+def _score_parser() -> argparse.ArgumentParser:
+    parser = _parser("score", _ABOUT["score"], _score)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--format", choices=("json", "csv", "table"), default="table")
+    parser.add_argument("--measure", choices=("necessity", "sufficiency"), default="necessity")
+    parser.add_argument("--fresh", action="store_true", help="score again what is remembered")
+    _common(parser)
+    return parser
+
+
+def _score(options: argparse.Namespace) -> int:
+    from memscope.commands.score import score
+
+    return score(options.session, _config(options), options.format, options.measure, options.fresh)
+
+
+def _doctor_parser() -> argparse.ArgumentParser:
+    parser = _parser("doctor", _ABOUT["doctor"], _doctor)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="also say what is recognised in this file")
+    parser.add_argument("--format", choices=("json", "table"), default="table")
+    _common(parser)
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from memscope.commands.doctor import doctor
+
+    return doctor(options.session, _config(options), options.format)
+
+
+_ABOUT = {
+    "score": "score the full matrix and print it",
+    "doctor": "say what scorer answers, what it can do, and why not",
+    "serve": "serve a model: log-probabilities, completions, training",
+}
+
+_COMMANDS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "score": _score_parser,
+    "doctor": _doctor_parser,
+}

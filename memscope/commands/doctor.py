@@ -1,0 +1,77 @@
+"""`memscope doctor`: what scorer answers, what it can do, and what was recognised in a session."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from memscope.commands.opening import recognised_session
+from memscope.config import Config
+from memscope.errors import MemscopeError
+from memscope.safe import one_line_safe
+from memscope.scoring.shape import columns_of
+from memscope.session.diagnosis import diagnose
+from memscope.session.load import problems
+from memscope.source import ScorerSource
+
+__all__ = ["doctor"]
+
+
+def doctor(path: str | None, config: Config, output: str) -> int:
+    """Print the findings; 1 when the session or the scorer cannot be used."""
+    findings: dict[str, Any] = {}
+    if path is not None:
+        findings["session"] = _session(path, config)
+    findings["scorer"] = asyncio.run(_scorer(config))
+    if output == "json":
+        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+    else:
+        for name, facts in findings.items():
+            _print(name, facts)
+    return 1 if any("error" in facts for facts in findings.values()) else 0
+
+
+def _session(path: str, config: Config) -> dict[str, Any]:
+    try:
+        session = recognised_session(path, config)
+    except MemscopeError as error:
+        return {"error": str(error)}
+    facts = {**diagnose(session), "responses": len(columns_of(session))}
+    if trouble := problems(session):
+        facts["error"] = "; ".join(trouble)
+    return facts
+
+
+async def _scorer(config: Config) -> dict[str, Any]:
+    source = ScorerSource(config)
+    facts: dict[str, Any] = {"asked": source.description}
+    try:
+        scorer = await source.open()
+        facts |= msgspec.to_builtins(scorer.info)
+    except MemscopeError as error:
+        facts["error"] = str(error)
+        facts["last_lines"] = list(source.last_lines())
+    finally:
+        await source.close()
+    return {name: value for name, value in facts.items() if value not in (None, "", [], ())}
+
+
+def _print(name: str, facts: dict[str, Any]) -> None:
+    sys.stdout.write(f"{name}\n")
+    for key, value in facts.items():
+        _item(key, value, indent=2)
+
+
+def _item(key: str, value: Any, indent: int) -> None:
+    lead = " " * indent
+    if isinstance(value, dict):
+        sys.stdout.write(f"{lead}{one_line_safe(key)}\n")
+        for inner, item in value.items():
+            _item(str(inner), item, indent + 2)
+    elif isinstance(value, list | tuple):
+        sys.stdout.write(f"{lead}{one_line_safe(key)}: {one_line_safe(', '.join(map(str, value)))}\n")
+    else:
+        sys.stdout.write(f"{lead}{one_line_safe(key)}: {one_line_safe(str(value))}\n")

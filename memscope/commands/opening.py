@@ -1,0 +1,55 @@
+"""What every command begins with: a session that can be measured, the state database, a run that is closed again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from memscope.commands.progress import ProgressLine
+from memscope.config import Config
+from memscope.debug_log import DebugLog
+from memscope.demo import session_path
+from memscope.errors import SessionError
+from memscope.run import Run
+from memscope.session.load import load_session, problems
+from memscope.session.nodes import Session
+from memscope.store.database import Database
+
+__all__ = ["opened_run", "readable_session", "recognised_session"]
+
+
+def recognised_session(path: str | None, config: Config) -> Session:
+    """Read a session file with the configured detectors; the bundled demo session when there is no path.
+
+    Raises:
+        SessionError: It cannot be read.
+    """
+    return load_session(path or session_path(), rules=config.rules, pattern=config.memory_regex)
+
+
+def readable_session(path: str | None, config: Config) -> Session:
+    """Read a session and see that there is something to measure.
+
+    Raises:
+        SessionError: It cannot be read, or has no memories or no responses.
+    """
+    session = recognised_session(path, config)
+    if trouble := problems(session):
+        raise SessionError(f"{path or session_path()}: {trouble[0]}")
+    return session
+
+
+@asynccontextmanager
+async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
+    """Give a run that reports to stderr and to the debug log, and close everything at the end."""
+    database = Database(config.state_folder())
+    run = Run(session, config, database)
+    run.listen(ProgressLine())
+    log = DebugLog(config, session)
+    run.listen(log)
+    try:
+        yield run
+    finally:
+        await run.close()
+        log.close()
+        database.close()

@@ -1,0 +1,56 @@
+"""A run's progress on stderr: one line that rewrites itself, only where a person is watching."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from memscope.safe import one_line_safe
+from memscope.scoring.events import Event, Finished, Progress, RowFailed, ScorerLost, ScorerStarting, Trouble
+
+__all__ = ["ProgressLine"]
+
+
+class ProgressLine:
+    """Listens to a run. Troubles are always printed, progress only on a terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._open = False
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case Trouble(text):
+                self._line(f"note: {text}")
+            case RowFailed(row=row, error=error):
+                self._line(f"row {row} failed: {error}")
+            case ScorerLost(last_lines=lines):
+                for line in lines:
+                    self._line(f"scorer: {line}")
+            case ScorerStarting(what):
+                self._show(f"{what} …")
+            case Progress(done, total, rate, eta):
+                left = f", {eta:.0f} s left" if eta is not None else ""
+                self._show(f"{done}/{total} rows, {rate or 0:.1f} rows/s{left}")
+            case Finished():
+                self._clear()
+            case _:
+                pass
+
+    def _show(self, text: str) -> None:
+        if self._live:
+            self._stream.write(f"\r\x1b[K{one_line_safe(text)}")
+            self._stream.flush()
+            self._open = True
+
+    def _clear(self) -> None:
+        if self._open:
+            self._stream.write("\r\x1b[K")
+            self._open = False
+
+    def _line(self, text: str) -> None:
+        self._clear()
+        self._stream.write(f"memscope: {one_line_safe(text)}\n")
+        self._stream.flush()

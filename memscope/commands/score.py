@@ -1,0 +1,45 @@
+"""`memscope score`: the full matrix, headless."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+
+import msgspec
+
+from memscope.commands.opening import opened_run, readable_session
+from memscope.config import Config
+from memscope.safe import fit
+from memscope.scoring.grid import Measure
+from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
+
+__all__ = ["score"]
+
+
+def score(path: str | None, config: Config, output: str, measure: Measure, fresh: bool) -> int:
+    """Print the matrix as json, csv or table; 1 when any row failed.
+
+    Raises:
+        MemscopeError: There is nothing to print.
+    """
+    return asyncio.run(_score(path, config, output, measure, fresh))
+
+
+async def _score(path: str | None, config: Config, output: str, measure: Measure, fresh: bool) -> int:
+    session = readable_session(path, config)
+    async with opened_run(session, config) as run:
+        await run.matrix(measure, fresh=fresh)
+        grid = run.grids[measure]
+        if run.scorer is None:
+            raise RuntimeError("a matrix without a scorer")
+        report = matrix_report(session.header, run.scorer, grid, run.cost, run.seconds)
+    if output == "json":
+        text = msgspec.json.encode(report).decode() + "\n"
+    elif output == "csv":
+        text = matrix_csv(report)
+    else:
+        text = matrix_table(report, shutil.get_terminal_size((120, 48)).columns, fit)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    return 1 if "failed" in grid.status else 0

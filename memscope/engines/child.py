@@ -1,0 +1,121 @@
+"""The embedded scorer: `memscope serve` as a child process on loopback, with a random token.
+
+The child must end with its parent, however the parent ends. It holds the read end of a pipe whose only write end is
+ours: when we are gone, by exit, crash or SIGKILL, it reads the end of file and leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from collections import deque
+
+import msgspec
+
+from memscope.errors import ScorerGoneError
+
+__all__ = ["EmbeddedServer"]
+
+_LINES_KEPT = 20
+_START_SECONDS = 300.0
+_STOP_SECONDS = 3.0
+_TOKEN_VARIABLE = "MEMSCOPE_SERVE_TOKEN"  # noqa: S105
+
+
+class _Announcement(msgspec.Struct):
+    port: int
+
+
+class EmbeddedServer:
+    """A running child. Create it with `start`.
+
+    Attributes:
+        url: Its base address.
+        token: The API key that it demands.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, token: str) -> None:
+        self.url = ""
+        self.token = token
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._reader = asyncio.create_task(self._read_errors())
+
+    @classmethod
+    async def start(cls, model: str | None) -> EmbeddedServer:
+        """Start a scorer and wait until it answers.
+
+        Args:
+            model: A model folder or hub name; None is the bundled model.
+
+        Raises:
+            ScorerGoneError: It ended, or said nothing for five minutes; the line is what it said last.
+        """
+        token = secrets.token_urlsafe(32)
+        command = [sys.executable, "-m", "memscope.server", "--port", "0", "--as-child"]
+        if model is not None:
+            command += ["--model", model]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, _TOKEN_VARIABLE: token},
+            start_new_session=True,  # ctrl+c in the terminal is for the screen, which ends the child itself
+        )
+        server = cls(process, token)
+        try:
+            server.url = await server._announced()
+        except BaseException:
+            await server.stop()
+            raise
+        return server
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return what it said last on stderr."""
+        return tuple(self._lines)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def stop(self) -> None:
+        """End it: politely, then not."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self._process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+        await self._reader
+
+    async def _announced(self) -> str:
+        stdout = self._process.stdout
+        if stdout is None:
+            raise RuntimeError("a child without stdout")
+        try:
+            line = await asyncio.wait_for(stdout.readline(), _START_SECONDS)
+            return f"http://127.0.0.1:{msgspec.json.decode(line, type=_Announcement).port}/v1"
+        except TimeoutError as error:
+            raise ScorerGoneError(f"the embedded scorer said nothing for {_START_SECONDS:.0f} s") from error
+        except msgspec.DecodeError as error:
+            await self._reader
+            status = await self._process.wait()
+            said = self._lines[-1].removeprefix("memscope: ") if self._lines else f"exit status {status}"
+            raise ScorerGoneError(f"the embedded scorer did not start: {said}") from error
+
+    async def _read_errors(self) -> None:
+        stderr = self._process.stderr
+        if stderr is None:
+            raise RuntimeError("a child without stderr")
+        async for line in stderr:
+            self._lines.append(line.decode("utf-8", "replace").rstrip())

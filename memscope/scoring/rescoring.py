@@ -1,0 +1,105 @@
+"""Scoring variants of a prompt, each range at most once ever: what is remembered is not asked again."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memscope.engines.base import Range, Scorer
+from memscope.errors import ScorerError
+from memscope.prompt.prompt import Variant
+from memscope.store.scores import Score, ScoreStore, score_keys
+
+__all__ = ["Cost", "Rescorer", "ResponseScore"]
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a run asked of the scorer.
+
+    Attributes:
+        calls: Requests sent.
+        tokens_naive: Tokens of all sequences, as if each were run through the model whole.
+        tokens_forwarded: Tokens the scorer says it ran through the model.
+    """
+
+    calls: int = 0
+    tokens_naive: int = 0
+    tokens_forwarded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseScore:
+    """Log-probability of one response under one variant: in nats, the sum and each token's (float32).
+
+    `tokens` is empty where the scorer gives only sums. `cached`: it was remembered.
+    """
+
+    total: float
+    tokens: array[float]
+    cached: bool
+
+
+class Rescorer:
+    """One scorer with a memory."""
+
+    def __init__(self, scorer: Scorer, store: ScoreStore) -> None:
+        self.scorer = scorer
+        self.cost = Cost()
+        self._store = store
+
+    async def score(
+        self, variants: Sequence[Variant], *, fresh: bool = False, from_position: int | None = None
+    ) -> dict[int, ResponseScore]:
+        """Score every range of every variant and return the sums by response.
+
+        Args:
+            variants: The sequences; a response may own several ranges of one of them.
+            fresh: Ask again even where a score is remembered, and remember the new one.
+            from_position: Ask for a second, independent computation from this position on (for the noise floor).
+
+        Raises:
+            ScorerError: The scorer failed; what was scored until then is remembered.
+        """
+        sums: dict[int, ResponseScore] = {}
+        for variant in variants:
+            scores, cached = await self._variant(variant, fresh, from_position)
+            for owner, (total, tokens) in zip(variant.owners, scores, strict=True):
+                before = sums.get(owner)
+                sums[owner] = ResponseScore(
+                    total=total + (before.total if before else 0.0),
+                    tokens=(before.tokens if before else array("f")) + tokens,
+                    cached=cached and (before is None or before.cached),
+                )
+        return sums
+
+    async def _variant(self, variant: Variant, fresh: bool, from_position: int | None) -> tuple[list[Score], bool]:
+        if from_position is None:
+            self.cost.tokens_naive += len(variant.ids)
+        keys, known = await asyncio.to_thread(self._look_up, variant, fresh, from_position)
+        missing = [n for n, key in enumerate(keys) if key not in known]
+        if missing:
+            ranges = [variant.ranges[n] for n in missing]
+            asked = await self._asked(variant.ids[: ranges[-1][1]], ranges, from_position)
+            new = dict(zip((keys[n] for n in missing), asked, strict=True))
+            await asyncio.to_thread(self._store.put, new)
+            known |= new
+        return [known[key] for key in keys], not missing
+
+    def _look_up(
+        self, variant: Variant, fresh: bool, from_position: int | None
+    ) -> tuple[list[bytes], dict[bytes, Score]]:
+        info = self.scorer.info
+        path = "" if from_position is None else f"from {from_position}"
+        keys = score_keys(f"{info.model}\0{info.weights}\0{info.dtype}\0{path}", variant.ids, variant.ranges)
+        return keys, {} if fresh else self._store.get(keys)
+
+    async def _asked(self, ids: array[int], ranges: Sequence[Range], from_position: int | None) -> list[Score]:
+        self.cost.calls += 1
+        scored = await self.scorer.score(ids, ranges, from_position=from_position)
+        self.cost.tokens_forwarded += scored.forwarded
+        if scored.weights and scored.weights != self.scorer.info.weights:
+            raise ScorerError("the scorer's weights changed while it was scoring: score again")
+        return list(zip(scored.totals, scored.tokens, strict=True))

@@ -1,0 +1,101 @@
+"""From the options to a scorer, its tokenizer, and a session rendered for it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from memscope.config import Config
+from memscope.engines.base import Scorer
+from memscope.engines.child import EmbeddedServer
+from memscope.engines.client import HttpScorer, connect
+from memscope.engines.tokenizer_files import fetch_tokenizer
+from memscope.engines.transport import Transport
+from memscope.errors import PromptError, ScorerError
+from memscope.prompt.prompt import Prompt
+from memscope.prompt.rendering import render
+from memscope.prompt.tokenizer import Tokenizer
+from memscope.session.nodes import Session
+
+__all__ = ["ScorerSource"]
+
+
+class ScorerSource:
+    """Where scores come from: the server that `--url` names, or a scorer of memscope's own, started as a child."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._server: EmbeddedServer | None = None
+        self._scorer: HttpScorer | None = None
+        self._tokenizer: Tokenizer | None = None
+
+    @property
+    def description(self) -> str:
+        """Say on one line what will be asked or started."""
+        if self._config.url:
+            return f"asking {self._config.url}"
+        return f"starting the embedded scorer with {self._config.model or 'the bundled model'}"
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer in use; `render` first."""
+        if self._tokenizer is None:
+            raise RuntimeError("no session has been rendered")
+        return self._tokenizer
+
+    async def open(self) -> Scorer:
+        """Return a scorer that answers and whose numbers were checked.
+
+        Raises:
+            ScorerError: There is none; the line says what was tried.
+        """
+        await self.close()
+        if self._config.url:
+            key = os.environ.get(self._config.api_key_env) or None
+            transport, model = Transport(self._config.url, key), self._config.model
+        else:
+            self._server = await EmbeddedServer.start(self._config.model)
+            transport, model = Transport(self._server.url, self._server.token), None
+        try:
+            self._scorer = await connect(transport, model, self._config.dialect)
+        except BaseException:
+            await self.close()
+            raise
+        return self._scorer
+
+    async def render(self, session: Session) -> Prompt:
+        """Turn a session into ids with the served model's tokenizer, off the event loop.
+
+        Raises:
+            PromptError: There is no tokenizer, or the session cannot be rendered with it.
+        """
+        if self._scorer is None:
+            raise ScorerError("no scorer is open")
+        place = await self._tokenizer_place(self._scorer)
+        self._tokenizer = await asyncio.to_thread(Tokenizer.load, place)
+        return await asyncio.to_thread(render, session, self._tokenizer)
+
+    async def close(self) -> None:
+        """Close the connections and end the child."""
+        if self._scorer is not None:
+            await self._scorer.close()
+            self._scorer = None
+        if self._server is not None:
+            await self._server.stop()
+
+    def last_lines(self) -> tuple[str, ...]:
+        """Return what the embedded scorer said last; nothing for other servers."""
+        return self._server.last_lines() if self._server else ()
+
+    async def _tokenizer_place(self, scorer: HttpScorer) -> Path | str:
+        if self._config.tokenizer:
+            return self._config.tokenizer
+        cache = self._config.state_folder() / "tokenizers"
+        if folder := await fetch_tokenizer(scorer.transport, cache):
+            return folder
+        if scorer.info.root:
+            return scorer.info.root
+        raise PromptError(
+            f"{scorer.info.url} does not hand out its tokenizer: name a folder or hub name with --tokenizer"
+        )
