@@ -1,0 +1,149 @@
+"""Keys and values of computed sequences: private buffers while computing, a bounded store of finished ones.
+
+Invariant: a sequence in the store is never written again. A request copies the prefix it shares into its own buffer
+(a memory copy costs a thousandth of computing the same tokens) and appends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+__all__ = ["Ids", "KVSequence", "PrefixStore", "as_ids", "new_cache"]
+
+Ids = npt.NDArray[np.int64]
+
+_GROWTH = 256
+"""Tokens by which a buffer grows when a generation outruns it."""
+
+_MAX_SEQUENCES = 512
+"""A bound on the linear search for the longest prefix; the byte budget binds first for all but tiny sequences."""
+
+
+def as_ids(ids: Sequence[int]) -> Ids:
+    """Return token ids as one array."""
+    return np.asarray(ids, dtype=np.int64)
+
+
+class _BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+    """The keys and values of one layer in preallocated buffers, handed out as views of the filled part."""
+
+    is_sliding = False
+
+    def __init__(self, capacity: int, prefix: tuple[torch.Tensor, torch.Tensor] | None = None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.keys: torch.Tensor
+        self.values: torch.Tensor
+        self.capacity = capacity
+        self.length = 0
+        if prefix is not None:
+            self.update(*prefix)
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.keys = self._buffer(key_states)
+        self.values = self._buffer(value_states)
+        self.is_initialized = True
+
+    def _buffer(self, like: torch.Tensor) -> torch.Tensor:
+        batch, heads, _, width = like.shape
+        return like.new_empty(batch, heads, self.capacity, width)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.length + key_states.shape[2]
+        if end > self.capacity:
+            self._grow(end)
+        self.keys[:, :, self.length : end] = key_states
+        self.values[:, :, self.length : end] = value_states
+        self.length = end
+        return self.filled()
+
+    def _grow(self, needed: int) -> None:
+        old_keys, old_values = self.filled()
+        self.capacity = needed + _GROWTH
+        self.keys, self.values = self._buffer(old_keys), self._buffer(old_values)
+        self.keys[:, :, : self.length] = old_keys
+        self.values[:, :, : self.length] = old_values
+
+    def filled(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return -1
+
+
+class KVSequence:
+    """A finished sequence: its ids and, per layer, keys and values of shape (1, kv_heads, tokens, head_dim)."""
+
+    def __init__(self, ids: Ids, cache: Cache) -> None:
+        self.ids = ids
+        buffers = cast("list[_BufferLayer]", cache.layers)
+        self.layers = [layer.filled() for layer in buffers]
+        # The whole buffer counts, not only the filled part: that is what stays in memory.
+        self.nbytes = sum(layer.keys.nbytes + layer.values.nbytes for layer in buffers)
+
+    def matches(self, ids: Ids) -> int:
+        """Return how many leading ids the two sequences share."""
+        shared = min(len(self.ids), len(ids))
+        differing = np.flatnonzero(self.ids[:shared] != ids[:shared])
+        return int(differing[0]) if differing.size else shared
+
+
+def new_cache(capacity: int, source: KVSequence | None = None, length: int = 0) -> Cache:
+    """Return a writable cache with room for `capacity` tokens that starts with a copy of `source`'s first `length`."""
+    if source is None or length == 0:
+        # A cache calls this once per layer, when the layer first writes: how many there are is the model's business.
+        make = cast("type[_BufferLayer]", partial(_BufferLayer, capacity))
+        return Cache(layer_class_to_replicate=make)
+    return Cache(
+        layers=[_BufferLayer(capacity, (keys[:, :, :length], values[:, :, :length])) for keys, values in source.layers]
+    )
+
+
+class PrefixStore:
+    """Finished sequences under a byte budget, the least recently used leaving first. Used by one thread only."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self.budget_bytes = budget_bytes
+        self._sequences: list[KVSequence] = []
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all sequences kept."""
+        return sum(sequence.nbytes for sequence in self._sequences)
+
+    def longest_prefix(self, ids: Ids) -> tuple[KVSequence | None, int]:
+        """Return the sequence that shares most leading ids, and how many; (None, 0) when none shares any."""
+        best, shared = None, 0
+        for sequence in reversed(self._sequences):
+            matched = sequence.matches(ids)
+            if matched > shared:
+                best, shared = sequence, matched
+        if best is not None:
+            self._sequences.remove(best)
+            self._sequences.append(best)
+        return best, shared
+
+    def add(self, sequence: KVSequence) -> None:
+        """Keep a finished sequence; those it contains go, and so do the oldest until the budget holds."""
+        if any(kept.matches(sequence.ids) == len(sequence.ids) for kept in self._sequences):
+            return
+        self._sequences = [kept for kept in self._sequences if kept.matches(sequence.ids) < len(kept.ids)]
+        self._sequences.append(sequence)
+        while self._sequences and (self.nbytes > self.budget_bytes or len(self._sequences) > _MAX_SEQUENCES):
+            self._sequences.pop(0)

@@ -1,0 +1,80 @@
+"""What the running server holds: the model in use, the worker, and how far loading has come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memscope.server.http_errors import ApiError
+from memscope.server.options import ServeOptions
+
+if TYPE_CHECKING:  # importing these costs seconds, and the port must answer before
+    from memscope.server.loading import LoadedModel
+    from memscope.server.worker import Worker
+
+__all__ = ["Runtime"]
+
+
+class Runtime:
+    """The server's state. Everything but loading happens on the event loop's thread.
+
+    Attributes:
+        options: What the server was told.
+        error: Why the model could not be loaded, or None.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self.options = options
+        self.error: BaseException | None = None
+        self._loaded: LoadedModel | None = None
+        self._worker: Worker | None = None
+
+    @property
+    def status(self) -> str:
+        """How far it is: "loading", "ok" or "failed"."""
+        if self.error is not None:
+            return "failed"
+        return "loading" if self._loaded is None else "ok"
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model in use now. A request takes it once and stays with it.
+
+        Raises:
+            ApiError: It is still loading, or could not be loaded (503).
+        """
+        if self._loaded is None:
+            raise ApiError(503, "the model is still loading" if self.error is None else str(self.error))
+        return self._loaded
+
+    @property
+    def worker(self) -> Worker:
+        """The thread that computes.
+
+        Raises:
+            ApiError: The model is still loading (503).
+        """
+        if self._worker is None:
+            raise ApiError(503, "the model is still loading")
+        return self._worker
+
+    def load(self) -> None:
+        """Load the model and start the worker; called on any thread. A failure is kept in `error`."""
+        from memscope.server.loading import load
+        from memscope.server.worker import Worker
+
+        try:
+            loaded = load(self.options)
+        except Exception as error:
+            self.error = error
+            return
+        worker = Worker()
+        worker.start()
+        self._worker, self._loaded = worker, loaded
+
+    def swap(self, loaded: LoadedModel) -> None:
+        """Put other weights in use. Requests that have begun finish with those they began with."""
+        self._loaded = loaded
+
+    def stop(self, timeout: float) -> bool:
+        """Stop computing; return whether the worker ended within `timeout` seconds."""
+        return self._worker is None or self._worker.stop(timeout)

@@ -1,0 +1,52 @@
+"""Choosing the next token from logits: greedy, or sampled after temperature, top-k and top-p, by a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+__all__ = ["Sampler", "SamplingOptions"]
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How tokens are chosen.
+
+    Attributes:
+        temperature: 0 is greedy.
+        top_p: Smallest set of tokens whose probability reaches this; 1 keeps all.
+        top_k: This many most probable tokens; 0 or below keeps all.
+        seed: The same seed on the same weights repeats the same text; None takes a fresh one.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+
+
+class Sampler:
+    """Draws tokens one after another. Draws on the CPU, so that a seed means the same on every device."""
+
+    def __init__(self, options: SamplingOptions) -> None:
+        self._options = options
+        self._generator = torch.Generator()
+        if options.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(options.seed)
+
+    def draw(self, logits: torch.Tensor) -> int:
+        """Return the next token for float32 logits (vocabulary,)."""
+        options = self._options
+        if options.temperature <= 0:
+            return int(logits.argmax())
+        scaled, ids = (logits.cpu() / options.temperature).sort(descending=True, stable=True)
+        if options.top_k > 0:
+            scaled = scaled[: options.top_k]
+        probabilities = scaled.softmax(-1)
+        # A token stays when the mass before it is below top_p: so the first always stays.
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities[before >= options.top_p] = 0.0
+        return int(ids[torch.multinomial(probabilities, 1, generator=self._generator)])
