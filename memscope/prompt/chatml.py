@@ -1,0 +1,110 @@
+r"""ChatML: every turn between `<|im_start|>` and `<|im_end|>`, every leaf encoded by itself.
+
+| node | ids, with E = `Tokenizer.encode` |
+|---|---|
+| branch | `<|im_start|>` E(role + "\n") children `<|im_end|>` E("\n") |
+| top-level memory | as a branch with role `memory`; all of it is the memory's |
+| top-level content | as a branch with role `system` |
+| top-level tool_result | as a branch with role `tool` |
+| top-level thinking, tool_call | as a branch with role `assistant`, which is not a response |
+| child | E of its text |
+| log | nothing |
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TypeAlias
+
+from memscope.errors import PromptError
+from memscope.prompt.prompt import Pass, Piece, Prompt, ids_of
+from memscope.prompt.responses import counted, node_label, responses_of
+from memscope.prompt.tokenizer import Tokenizer
+from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, ToolResult
+from memscope.session.text import leaf_text
+
+__all__ = ["render_chatml"]
+
+
+def render_chatml(session: Session, tokenizer: Tokenizer) -> Prompt:
+    """Render a session as ChatML.
+
+    Raises:
+        PromptError: The tokenizer has no ChatML turn markers.
+    """
+    responses = responses_of(session)
+    writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
+    one = Pass(piece for place in session.prompt_order() for piece in writer.node(*place))
+    return Prompt([one], counted(responses, [one]), writer.notes)
+
+
+_Owner: TypeAlias = tuple[str | None, int | None]
+"""The memory that ids belong to, and the response that is scored on them."""
+
+
+class _Writer:
+    """Writes nodes as pieces."""
+
+    def __init__(self, tokenizer: Tokenizer, responses: dict[int, int]) -> None:
+        start, end = tokenizer.token_id("<|im_start|>"), tokenizer.token_id("<|im_end|>")
+        if start is None or end is None:
+            raise PromptError("the tokenizer has no <|im_start|> and <|im_end|>: ChatML cannot be written with it")
+        self._tokenizer = tokenizer
+        self._start, self._end = ids_of([start]), ids_of([end])
+        self._newline = ids_of(tokenizer.encode("\n"))
+        self._responses = responses
+        self._headers: dict[str, array[int]] = {}
+        self.notes: list[str] = []
+
+    def node(self, section: Section, position: int, node: Node) -> Iterator[Piece]:
+        """Yield the pieces of a node at the top level."""
+        if isinstance(node, Log):
+            return
+        if isinstance(node, Branch):
+            role, leaves, key = node.role, node.children, None
+        else:
+            role, leaves = self._role(section, node), (node,)
+            key = node.key if isinstance(node, Memory) else None
+        response = self._responses.get(position) if section == "conversation" else None
+        for (memory, scored), ids in self._turn(role, leaves, key, response):
+            yield Piece(ids, section, position, node_label(node), memory, scored)
+
+    def _turn(
+        self, role: str, leaves: tuple[Leaf, ...], key: str | None, response: int | None
+    ) -> Iterator[tuple[_Owner, array[int]]]:
+        """Yield what ids belong to, and the ids, in order; neighbours differ in what they belong to."""
+        parts: list[tuple[_Owner, array[int]]] = [((key, None), self._header(role))]
+        for leaf in leaves:
+            owner = (leaf.key, None) if isinstance(leaf, Memory) else (key, response)
+            parts.append((owner, ids_of(self._tokenizer.encode(leaf_text(leaf)))))
+        parts += [((key, response), self._end), ((key, None), self._newline)]
+        for owner, group in groupby(parts, key=lambda part: part[0]):
+            ids = ids_of()
+            for _, more in group:
+                ids += more
+            yield owner, ids
+
+    def _header(self, role: str) -> array[int]:
+        if role not in self._headers:
+            self._headers[role] = self._start + ids_of(self._tokenizer.encode(role + "\n"))
+        return self._headers[role]
+
+    def _role(self, section: Section, leaf: Leaf) -> str:
+        match leaf:
+            case Memory():
+                return "memory"
+            case Content():
+                if section == "conversation":
+                    self.notes.append(
+                        "content that stands outside of a turn of the conversation is read as system turns"
+                    )
+                return "system"
+            case ToolResult():
+                return "tool"
+            case _:
+                self.notes.append(
+                    "thinking or a tool call outside of a turn is read as an assistant turn and not scored"
+                )
+                return "assistant"

@@ -1,0 +1,307 @@
+"""A session as token ids: pieces that are encoded by themselves, so that leaving some out changes no other.
+
+A piece is the smallest thing that is left out or scored. A *pass* is one sequence of pieces that the model reads;
+there is one, except where the model's template rewrites earlier turns: then each response has its own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from memscope.session.nodes import Section
+
+__all__ = ["MemorySpan", "Pass", "Piece", "Prompt", "Response", "Variant", "ids_of"]
+
+
+def ids_of(numbers: Iterable[int] = ()) -> array[int]:
+    """Return token ids as this package keeps them, as an `array("I")`."""
+    return array("I", numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Ids that belong together.
+
+    Attributes:
+        ids: The token ids.
+        section: Where its node stands.
+        position: The node's position within its section.
+        label: What the node is, for messages: a role, or the kind of a leaf that stands by itself.
+        memory: The key of the memory whose ids these are, or None.
+        response: The index of the response that is scored on these ids, or None.
+        last: The position of the last node that needs this piece, where several nodes share one message.
+    """
+
+    ids: array[int]
+    section: Section
+    position: int
+    label: str
+    memory: str | None = None
+    response: int | None = None
+    last: int = -1
+
+    def within(self, entries: range | None) -> bool:
+        """Whether the piece stays when only these positions of the conversation are kept."""
+        if entries is None or self.section != "conversation":
+            return True
+        return self.position < entries.stop and max(self.position, self.last) >= entries.start
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One sequence to score.
+
+    Attributes:
+        ids: Token ids, an `array("I")`; they end with the last range.
+        ranges: [start, end) positions in `ids`, ascending, none empty.
+        owners: The response index of each range; a response owns several where a memory stands inside it.
+    """
+
+    ids: array[int]
+    ranges: tuple[tuple[int, int], ...]
+    owners: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySpan:
+    """One memory.
+
+    Attributes:
+        key: Its identity.
+        section: Where it first appears.
+        tokens: Its length over all appearances.
+        first_position: How many tokens come before its first appearance.
+        first_entry: Its first appearance's position among the conversation's nodes; None in the other sections.
+        first_response: The first response with scored tokens after it; the number of responses when there is none.
+        conversation_share: The share of the conversation's tokens before its first appearance; 0 in the head.
+    """
+
+    key: str
+    section: Section
+    tokens: int
+    first_position: int
+    first_entry: int | None
+    first_response: int
+    conversation_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response.
+
+    Attributes:
+        index: Its index among the responses.
+        entry_index: Its position among the conversation's nodes.
+        tokens: How many tokens are scored, the end of its turn included.
+        text: What they say.
+        timestamp: RFC 3339 text of the session file, or None.
+    """
+
+    index: int
+    entry_index: int
+    tokens: int
+    text: str
+    timestamp: str | None
+
+
+class Pass:
+    """One sequence of pieces, in the order in which the model reads them."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self.pieces = tuple(pieces)
+        self._spans: dict[int, tuple[int, int]] = {}
+        for number, piece in enumerate(self.pieces):
+            if piece.response is not None:
+                first, _ = self._spans.get(piece.response, (number, number))
+                self._spans[piece.response] = (first, number + 1)
+
+    def __len__(self) -> int:
+        """Return the number of tokens."""
+        return sum(len(piece.ids) for piece in self.pieces)
+
+    @property
+    def responses(self) -> Collection[int]:
+        """The responses that are scored in this pass."""
+        return self._spans.keys()
+
+    @property
+    def scored_pieces(self) -> Sequence[Piece]:
+        """The pieces up to the last one that is scored."""
+        return self.pieces[: max((end for _, end in self._spans.values()), default=0)]
+
+    def ids(self) -> array[int]:
+        """Return all ids, nothing left out."""
+        return _joined(self.pieces)
+
+    def variant(
+        self, without: Collection[str], responses: Collection[int] | None, entries: range | None
+    ) -> Variant | None:
+        """Return what is to be scored; None when none of the responses is here."""
+        wanted = self._spans.keys() if responses is None else self._spans.keys() & set(responses)
+        ids, ranges, owners = ids_of(), [], []
+        for piece in self.pieces[: max((self._spans[index][1] for index in wanted), default=0)]:
+            if piece.memory in without or not piece.within(entries):
+                continue
+            if piece.response in wanted and piece.response is not None and piece.ids:
+                ranges.append((len(ids), len(ids) + len(piece.ids)))
+                owners.append(piece.response)
+            ids += piece.ids
+        return Variant(ids[: ranges[-1][1]], tuple(ranges), tuple(owners)) if ranges else None
+
+    def context(self, response: int, without: Collection[str], entries: range | None) -> array[int]:
+        """Return the ids before the first scored id of a response."""
+        before = self.pieces[: self._spans[response][0]]
+        return _joined(piece for piece in before if piece.memory not in without and piece.within(entries))
+
+    def continuation(self, response: int) -> array[int]:
+        """Return the scored ids of a response."""
+        first, end = self._spans[response]
+        return _joined(piece for piece in self.pieces[first:end] if piece.response == response)
+
+    def overflow(self, limit: int) -> str | None:
+        """Say which node is the first that does not fit into `limit` tokens; None when what is scored fits."""
+        total = 0
+        beyond: Piece | None = None
+        for piece in self.scored_pieces:
+            if beyond is not None and (piece.section, piece.position) != (beyond.section, beyond.position):
+                break
+            total += len(piece.ids)
+            if beyond is None and total > limit:
+                beyond = piece
+        if beyond is None:
+            return None
+        node = f"{beyond.section} node {beyond.position} ({beyond.label})"
+        return f"{node}: {total:,} tokens so far, the model takes {limit:,}"
+
+
+class Prompt:
+    """A session rendered for one tokenizer.
+
+    Attributes:
+        passes: What the model reads: one, or one a response when the template rewrites earlier turns.
+        memories: Every memory once, in order of first appearance.
+        responses: All responses in order.
+        notes: What was changed or guessed, one line each.
+        appends: False when the template rewrites earlier turns.
+    """
+
+    def __init__(
+        self,
+        passes: Sequence[Pass],
+        responses: Sequence[Response],
+        notes: Sequence[str] = (),
+        *,
+        layout: Pass | None = None,
+    ) -> None:
+        """Take the passes.
+
+        Args:
+            passes: What is scored.
+            responses: All responses; their token counts are taken from the passes.
+            notes: What was changed or guessed, one line each.
+            layout: The whole session in one pass, for the places of the memories, where `passes` are one a response.
+        """
+        self.passes = tuple(passes)
+        self.appends = layout is None
+        self.notes = tuple(dict.fromkeys(notes))
+        self._pass_of = {index: one for one in self.passes for index in one.responses}
+        self.responses = tuple(responses)
+        self.memories = _memories(layout or self.passes[0], len(self.responses))
+
+    def __len__(self) -> int:
+        """Return the number of tokens of the longest pass."""
+        return self.tokens
+
+    @cached_property
+    def tokens(self) -> int:
+        """The number of tokens of the longest pass."""
+        return max((len(one) for one in self.passes), default=0)
+
+    @cached_property
+    def largest_id(self) -> int:
+        """The largest id of all passes, -1 when there is none."""
+        pieces = {id(piece): piece for one in self.passes for piece in one.pieces}
+        return max((max(piece.ids) for piece in pieces.values() if piece.ids), default=-1)
+
+    def variants(
+        self,
+        without: Collection[str] = (),
+        *,
+        responses: Collection[int] | None = None,
+        entries: range | None = None,
+    ) -> list[Variant]:
+        """Return the sequences to score, one a pass; passes without a wanted response are skipped.
+
+        Args:
+            without: Keys of memories of which every appearance is left out.
+            responses: Indices of the responses that are scored; None means all.
+            entries: Keep only these positions of the conversation (a window); the other sections always stay.
+        """
+        gone = frozenset(without)
+        found = (one.variant(gone, responses, entries) for one in self.passes)
+        return [variant for variant in found if variant is not None]
+
+    def context_ids(self, response: int, without: Collection[str] = (), *, entries: range | None = None) -> array[int]:
+        """Return everything up to and including the opened assistant turn of a response."""
+        return self._pass_of[response].context(response, frozenset(without), entries)
+
+    def continuation_ids(self, response: int) -> array[int]:
+        """Return the scored ids of a response."""
+        return self._pass_of[response].continuation(response)
+
+    def overflow(self, limit: int) -> str | None:
+        """Return None when everything scored fits into `limit` tokens, else one line with the node where it ends."""
+        return next((line for one in self.passes if (line := one.overflow(limit))), None)
+
+
+def _joined(pieces: Iterable[Piece]) -> array[int]:
+    ids = ids_of()
+    for piece in pieces:
+        ids += piece.ids
+    return ids
+
+
+def _memories(layout: Pass, responses: int) -> tuple[MemorySpan, ...]:
+    tokens: dict[str, int] = {}
+    for piece in layout.pieces:
+        if piece.memory is not None:
+            tokens[piece.memory] = tokens.get(piece.memory, 0) + len(piece.ids)
+    places = _Places(layout, responses)
+    return tuple(places.span(key, count) for key, count in tokens.items())
+
+
+class _Places:
+    """Where the memories of a pass first appear."""
+
+    def __init__(self, layout: Pass, responses: int) -> None:
+        self._first: dict[str, tuple[Piece, int, int]] = {}
+        self._waiting: list[str] = []
+        self._next: dict[str, int] = {}
+        self._responses = responses
+        self._conversation = 0
+        total = 0
+        for piece in layout.pieces:
+            if piece.memory is not None and piece.memory not in self._first:
+                self._first[piece.memory] = (piece, total, self._conversation)
+                self._waiting.append(piece.memory)
+            elif piece.response is not None and piece.ids:
+                self._next.update(dict.fromkeys(self._waiting, piece.response))
+                self._waiting.clear()
+            total += len(piece.ids)
+            self._conversation += len(piece.ids) * (piece.section == "conversation")
+
+    def span(self, key: str, tokens: int) -> MemorySpan:
+        piece, position, before = self._first[key]
+        inside = piece.section == "conversation"
+        return MemorySpan(
+            key=key,
+            section=piece.section,
+            tokens=tokens,
+            first_position=position,
+            first_entry=piece.position if inside else None,
+            first_response=self._next.get(key, self._responses),
+            conversation_share=before / self._conversation if inside and self._conversation else 0.0,
+        )
