@@ -13,7 +13,6 @@ from transformers.utils import logging as transformers_logging
 
 from memscope.errors import ScorerError
 from memscope.server.fingerprint import fingerprint
-from memscope.server.folder import model_folder
 from memscope.server.kv import Ids, PrefixStore
 from memscope.server.options import ServeOptions
 from memscope.server.passes import Pass, PlainPass, PrefixPass
@@ -83,14 +82,13 @@ class LoadedModel:
         return PlainPass(self.model, ids, plain_head=self.path.plain_head)
 
 
-def load(options: ServeOptions) -> LoadedModel:
-    """Load a model and its tokenizer.
+def load(folder: Path, options: ServeOptions) -> LoadedModel:
+    """Load a model and its tokenizer from a folder that `model_folder` has checked.
 
     Raises:
         ScorerError: It cannot be loaded; one line says why.
     """
     _silence()
-    folder = model_folder(options.model)
     device = _device(options.device)
     if options.threads is not None:
         torch.set_num_threads(options.threads)

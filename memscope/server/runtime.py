@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memscope.server.folder import model_folder
 from memscope.server.http_errors import ApiError
 from memscope.server.options import ServeOptions
 
@@ -59,11 +60,13 @@ class Runtime:
 
     def load(self) -> None:
         """Load the model and start the worker; called on any thread. A failure is kept in `error`."""
-        from memscope.server.loading import load
-        from memscope.server.worker import Worker
-
         try:
-            loaded = load(self.options)
+            folder = model_folder(self.options.model)
+            # Only now: importing torch takes seconds, and most mistakes are in the folder.
+            from memscope.server.loading import load
+            from memscope.server.worker import Worker
+
+            loaded = load(folder, self.options)
         except Exception as error:
             self.error = error
             return

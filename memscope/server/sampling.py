@@ -8,6 +8,9 @@ import torch
 
 __all__ = ["Sampler", "SamplingOptions"]
 
+_GREEDY_BELOW = 1e-4
+"""Dividing by less would leave float32's range, and the most probable token has all the mass long before."""
+
 
 @dataclass(frozen=True)
 class SamplingOptions:
@@ -40,10 +43,10 @@ class Sampler:
     def draw(self, logits: torch.Tensor) -> int:
         """Return the next token for float32 logits (vocabulary,)."""
         options = self._options
-        if options.temperature <= 0:
+        if options.temperature < _GREEDY_BELOW:
             return int(logits.argmax())
         scaled, ids = (logits.cpu() / options.temperature).sort(descending=True, stable=True)
-        if options.top_k > 0:
+        if 0 < options.top_k < len(scaled):
             scaled = scaled[: options.top_k]
         probabilities = scaled.softmax(-1)
         # A token stays when the mass before it is below top_p: so the first always stays.

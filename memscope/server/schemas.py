@@ -23,6 +23,7 @@ __all__ = [
 S = TypeVar("S", bound=msgspec.Struct)
 
 Probability = Annotated[float, Meta(gt=0, le=1)]
+Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class ScoreRequest(msgspec.Struct, kw_only=True):
@@ -55,7 +56,7 @@ class CompletionRequest(msgspec.Struct, kw_only=True):
     temperature: Annotated[float, Meta(ge=0)] | None = 1.0
     top_p: Probability | None = 1.0
     top_k: int | None = 0
-    seed: int | None = None
+    seed: Seed | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     return_token_ids: bool | None = False
