@@ -1,0 +1,307 @@
+"""The screen: composition and routing only.
+
+Every key becomes an intent for the run or for one pane; every event of the run comes back through the feed and is
+handed to the panes. The session and the empty grid are painted before the run is asked for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.theme import BUILTIN_THEMES
+from textual.widgets import Input, Static
+
+from memscope.errors import MemscopeError
+from memscope.scoring.events import Progress
+from memscope.scoring.grid import Measure
+from memscope.ui.cell import CellWatch
+from memscope.ui.clipboard import copy
+from memscope.ui.conductor import Conductor, Wish
+from memscope.ui.detail import DetailPane
+from memscope.ui.dialogs import Ask, Choose
+from memscope.ui.export import proposed_name, write_grid
+from memscope.ui.feed import Batch, Feed
+from memscope.ui.heatmap.pane import HeatmapPane
+from memscope.ui.help import Help, help_text
+from memscope.ui.hints import Hints
+from memscope.ui.keys import APP, check_keymap
+from memscope.ui.log import LogPane
+from memscope.ui.options import UiOptions
+from memscope.ui.palette import colours_of
+from memscope.ui.panes import PANES, Workspace
+from memscope.ui.rescore import answers, wish_for
+from memscope.ui.safe import one_line, shorten
+from memscope.ui.title import Title
+
+if TYPE_CHECKING:
+    from memscope.run import Run
+
+__all__ = ["MemscopeApp", "run_app"]
+
+_SMALLEST = (80, 24)
+_TWICE_WITHIN_SECONDS = 3.0
+_NOTIFIED_A_FRAME = 3
+_RUNNING = ("starting", "scoring", "paused")
+
+
+class MemscopeApp(App[int]):
+    """The memscope screen over one run.
+
+    Attributes:
+        measured: The run.
+        options: How the screen was started.
+        measure: Which grid is shown.
+    """
+
+    CSS_PATH = "memscope.tcss"
+    TITLE = "memscope"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *APP,
+        Binding("ctrl+c", "interrupt", "interrupt", show=False, priority=True, system=True),
+    ]
+
+    def __init__(self, run: Run, options: UiOptions) -> None:
+        super().__init__()
+        self.measured = run
+        self.options = options
+        self.measure: Measure = "necessity"
+        colours = options.colours or colours_of(self.console.color_system, self.no_color)
+        self._heatmap = HeatmapPane(run.grids[self.measure], colours, id="heatmap")
+        self._detail = DetailPane(colours, id="detail")
+        self._log_pane = LogPane(id="log")
+        self._title_line = Title(run)
+        self._workspace = Workspace({"heatmap": self._heatmap, "detail": self._detail, "log": self._log_pane})
+        self._conductor = Conductor(run)
+        self._cell = CellWatch(run, self._heatmap.view, self._detail)
+        self._stop_listening = run.listen(Feed(self._deliver))
+        self._progress: Progress | None = None
+        self._interrupted = -_TWICE_WITHIN_SECONDS
+
+    def compose(self) -> ComposeResult:
+        """A title, the panes, the keys; and what a terminal too small for them shows."""
+        yield self._title_line
+        yield self._workspace
+        yield Hints(id="hints")
+        yield Static(Content(""), id="too-small")
+
+    def on_mount(self) -> None:
+        """Take the options that can be wrong, then let the first paint happen before anything is scored."""
+        self._use_theme(self.options.theme)
+        keymap, complaints = check_keymap(self.options.keymap)
+        self.set_keymap(keymap)
+        for line in complaints:
+            self.say(line, warn=True)
+        self._workspace.open("heatmap")
+        if self.options.score:
+            self.call_after_refresh(self._conductor.ask, Wish(self.measure))
+
+    def say(self, line: str, *, warn: bool = False) -> None:
+        """Tell the user something, briefly on the screen and for good in the log."""
+        self._log_pane.add([line])
+        self.notify(shorten(line, 300), markup=False, severity="warning" if warn else "information", timeout=6)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say so when there is no room; everything else lays itself out."""
+        width, height = event.size
+        small = width < _SMALLEST[0] or height < _SMALLEST[1]
+        self.screen.set_class(small, "-too-small")
+        words = f"memscope needs {_SMALLEST[0]}×{_SMALLEST[1]}; this is {width}×{height}"
+        self.query_one("#too-small", Static).update(Content(words))
+
+    # What the run says.
+
+    def _deliver(self, batch: Batch) -> None:
+        self.call_later(self._draw, batch)
+
+    def _draw(self, batch: Batch) -> None:
+        if not self.is_running or not self._title_line.is_attached:
+            return
+        view, grid = self._heatmap.view, self.measured.grids[self.measure]
+        if batch.reload:
+            view.show_grid(grid)
+        elif rows := batch.rows.get(self.measure):
+            view.rows_changed(rows)
+        else:
+            view.footers_changed()
+        if batch.floor is not None:
+            self._heatmap.set_floor(batch.floor)
+        if batch.finished is not None:
+            self._heatmap.filled()
+        self._tell(batch)
+        self._progress = batch.progress or self._progress
+        self._title_line.update_run(self.measure, self._progress)
+
+    def _tell(self, batch: Batch) -> None:
+        if batch.lines:
+            self._log_pane.add(batch.lines)
+        for line in batch.troubles[:_NOTIFIED_A_FRAME]:
+            self.notify(shorten(line, 300), markup=False, severity="warning", timeout=6)
+        if batch.lost is not None:
+            said = shorten(f"{batch.lost.error} {' '.join(batch.lost.last_lines[-2:])}", 300)
+            key = self.key_of("restart")
+            line = f"{said}\n{key} starts it again"
+            self.notify(line, title="scorer lost", markup=False, severity="error", timeout=15)
+
+    # What the user does.
+
+    def on_heatmap_view_cursor_moved(self) -> None:
+        """Keep the detail on the cursor."""
+        self._cell.moved(self.measure)
+
+    def on_heatmap_view_opened(self) -> None:
+        """Drill down."""
+        self._cell.ask()
+        self._workspace.open("detail")
+
+    def action_digit(self, digit: int) -> None:
+        """Open the pane of a digit."""
+        for spec in PANES:
+            if spec.digit == digit:
+                self._workspace.open(spec.id)
+
+    def action_next_pane(self, by: int) -> None:
+        """Open the next pane, or the one before."""
+        self._workspace.step(by)
+
+    def action_leave(self) -> None:
+        """Leave one thing: the filter, a pane, or what is being scored."""
+        if self._heatmap.leave_filter():
+            return
+        if self._workspace.current != "heatmap":
+            self._workspace.open("heatmap")
+        elif self.measured.state in ("scoring", "paused"):
+            self._conductor.stop()
+            self.say(f"scoring stopped, results stay; {self.key_of('score')} goes on")
+
+    def action_measure(self) -> None:
+        """Show the other measure, and score it when it was not."""
+        self.measure = "sufficiency" if self.measure == "necessity" else "necessity"
+        grid = self.measured.grids[self.measure]
+        self._heatmap.view.show_grid(grid)
+        self._cell.moved(self.measure)
+        self._title_line.update_run(self.measure, self._progress)
+        if self.options.score and set(grid.status) == {"waiting"}:
+            self._conductor.ask(Wish(self.measure))
+
+    def action_pause(self) -> None:
+        """Pause or resume."""
+        if self.measured.state == "paused":
+            self.measured.resume()
+        else:
+            self.measured.pause()
+
+    def action_score(self) -> None:
+        """Ask what to score again."""
+        view = self._heatmap.view
+        offered = answers(view.rows.grid, view.memory, view.column)
+
+        def chosen(answer: str | None) -> None:
+            if answer is not None:
+                self._conductor.ask(wish_for(answer, self.measure, view.rows.grid, view.memory, view.column))
+
+        self.push_screen(Choose("Score again", offered), chosen)
+
+    def action_restart(self) -> None:
+        """Start the scorer anew and go on."""
+        self._conductor.stop()
+        self._conductor.ask(Wish(self.measure, restart=True))
+
+    def action_export(self) -> None:
+        """Ask for a name and write the grid."""
+        proposal = proposed_name(self.measured.session.header.id, self.measure)
+        self.push_screen(Ask("Write the grid to (.csv or .json)", proposal), self._export)
+
+    def _export(self, name: str | None) -> None:
+        if name is None:
+            return
+        try:
+            self.say(write_grid(self.measured, self.measure, Path(name).expanduser()))
+        except MemscopeError as error:
+            self.say(str(error), warn=True)
+
+    def action_copy(self) -> None:
+        """Copy the selection, or what the current pane shows."""
+        text = self.screen.get_selected_text() or self._workspace.pane().copied()
+        self.say(copy(self, text, self.options.state_folder) if text else "there is nothing to copy here")
+
+    def action_interrupt(self) -> None:
+        """Copy what is selected; else hint at how to leave, and leave the second time."""
+        selected = self.screen.get_selected_text()
+        if isinstance(self.focused, Input):
+            selected = selected or self.focused.selected_text
+        if selected:
+            self.say(copy(self, selected, self.options.state_folder))
+        elif time.monotonic() - self._interrupted < _TWICE_WITHIN_SECONDS:
+            self.exit(130 if self.measured.state in _RUNNING else 0)
+        else:
+            self._interrupted = time.monotonic()
+            self.notify("nothing is selected; ctrl+c once more quits", markup=False, timeout=_TWICE_WITHIN_SECONDS)
+
+    def action_help(self) -> None:
+        """Show the keys of the current pane."""
+        live = [
+            (self.get_key_display(active.binding), active.binding) for active in self.screen.active_bindings.values()
+        ]
+        self.push_screen(Help(f"keys · {self._workspace.current}", help_text(live)))
+
+    async def action_quit(self) -> None:
+        """Quit as `q` does, for the palette and ctrl+q."""
+        self.action_ask_quit()
+
+    def action_ask_quit(self) -> None:
+        """Quit; ask first when something is running."""
+        if self.measured.state not in _RUNNING:
+            self.exit(0)
+            return
+        done = f"{self._progress.done} of {self._progress.total} rows" if self._progress else "the scorer"
+        question = f"Still {self.measured.state} ({done}). What is done is remembered."
+        self.push_screen(
+            Choose(question, (("quit", "Quit"), ("stay", "Stay"))),
+            lambda answer: self.exit(0) if answer == "quit" else None,
+        )
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a binding as it is shown, remapped or not."""
+        for active in self.screen.active_bindings.values():
+            if active.binding.id == name:
+                return self.get_key_display(active.binding)
+        return name
+
+    async def shut_down(self) -> None:
+        """End what the screen started; the run itself is closed by its owner."""
+        self._stop_listening()
+        await self._cell.close()
+        await self._conductor.close()
+
+    def _use_theme(self, name: str) -> None:
+        if name in self.available_themes:
+            self.theme = name
+        else:
+            self.say(f"there is no theme {one_line(name)!r}; known: {', '.join(sorted(BUILTIN_THEMES))}", warn=True)
+
+
+def run_app(run: Run, options: UiOptions | None = None) -> int:
+    """Show the screen until the user leaves it, close the run, and return the exit status.
+
+    Args:
+        run: Not opened yet; it belongs to the loop that is started here.
+        options: By default those of the run's configuration.
+    """
+    return asyncio.run(_run_app(run, options or UiOptions.of(run.config)))
+
+
+async def _run_app(run: Run, options: UiOptions) -> int:
+    app = MemscopeApp(run, options)
+    try:
+        await app.run_async()
+        await app.shut_down()
+    finally:
+        await run.close()
+    return app.return_value if app.return_value is not None else app.return_code or 0

@@ -1,0 +1,100 @@
+"""Keeps the detail pane on the cell under the cursor, and asks for its tokens once the cursor rests."""
+
+from __future__ import annotations
+
+import asyncio
+from math import isnan
+from typing import TYPE_CHECKING, TypeAlias
+
+from memscope.errors import MemscopeError
+from memscope.scoring.grid import Measure
+from memscope.ui.detail import CellFacts, DetailPane
+from memscope.ui.heatmap.view import HeatmapView
+
+if TYPE_CHECKING:
+    from memscope.run import CellTokens, Run
+
+__all__ = ["CellWatch"]
+
+_REST_SECONDS = 0.25
+_Cell: TypeAlias = tuple[Measure, int, int, float]
+
+
+class CellWatch:
+    """Follows the cursor of one heatmap."""
+
+    def __init__(self, run: Run, view: HeatmapView, pane: DetailPane) -> None:
+        self._run, self._view, self._pane = run, view, pane
+        self._measure: Measure = "necessity"
+        self._cell: _Cell | None = None
+        self._tokens: CellTokens | None = None
+        self._rest: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    def moved(self, measure: Measure) -> None:
+        """Show the cell at once; its tokens follow when the cursor rests and the cell has a value."""
+        self._measure = measure
+        facts = self.facts()
+        if facts is None:
+            self._drop()
+            self._pane.show(None)
+            return
+        cell = (measure, self._row(), self._view.column, facts.value)
+        if cell != self._cell:
+            self._drop()
+            self._cell = cell
+            worth_asking = not isnan(facts.value) and not facts.before and facts.status != "failed"
+            if worth_asking:
+                self._rest = asyncio.get_running_loop().call_later(_REST_SECONDS, self.ask)
+        self._pane.show(facts, self._tokens)
+
+    def ask(self) -> None:
+        """Ask for the tokens of the cell now, whether or not it has a value yet."""
+        facts = self.facts()
+        if facts is None or facts.before or self._tokens is not None:
+            return
+        if self._rest is not None:
+            self._rest.cancel()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask(facts))
+
+    async def close(self) -> None:
+        """Ask for nothing any more."""
+        asking = self._asking
+        self._drop()
+        if asking is not None:
+            await asyncio.gather(asking, return_exceptions=True)
+
+    def facts(self) -> CellFacts | None:
+        """Return what the grid knows of the cell; None when no row is shown."""
+        row, column, grid = self._view.memory, self._view.column, self._view.rows.grid
+        if row is None or column >= len(grid.columns):
+            return None
+        return CellFacts(
+            self._measure,
+            grid.rows[row],
+            grid.columns[column],
+            grid.values[row][column],
+            grid.status[row],
+            grid.errors.get(row, ""),
+            grid.noise_floor,
+        )
+
+    def _row(self) -> int:
+        row = self._view.memory
+        return -1 if row is None else row
+
+    def _drop(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+        self._rest = self._asking = self._tokens = self._cell = None
+
+    async def _ask(self, facts: CellFacts) -> None:
+        self._pane.show(facts, None, "asking for the tokens …")
+        try:
+            self._tokens = await self._run.tokens(self._measure, self._row(), self._view.column)
+            self._pane.show(self.facts(), self._tokens)
+        except MemscopeError as error:
+            self._pane.show(facts, None, f"no values for single tokens: {error}")

@@ -1,0 +1,71 @@
+"""Passes what the user wants scored to the run, one wish after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memscope.errors import MemscopeError
+from memscope.scoring.grid import Measure
+
+if TYPE_CHECKING:
+    from memscope.run import Run
+
+__all__ = ["Conductor", "Wish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One call of `Run.matrix`; `restart` starts the scorer anew before it."""
+
+    measure: Measure
+    rows: Sequence[int] | None = None
+    column: int | None = None
+    fresh: bool = False
+    restart: bool = False
+
+
+class Conductor:
+    """Owns the task that talks to the run. What goes wrong is announced by the run's events."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._wishes: deque[Wish] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a wish is being fulfilled."""
+        return self._task is not None and not self._task.done()
+
+    def ask(self, wish: Wish) -> None:
+        """Fulfil a wish after those that wait."""
+        self._wishes.append(wish)
+        if not self.busy:
+            self._task = asyncio.create_task(self._work())
+
+    def stop(self) -> None:
+        """Forget what waits and end what runs; finished rows stay."""
+        self._wishes.clear()
+        self._run.cancel()
+
+    async def close(self) -> None:
+        """Stop, and wait for the end."""
+        self._wishes.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while self._wishes:
+            wish = self._wishes.popleft()
+            try:
+                if wish.restart:
+                    await self._run.restart_scorer()
+                await self._run.matrix(wish.measure, rows=wish.rows, column=wish.column, fresh=wish.fresh)
+            except MemscopeError:
+                # The run has said what is wrong; whatever waits would meet the same trouble.
+                self._wishes.clear()

@@ -1,0 +1,172 @@
+"""The cell under the cursor: the memory, and the response with each token shaded by its own change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import fsum, isnan
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.style import Style as TextualStyle
+from textual.widgets import Static
+
+from memscope.scoring.grid import Column, Measure, Row, RowStatus
+from memscope.ui.keys import DETAIL
+from memscope.ui.palette import Colours, token_style
+from memscope.ui.safe import one_line, visible
+
+if TYPE_CHECKING:
+    from memscope.run import CellTokens
+
+__all__ = ["CellFacts", "DetailPane", "describe"]
+
+_BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
+_RULE = Style(dim=True)
+_CONDITIONS = {
+    "necessity": ("everything present", "this memory left out"),
+    "sufficiency": ("this memory alone", "no memory"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """What the grid knows of a cell; `value` in signed nats, NaN while not scored."""
+
+    measure: Measure
+    row: Row
+    column: Column
+    value: float
+    status: RowStatus
+    error: str
+    noise_floor: float | None
+
+    @property
+    def before(self) -> bool:
+        """Whether the response comes before the memory."""
+        return self.column.index < self.row.first_column
+
+
+def describe(cell: CellFacts, tokens: CellTokens | None, note: str, colours: Colours, *, dark: bool) -> Content:
+    """Return everything about a cell as one text.
+
+    Args:
+        cell: What the grid knows.
+        tokens: The response token by token; None while it is not known.
+        note: Why it is not known.
+        colours: What the terminal can show.
+        dark: Whether the theme is dark.
+    """
+    parts = [*_memory(cell), *_numbers(cell, tokens)]
+    if tokens is None or not any(tokens.with_memory):
+        parts += [(visible(cell.column.text) + "\n", _PLAIN), (f"\n{one_line(note)}" if note else "", _DIM)]
+    else:
+        parts += _shaded(tokens, colours, dark)
+    return Content.assemble(*((text, TextualStyle.from_rich_style(style)) for text, style in parts if text))
+
+
+def _memory(cell: CellFacts) -> Iterator[tuple[str, Style]]:
+    row = cell.row
+    facts: list[str] = [row.section]
+    if row.tokens is not None:
+        facts.append(_count(row.tokens, "token"))
+    if row.appearances > 1:
+        facts.append(f"appears {row.appearances} times")
+    yield "memory ", _DIM
+    yield one_line(row.key), _BOLD
+    yield f"  {', '.join(facts)}\n", _DIM
+    yield visible(row.text) + "\n\n", _PLAIN
+
+
+def _numbers(cell: CellFacts, tokens: CellTokens | None) -> Iterator[tuple[str, Style]]:
+    column = cell.column
+    facts = [_count(column.tokens, "token")] if column.tokens is not None else []
+    facts += [one_line(column.timestamp)] if column.timestamp else []
+    yield "response ", _DIM
+    yield str(column.index), _BOLD
+    yield (f"  {', '.join(facts)}\n" if facts else "\n"), _DIM
+    yield from _divergence(cell)
+    if tokens is not None:
+        present, absent = _CONDITIONS[cell.measure]
+        with_, without = fsum(tokens.with_memory), fsum(tokens.without_memory)
+        yield f"log p {with_:.2f} with {present}, {without:.2f} with {absent}\n", _DIM
+    yield "\n", _PLAIN
+
+
+def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:
+    if cell.status == "failed":
+        yield f"failed: {one_line(cell.error)}\n", Style(bold=True, color="red")
+    elif cell.before:
+        yield "0 nats: the response comes before the memory\n", _DIM
+    elif isnan(cell.value):
+        yield "not scored yet\n", _DIM
+    elif abs(cell.value) <= (cell.noise_floor or 0.0):
+        yield f"≈ 0 nats (below the noise floor of {cell.noise_floor:.1e})\n", _PLAIN
+    else:
+        yield f"{cell.value:+.3f} nats", _BOLD
+        if cell.column.tokens:
+            yield f"  {cell.value / cell.column.tokens:+.3f} per token", _PLAIN
+        yield "\n", _PLAIN
+
+
+def _shaded(tokens: CellTokens, colours: Colours, dark: bool) -> Iterator[tuple[str, Style]]:
+    changes = [w - wo for w, wo in zip(tokens.with_memory, tokens.without_memory, strict=True)]
+    for text, change in zip(tokens.texts, changes, strict=True):
+        yield visible(text), token_style(change, colours, dark=dark)
+    yield "\n\n", _PLAIN
+    for change, words in ((5.0, "the memory makes it likelier"), (-5.0, "less likely")):
+        yield " abc ", token_style(change, colours, dark=dark)
+        yield f" {words}  ", _DIM
+    yield "\n\n", _PLAIN
+    yield "largest changes\n", _DIM
+    for place in sorted(range(len(changes)), key=lambda place: -abs(changes[place]))[:5]:
+        yield f"{changes[place]:+9.3f}  {one_line(repr(tokens.texts[place])[1:-1])}\n", _PLAIN
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+class DetailPane(VerticalScroll, can_focus=True):
+    """Shows one cell; its text can be selected."""
+
+    BINDINGS: ClassVar[list[BindingType]] = DETAIL
+
+    def __init__(self, colours: Colours, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._colours: Colours = colours
+        self._text = Static("", markup=False, id="detail-text")
+        self._cell: CellFacts | None = None
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield self._text
+
+    def on_mount(self) -> None:
+        """Say what will be here."""
+        self.border_title = Content("detail")
+        self.show(None)
+
+    def show(self, cell: CellFacts | None, tokens: CellTokens | None = None, note: str = "") -> None:
+        """Show a cell; None when no row is shown."""
+        moved = cell is None or self._cell is None or (cell.row, cell.column) != (self._cell.row, self._cell.column)
+        self._cell = cell
+        if cell is None:
+            self._text.update(Content("no memory is shown"))
+            return
+        self._text.update(describe(cell, tokens, note, self._colours, dark=self.app.current_theme.dark))
+        if moved:
+            self.scroll_home(animate=False)
+
+    def focus_inside(self) -> None:
+        """Give the keyboard to the text."""
+        self.focus()
+
+    def copied(self) -> str:
+        """Return the memory and the response as they are in the session."""
+        cell = self._cell
+        return f"{cell.row.key}\n{cell.row.text}\n\n{cell.column.text}\n" if cell else ""

@@ -1,0 +1,72 @@
+"""Small questions on top of the screen; Esc closes each without doing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from memscope.ui.keys import DIALOG
+from memscope.ui.safe import visible
+
+__all__ = ["Ask", "Choose"]
+
+T = TypeVar("T")
+
+
+class _Dialog(ModalScreen[T | None], Generic[T]):
+    """A question in a box; closes with None on Esc."""
+
+    BINDINGS: ClassVar[list[BindingType]] = DIALOG
+
+    def __init__(self, question: str) -> None:
+        super().__init__()
+        self._question = Static(Content(visible(question)), classes="question")
+
+    def action_cancel(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)
+
+
+class Choose(_Dialog[str]):
+    """One of a few answers."""
+
+    def __init__(self, question: str, answers: Sequence[tuple[str, str]]) -> None:
+        """Take a question and pairs of (answer, what it says)."""
+        super().__init__(question)
+        self._answers = answers
+
+    def compose(self) -> ComposeResult:
+        """The question and the answers."""
+        with Vertical(classes="box"):
+            yield self._question
+            yield OptionList(*(Option(Content(visible(text)), id=name) for name, text in self._answers), compact=True)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Close with the answer."""
+        self.dismiss(event.option_id)
+
+
+class Ask(_Dialog[str]):
+    """A line of text."""
+
+    def __init__(self, question: str, proposal: str) -> None:
+        super().__init__(question)
+        self._proposal = proposal
+
+    def compose(self) -> ComposeResult:
+        """The question and where the answer is typed."""
+        with Vertical(classes="box"):
+            yield self._question
+            yield Input(self._proposal, compact=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Close with what was typed."""
+        self.dismiss(event.value.strip() or None)

@@ -1,0 +1,131 @@
+"""Events of a run, gathered between two frames: a flood of remembered rows costs the screen one repaint a frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from memscope.scoring.events import (
+    Event,
+    Finished,
+    NoiseFloorMeasured,
+    Progress,
+    PromptReady,
+    RowDone,
+    RowFailed,
+    RowStarted,
+    ScorerLost,
+    ScorerReady,
+    ScorerStarting,
+    StateChanged,
+    Trouble,
+)
+from memscope.scoring.grid import Measure
+
+__all__ = ["Batch", "Feed"]
+
+_FRAME_SECONDS = 1 / 20
+
+
+@dataclass(slots=True)
+class Batch:
+    """What happened since the last frame.
+
+    Attributes:
+        rows: Rows that changed, a set for each measure.
+        lines: For the log, in order.
+        troubles: Lines that the user should see at once.
+        reload: The grids may have another shape or were cleared.
+        floor: The noise floor, when it was measured.
+        progress: The latest.
+        lost: The scorer is gone.
+        finished: A matrix ended.
+    """
+
+    rows: dict[Measure, set[int]] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    reload: bool = False
+    floor: float | None = None
+    progress: Progress | None = None
+    lost: ScorerLost | None = None
+    finished: Finished | None = None
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        match event:
+            case RowStarted(measure, row):
+                self._row(measure, row)
+            case RowDone(measure, row):
+                self._row(measure, row)
+            case RowFailed(measure, row, error):
+                self._row(measure, row)
+                self.lines.append(f"row {row} failed: {error}")
+            case Progress():
+                self.progress = event
+            case NoiseFloorMeasured(nats):
+                self.floor = nats
+                self.lines.append(f"noise floor {nats:.1e} nats")
+            case PromptReady(tokens):
+                self.reload = True
+                self.lines.append(f"the session has {tokens} tokens")
+            case ScorerReady():
+                self.reload = True
+                self.lines.append(_ready(event))
+            case _:
+                self._state(event)
+
+    def _state(self, event: Event) -> None:
+        match event:
+            case ScorerStarting(what):
+                self.lines.append(what)
+            case ScorerLost(error, last_lines):
+                self.lost = event
+                self.lines += [f"scorer: {line}" for line in last_lines] + [f"the scorer is gone: {error}"]
+            case Trouble(text):
+                self.lines.append(text)
+                self.troubles.append(text)
+            case Finished():
+                self.finished = event
+                self.lines.append(_finished(event))
+            case StateChanged(state):
+                self.lines.append(f"state: {state}")
+            case _:
+                pass
+
+    def _row(self, measure: Measure, row: int) -> None:
+        self.rows.setdefault(measure, set()).add(row)
+
+
+def _ready(event: ScorerReady) -> str:
+    return f"scorer {event.kind}: {event.model}, {event.dtype}, {event.dialect} at {event.url}"
+
+
+def _finished(event: Finished) -> str:
+    ended = "stopped, results stay" if event.cancelled else "finished"
+    failed = f", {event.failed} rows failed" if event.failed else ""
+    return (
+        f"{ended} after {event.seconds:.1f} s{failed}: {event.calls} calls, "
+        f"{event.tokens_forwarded} of {event.tokens_naive} tokens forwarded"
+    )
+
+
+class Feed:
+    """Listens to a run and hands over a batch a frame; calls back on the loop."""
+
+    def __init__(self, deliver: Callable[[Batch], None]) -> None:
+        self._deliver = deliver
+        self._batch = Batch()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        self._batch.add(event)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._timer = None
+        batch, self._batch = self._batch, Batch()
+        self._deliver(batch)

@@ -1,0 +1,1 @@
+"""The heatmap: memories down, responses across."""

@@ -1,0 +1,81 @@
+"""The legend under the heatmap: what the colours mean, and how the rows are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+
+from memscope.ui.heatmap.rows import Sort
+from memscope.ui.line import OneLine, Piece
+from memscope.ui.palette import make_palette
+from memscope.ui.safe import cells, shorten
+from memscope.ui.scale import FAILED, LEVELS, UNSCORED, ZERO, level_code
+
+if TYPE_CHECKING:
+    from memscope.ui.heatmap.view import HeatmapView
+
+__all__ = ["Legend"]
+
+_DIM = Style(dim=True)
+_ROOMY = 90
+_SORTED: dict[Sort, str] = {
+    "appearance": "in order of appearance",
+    "importance": "by importance",
+    "maximum": "by maximum",
+    "key": "by key",
+}
+_ZOOMED = {"cells": "", "half": "half blocks", "overview": "overview"}
+
+
+class Legend(OneLine):
+    """Follows one heatmap."""
+
+    def __init__(self, view: HeatmapView) -> None:
+        super().__init__()
+        self._view = view
+
+    def pieces(self, width: int) -> Iterator[Piece]:
+        """Draw swatches first, then the words that there is room for."""
+        swatches = list(self._swatches())
+        yield from swatches
+        room = width - sum(cells(text) for text, _ in swatches)
+        for word in self._words():
+            text = "  " + shorten(word, 60)
+            if cells(text) <= room:
+                room -= cells(text)
+                yield text, _DIM
+
+    def _swatches(self) -> Iterator[Piece]:
+        view, scale = self._view, self._view.rows.scale
+        palette = make_palette(view.colours, signed=scale.signed, dark=self.app.current_theme.dark)
+        width = 2 if self.size.width >= _ROOMY else 1
+        down = [level_code(-level) for level in range(LEVELS, 0, -1)] if scale.signed else []
+        up = [level_code(level) for level in range(1, LEVELS + 1)]
+        for codes, words in (
+            ([UNSCORED], " not scored  "),
+            ([FAILED], " failed  "),
+            ([*down, ZERO], " 0 " if down else " ≈0  "),
+            (up, self._top()),
+        ):
+            yield from ((palette.text(code, width), palette.cells[code].style) for code in codes)
+            yield words, _DIM
+
+    def _top(self) -> str:
+        scale = self._view.rows.scale
+        top = "highest" if scale.mode == "rank" else f"{scale.limit:g}{'+' if self._clips() else ''} nats"
+        return f" {top}, {scale.mode}"
+
+    def _clips(self) -> bool:
+        return self._view.rows.scale.clips(self._view.rows.peak())
+
+    def _words(self) -> Iterator[str]:
+        rows = self._view.rows
+        if self._clips():
+            yield f"peak {rows.peak():.1f}: f fits"
+        if rows.filter:
+            yield f"{len(rows.order)} of {len(rows.versions)} match {rows.filter!r}"
+        if zoomed := _ZOOMED[self._view.zoom]:
+            yield zoomed
+        yield _SORTED[rows.sort]

@@ -1,0 +1,118 @@
+"""The heatmap with its legend and its filter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from memscope.scoring.grid import Grid
+from memscope.ui.heatmap.legend import Legend
+from memscope.ui.heatmap.rows import SORTS
+from memscope.ui.heatmap.view import HeatmapView
+from memscope.ui.keys import HEATMAP_PANE
+from memscope.ui.palette import Colours
+from memscope.ui.scale import next_mode, nice_limit
+
+__all__ = ["HeatmapPane"]
+
+
+class HeatmapPane(Vertical):
+    """The keys that change how the heatmap looks, and the line where a filter is typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = HEATMAP_PANE
+
+    def __init__(self, grid: Grid, colours: Colours, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.view = HeatmapView(grid, colours, id="map")
+        self.legend = Legend(self.view)
+        self.field = Input(placeholder="show memories whose key or text contains …", compact=True, id="filter")
+        self._fitted = False
+
+    def compose(self) -> ComposeResult:
+        """The map, the filter (hidden until it is wanted), the legend."""
+        yield self.view
+        yield self.field
+        yield self.legend
+
+    def on_mount(self) -> None:
+        """Hide the filter."""
+        self.field.display = False
+
+    def focus_inside(self) -> None:
+        """Give the keyboard to the map."""
+        self.view.focus()
+
+    def copied(self) -> str:
+        """Return the memory under the cursor as it is in the session."""
+        memory = self.view.memory
+        row = self.view.rows.grid.rows[memory] if memory is not None else None
+        return f"{row.key}\n{row.text}\n" if row else ""
+
+    def filled(self) -> None:
+        """Take note that filling has ended: rows find their places, and the scale is fitted the first time."""
+        if not self._fitted and self.view.rows.peak() > 0:
+            self.action_rescale()
+        self.view.order_by()
+
+    def action_sort(self) -> None:
+        """Sort by the next criterion."""
+        self.view.order_by(SORTS[(SORTS.index(self.view.rows.sort) + 1) % len(SORTS)])
+
+    def action_filter(self) -> None:
+        """Ask what to look for."""
+        self.field.display = True
+        self.field.focus()
+
+    def action_zoom(self) -> None:
+        """Zoom."""
+        self.view.next_zoom()
+
+    def action_scale(self) -> None:
+        """Use the next kind of scale."""
+        scale = self.view.rows.scale
+        self.view.rescale(scale.with_mode(next_mode(scale.mode)))
+
+    def action_rescale(self) -> None:
+        """Fit the scale to what is there now; from then on only this key changes it."""
+        self._fitted = True
+        rows = self.view.rows
+        self.view.rescale(replace(rows.scale, limit=nice_limit(rows.peak())))
+
+    def action_signed(self) -> None:
+        """Show or clamp negative divergences."""
+        scale = self.view.rows.scale
+        self.view.rescale(replace(scale, signed=not scale.signed))
+
+    def set_floor(self, nats: float) -> None:
+        """Show as zero what cannot be told from zero."""
+        self.view.rescale(replace(self.view.rows.scale, floor=nats))
+
+    def leave_filter(self) -> bool:
+        """Close the filter and forget it; tell whether there was one."""
+        if not self.field.display and not self.view.rows.filter:
+            return False
+        self.field.value = ""
+        self.view.order_by(text="")
+        self._hide_field()
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter while typing."""
+        self.view.order_by(text=event.value.strip())
+
+    def on_input_submitted(self) -> None:
+        """Keep the filter and go back to the map."""
+        self._hide_field()
+
+    def on_heatmap_view_look_changed(self) -> None:
+        """Keep the legend true."""
+        self.legend.refresh()
+
+    def _hide_field(self) -> None:
+        self.field.display = False
+        self.view.focus()

@@ -1,0 +1,167 @@
+"""What the heatmap shows of a grid: fine bytes and codes of each row, sums, and the order of the rows.
+
+A row's numbers are worked out when it is first needed and again when its version changes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import fsum, isnan, nan
+from operator import add, sub
+from typing import Literal, TypeAlias
+
+from memscope.scoring.grid import Grid, RowStatus
+from memscope.ui.scale import Scale, fine_bytes
+
+__all__ = ["SORTS", "GridRows", "Sort"]
+
+Sort: TypeAlias = Literal["appearance", "importance", "maximum", "key"]
+SORTS: tuple[Sort, ...] = ("appearance", "importance", "maximum", "key")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one row at one version."""
+
+    fine: bytes
+    importance: float
+    maximum: float
+    codes: bytes = b""
+    look: int = -1
+
+
+def _clamped(values: Iterable[float]) -> list[float]:
+    # A comparison with NaN is false, so cells that are not scored count as nothing.
+    return [value if value > 0 else 0.0 for value in values]
+
+
+class GridRows:
+    """The rows of one grid as the heatmap draws them.
+
+    Attributes:
+        grid: Where the numbers come from.
+        scale: How nats become codes; set it with `rescale`.
+        order: Row indices as they are shown, from top to bottom.
+        versions: One number a row, which changes with everything that is drawn of it.
+        dependence: Column sums of the clamped divergences, in nats.
+        look: Changes when all cells look different.
+    """
+
+    def __init__(self, grid: Grid, scale: Scale | None = None) -> None:
+        self.grid = grid
+        self.scale = scale or Scale()
+        self.sort: Sort = "appearance"
+        self.filter = ""
+        self.look = 0
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the grid as it is now, shape included."""
+        self.columns = len(self.grid.columns)
+        count = len(self.grid.rows)
+        self.versions = [0] * count
+        self._known: list[_Known | None] = [None] * count
+        self._counted: list[array[float] | None] = [None] * count
+        self.dependence = array("d", [0.0]) * self.columns
+        for row, status in enumerate(self.grid.status):
+            if status != "waiting":
+                self._count(row)
+        self._retable()
+        self.arrange()
+
+    def changed(self, row: int) -> None:
+        """Take note that a row has other values or another status."""
+        self.versions[row] += 1
+        self._known[row] = None
+        self._count(row)
+
+    def rescale(self, scale: Scale) -> None:
+        """Show nats in another way."""
+        self.scale = scale
+        self._retable()
+
+    def arrange(self, sort: Sort | None = None, text: str | None = None) -> None:
+        """Sort and filter the rows; None keeps what there is. The order then stays until this is called again."""
+        self.sort = sort or self.sort
+        self.filter = self.filter if text is None else text
+        shown = [row for row in range(len(self.grid.rows)) if self._matches(row)]
+        if self.sort == "key":
+            shown.sort(key=lambda row: self.grid.rows[row].key.casefold())
+        elif self.sort != "appearance":
+            shown.sort(key=self.importance if self.sort == "importance" else self.maximum, reverse=True)
+        self.order = shown
+
+    def fine(self, row: int) -> bytes:
+        """Return the fine bytes of a row."""
+        return self._row(row).fine
+
+    def codes(self, row: int) -> bytes:
+        """Return the codes of a row's cells."""
+        known = self._row(row)
+        if known.look != self.look:
+            known.codes, known.look = known.fine.translate(self._table), self.look
+        return known.codes
+
+    def stripped_codes(self) -> bytes:
+        """Return the codes of the responses with all memories left out."""
+        return fine_bytes(self.grid.stripped, 0, failed=False).translate(self._table)
+
+    def importance(self, row: int) -> float:
+        """Return the row sum in nats."""
+        return self._row(row).importance
+
+    def maximum(self, row: int) -> float:
+        """Return the largest divergence of a row in nats."""
+        return self._row(row).maximum
+
+    def peak(self) -> float:
+        """Return the largest divergence of all, negative ones by their size when they are shown; in nats."""
+        peak = max(map(self.maximum, range(len(self.versions))), default=0.0)
+        if self.scale.signed:
+            lows = (min((v for v in values if v < 0), default=0.0) for values in self.grid.values)
+            peak = max(peak, -min(lows, default=0.0))
+        return max([peak, *(value for value in self.grid.stripped if not isnan(value))])
+
+    def status(self, row: int) -> RowStatus:
+        """Return the status of a row."""
+        return self.grid.status[row]
+
+    def _row(self, row: int) -> _Known:
+        known = self._known[row]
+        if known is None:
+            values = self.grid.values[row]
+            before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
+            clamped = _clamped(values)
+            known = _Known(fine_bytes(values, before, failed=failed), fsum(clamped), max(clamped, default=0.0))
+            self._known[row] = known
+        return known
+
+    def _count(self, row: int) -> None:
+        """Keep the column sums up to date by what changed, for a sum over all rows costs too much in a flood."""
+        sums, values = self.dependence, self.grid.values[row]
+        if (before := self._counted[row]) is not None:
+            sums = array("d", map(sub, sums, _clamped(before)))
+        self.dependence = array("d", map(add, sums, _clamped(values)))
+        self._counted[row] = values
+
+    def _retable(self) -> None:
+        histogram = self._histogram() if self.scale.mode == "rank" else ()
+        self._table = self.scale.table(histogram)
+        self.look += 1
+
+    def _histogram(self) -> list[int]:
+        total = b"".join(map(self.fine, range(len(self.versions))))
+        return [total.count(code) for code in range(256)]
+
+    def _matches(self, row: int) -> bool:
+        wanted = self.filter.casefold()
+        memory = self.grid.rows[row]
+        return not wanted or wanted in memory.key.casefold() or wanted in memory.text.casefold()
+
+    def value(self, row: int, column: int) -> float:
+        """Return a cell in signed nats; NaN where there is none."""
+        if 0 <= row < len(self.grid.values) and 0 <= column < self.columns:
+            return self.grid.values[row][column]
+        return nan

@@ -1,0 +1,52 @@
+"""The line of keys at the bottom: as many of the live bindings as fit, always with help and quit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.style import Style
+from textual.binding import Binding
+
+from memscope.ui.line import OneLine, Piece
+from memscope.ui.safe import cells
+
+__all__ = ["Hints"]
+
+_BOLD, _DIM = Style(bold=True), Style(dim=True)
+_ALWAYS = ("help", "quit")
+
+
+class Hints(OneLine):
+    """Shows the bindings of whatever has the keyboard."""
+
+    def on_mount(self) -> None:
+        """Follow the keyboard."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+
+    def pieces(self, width: int) -> Iterator[Piece]:
+        """Draw keys and words."""
+        always = [binding for binding in self._shown() if binding.id in _ALWAYS]
+        room = width - sum(map(self._width, always))
+        for binding in self._shown():
+            if binding.id in _ALWAYS:
+                continue
+            room -= self._width(binding)
+            if room < 0:
+                break
+            yield from self._hint(binding)
+        for binding in always:
+            yield from self._hint(binding)
+
+    def _shown(self) -> list[Binding]:
+        shown: dict[str | None, Binding] = {}
+        for active in self.screen.active_bindings.values():
+            if active.binding.show and active.enabled:
+                shown.setdefault(active.binding.id or active.binding.action, active.binding)
+        return list(shown.values())
+
+    def _hint(self, binding: Binding) -> Iterator[Piece]:
+        yield f" {self.app.get_key_display(binding)}", _BOLD
+        yield f" {binding.description} ", _DIM
+
+    def _width(self, binding: Binding) -> int:
+        return sum(cells(text) for text, _ in self._hint(binding))

@@ -1,0 +1,87 @@
+"""Every key binding of the screen, with its id: what the configuration remaps and the help lists.
+
+None is on ctrl+a, b, s, j, o, h, i or m: screen multiplexers and terminals keep those. A description is short, for the
+line of hints; a tooltip says it in full, for the help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from textual.binding import Binding, BindingType
+
+__all__ = ["APP", "DETAIL", "DIALOG", "HEATMAP", "HEATMAP_PANE", "LOG", "check_keymap", "known_ids"]
+
+
+def _key(id: str, key: str, action: str, short: str, full: str, *, show: bool = False) -> Binding:  # noqa: A002
+    return Binding(key, action, short, show=show, tooltip=full, id=id)
+
+
+HEATMAP: list[BindingType] = [
+    _key("cursor.up", "up,k", "move(-1, 0)", "up", "Move the cursor up"),
+    _key("cursor.down", "down,j", "move(1, 0)", "down", "Move the cursor down"),
+    _key("cursor.left", "left,h", "move(0, -1)", "left", "Move the cursor left"),
+    _key("cursor.right", "right,l", "move(0, 1)", "right", "Move the cursor right"),
+    _key("cursor.page_up", "pageup", "page(-1)", "page up", "Move up by a screenful"),
+    _key("cursor.page_down", "pagedown", "page(1)", "page down", "Move down by a screenful"),
+    _key("cursor.first", "home", "edge('left')", "first", "Go to the first response"),
+    _key("cursor.last", "end", "edge('right')", "last", "Go to the last response"),
+    _key("cursor.top", "ctrl+home", "edge('top')", "top", "Go to the first memory"),
+    _key("cursor.bottom", "ctrl+end", "edge('bottom')", "bottom", "Go to the last memory"),
+    _key("open", "enter", "open", "open", "Drill down: show the cell token by token", show=True),
+]
+
+HEATMAP_PANE: list[BindingType] = [
+    _key("sort", "s", "sort", "sort", "Sort memories: appearance, importance, maximum, key", show=True),
+    _key("filter", "slash", "filter", "filter", "Show only memories whose key or text contains something", show=True),
+    _key("zoom", "z", "zoom", "zoom", "Zoom: full cells, half blocks, overview", show=True),
+    _key("scale", "c", "scale", "scale", "Scale: symlog, linear, rank", show=True),
+    _key("rescale", "f", "rescale", "fit", "Fit the scale to the largest value", show=True),
+    _key("signed", "v", "signed", "signed", "Show negative divergences too, or clamp them to zero", show=True),
+]
+
+DETAIL: list[BindingType] = [
+    _key("detail.up", "up,k", "scroll_up", "up", "Scroll up"),
+    _key("detail.down", "down,j", "scroll_down", "down", "Scroll down"),
+]
+
+LOG: list[BindingType] = [
+    _key("log.up", "up,k", "scroll_up", "up", "Scroll up"),
+    _key("log.down", "down,j", "scroll_down", "down", "Scroll down"),
+]
+
+APP: list[BindingType] = [
+    _key("measure", "n", "measure", "measure", "Switch between necessity and sufficiency", show=True),
+    _key("pause", "p", "pause", "pause", "Pause or resume scoring", show=True),
+    _key("score", "r", "score", "re-score", "Score again: a memory, a response, what failed, or everything", show=True),
+    _key("restart", "R", "restart", "restart", "Start the scorer again after it was lost"),
+    _key("export", "e", "export", "export", "Write the grid to a CSV or JSON file", show=True),
+    _key("copy", "y", "copy", "copy", "Copy the selection, or what the focused pane shows", show=True),
+    _key("back", "escape", "leave", "back", "Back: clear the filter, leave a pane, stop scoring (results stay)"),
+    _key("next_pane", "tab", "next_pane(1)", "next pane", "Go to the next pane"),
+    _key("previous_pane", "shift+tab", "next_pane(-1)", "previous pane", "Go to the previous pane"),
+    *(
+        _key(f"pane.{digit}", str(digit), f"digit({digit})", f"pane {digit}", f"Go to pane {digit}")
+        for digit in range(1, 6)
+    ),
+    _key("help", "question_mark", "help", "help", "Keys of the focused pane", show=True),
+    _key("quit", "q", "ask_quit", "quit", "Quit; asks when something is running", show=True),
+]
+
+DIALOG: list[BindingType] = [
+    _key("dialog.cancel", "escape", "cancel", "cancel", "Close without doing anything", show=True),
+]
+
+
+def known_ids() -> frozenset[str]:
+    """Return the ids of all bindings that can be remapped."""
+    groups: Iterable[list[BindingType]] = (APP, HEATMAP, HEATMAP_PANE, DETAIL, LOG, DIALOG)
+    return frozenset(binding.id for group in groups for binding in group if isinstance(binding, Binding) and binding.id)
+
+
+def check_keymap(keymap: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Split a keymap into what can be used and one line for each entry that cannot."""
+    known = known_ids()
+    usable = {id_: keys for id_, keys in keymap.items() if id_ in known}
+    lines = tuple(f"keymap: no binding is called {id_!r}; 'help' lists the names" for id_ in keymap if id_ not in known)
+    return usable, lines

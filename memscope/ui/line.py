@@ -1,0 +1,34 @@
+"""Widgets of one line that are drawn from pieces of text, each with a style."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+__all__ = ["OneLine", "Piece"]
+
+Piece: TypeAlias = tuple[str, Style]
+
+
+class OneLine(Widget):
+    """One line of pieces, cut at the right. The pieces hold only text that was made safe."""
+
+    ALLOW_SELECT = False
+    DEFAULT_CSS = "OneLine { height: 1; width: 1fr; }"
+
+    def pieces(self, width: int) -> Iterable[Piece]:
+        """Return what the line shows in `width` cells."""
+        raise NotImplementedError
+
+    def render_line(self, y: int) -> Strip:
+        """Draw the line."""
+        width = self.size.width
+        if y:
+            return Strip.blank(width, self.rich_style)
+        strip = Strip(Segment(text, style) for text, style in self.pieces(width) if text)
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)

@@ -1,0 +1,36 @@
+"""What the command line tells the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from memscope.config import Config
+from memscope.ui.palette import Colours
+
+__all__ = ["UiOptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class UiOptions:
+    """How the screen starts.
+
+    Attributes:
+        state_folder: Where copied text is kept.
+        theme: Name of a theme; an unknown one is reported and the default is used.
+        keymap: Keys by binding id.
+        score: Start scoring after the first paint.
+        colours: Force colours or glyphs; None looks at the terminal.
+    """
+
+    state_folder: Path
+    theme: str = "textual-dark"
+    keymap: Mapping[str, str] = field(default_factory=dict)
+    score: bool = True
+    colours: Colours | None = None
+
+    @classmethod
+    def of(cls, config: Config) -> UiOptions:
+        """Return the screen's part of the configuration."""
+        return cls(config.state_folder(), config.theme, config.keymap)

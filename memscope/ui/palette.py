@@ -1,0 +1,137 @@
+"""How a cell looks: colours where the terminal has them, a ramp of glyphs where it has not.
+
+Nine levels of cividis stay apart in lightness under 256 colours and for colour-blind eyes. The signed view is a
+diverging map whose middle is the colour of zero, with the sign as a glyph. *Before*, *zero*, *not scored* and *failed*
+differ from each other and from every level, with and without colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+from rich.color import Color
+from rich.style import Style
+
+from memscope.ui.scale import BEFORE, CODES, FAILED, LEVELS, UNSCORED, ZERO, level_code
+
+__all__ = ["Colours", "Palette", "colours_of", "make_palette", "token_style"]
+
+Colours: TypeAlias = Literal["full", "none"]
+RGB: TypeAlias = tuple[int, int, int]
+
+_CIVIDIS = ("00224e", "173870", "424e6c", "60646f", "7d7c76", "9b9476", "bcad6c", "ddc958", "fee838")
+_RAMP = "··░░▒▒▓▓█"
+_RAMP_DOWN = "---===≡≡≡"
+_UP: RGB = (255, 159, 64)
+_DOWN: RGB = (92, 170, 255)
+_MIDDLE: dict[bool, RGB] = {True: (38, 41, 48), False: (226, 228, 232)}
+_SURFACE: dict[bool, RGB] = {True: (18, 18, 18), False: (250, 250, 250)}
+
+
+def colours_of(system: str | None, no_color: bool) -> Colours:
+    """Decide between colours and glyphs; `system` is Rich's name of the terminal's colour system."""
+    return "full" if system in ("256", "truecolor") and not no_color else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """How one code is drawn: its first glyph, what fills the rest of its width, its style, and its flat colour."""
+
+    glyph: str
+    rest: str
+    style: Style
+    flat: Color | None
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """One look for all codes; `cells[code]` draws a code."""
+
+    colours: Colours
+    cells: tuple[Cell, ...]
+
+    def text(self, code: int, width: int) -> str:
+        """Return what a cell of this width shows."""
+        cell = self.cells[code]
+        return cell.glyph + cell.rest * (width - 1)
+
+    def halves(self, upper: int, lower: int) -> tuple[str, Style]:
+        """Return one character that shows two cells, the first above the second; only with colours."""
+        top, bottom = self.cells[upper].flat, self.cells[lower].flat
+        return "▀", Style(color=top, bgcolor=bottom)
+
+
+def _blend(start: RGB, end: RGB, share: float) -> RGB:
+    r, g, b = (round(a + (z - a) * share) for a, z in zip(start, end, strict=True))
+    return r, g, b
+
+
+def _rgb(colour: str) -> RGB:
+    return int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16)
+
+
+def _ink(ground: RGB) -> Color:
+    """Black or white, whichever reads better on a ground (ITU-R BT.601 luma)."""
+    luma = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
+    return Color.from_rgb(0, 0, 0) if luma > 127 else Color.from_rgb(255, 255, 255)
+
+
+def _filled(ground: RGB, glyph: str = " ") -> Cell:
+    colour = Color.from_rgb(*ground)
+    return Cell(glyph, " ", Style(color=_ink(ground), bgcolor=colour), colour)
+
+
+@lru_cache(maxsize=8)
+def make_palette(colours: Colours, *, signed: bool, dark: bool) -> Palette:
+    """Return the look for a terminal, a view and a theme."""
+    cells = _glyph_cells() if colours == "none" else _colour_cells(signed, dark)
+    return Palette(colours, tuple(cells[code] for code in range(CODES)))
+
+
+def _colour_cells(signed: bool, dark: bool) -> dict[int, Cell]:
+    middle, surface = _MIDDLE[dark], Color.from_rgb(*_SURFACE[dark])
+    grey, red = Color.from_rgb(110, 114, 122), Color.from_rgb(255, 85, 85)
+    cells = {
+        BEFORE: Cell(" ", " ", Style(), surface),
+        ZERO: _filled(middle),
+        UNSCORED: Cell("·", " ", Style(color=grey), Color.from_rgb(*_blend(_SURFACE[dark], middle, 0.4))),
+        FAILED: Cell("×", "×", Style(color=red, bold=True), red),
+    }
+    for level in range(1, LEVELS + 1):
+        share = 0.15 + 0.85 * level / LEVELS
+        up = _blend(middle, _UP, share) if signed else _rgb(_CIVIDIS[level - 1])
+        cells[level_code(level)] = _filled(up, "+" if signed else " ")
+        cells[level_code(-level)] = _filled(_blend(middle, _DOWN, share), "−")
+    return cells
+
+
+def _glyph_cells() -> dict[int, Cell]:
+    plain, dim = Style(), Style(dim=True)
+    cells = {
+        BEFORE: Cell(" ", " ", plain, None),
+        ZERO: Cell(" ", " ", plain, None),
+        UNSCORED: Cell(":", " ", dim, None),
+        FAILED: Cell("×", "×", plain, None),
+    }
+    for level in range(1, LEVELS + 1):
+        up, down = _RAMP[level - 1], _RAMP_DOWN[level - 1]
+        cells[level_code(level)] = Cell(up, up, plain, None)
+        cells[level_code(-level)] = Cell(down, down, plain, None)
+    return cells
+
+
+_TOKEN_LIMIT = 5.0
+_TOKEN_FLOOR = 0.05
+
+
+def token_style(change: float, colours: Colours, *, dark: bool) -> Style:
+    """Return how a token is shaded whose log-probability changed by so many nats: up warm, down cold."""
+    strength = min(1.0, (abs(change) / _TOKEN_LIMIT) ** 0.5)
+    if abs(change) < _TOKEN_FLOOR:
+        return Style()
+    if colours == "none":
+        return Style(bold=strength > 0.5, underline=change > 0, italic=change < 0, reverse=strength > 0.75)
+    ground = _blend(_SURFACE[dark], _UP if change > 0 else _DOWN, 0.15 + 0.85 * strength)
+    return Style(color=_ink(ground), bgcolor=Color.from_rgb(*ground), underline=change < 0)

@@ -1,0 +1,82 @@
+"""The title line: session, size, scorer, state; while something runs, how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+
+from memscope.scoring.events import Progress
+from memscope.ui.line import OneLine, Piece
+from memscope.ui.safe import cells, one_line, shorten
+
+if TYPE_CHECKING:
+    from memscope.run import Run
+
+__all__ = ["Title", "clock"]
+
+_BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
+_BAR = 16
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Title(OneLine):
+    """Follows one run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(id="title")
+        self._run = run
+        self._measure = "necessity"
+        self._progress: Progress | None = None
+
+    def update_run(self, measure: str, progress: Progress | None) -> None:
+        """Take what is new."""
+        self._measure, self._progress = measure, progress
+        self.refresh()
+
+    def pieces(self, width: int) -> Iterator[Piece]:
+        """Draw the progress at the right, and before it as many facts as fit, the most useful first."""
+        right = self._right()
+        room = width - sum(cells(text) for text, _ in right) - 1
+        used = 0
+        for text, style in self._facts():
+            piece = shorten(text, room - used - 2) if not used else text
+            if cells(piece) + 2 > room - used:
+                break
+            used += cells(piece) + 2
+            yield f" {piece} ", style
+        yield " " * (room - used), _PLAIN
+        yield from right
+        yield " ", _PLAIN
+
+    def _facts(self) -> Iterator[Piece]:
+        run = self._run
+        grid = run.grids["necessity"]
+        yield shorten(run.session.header.title or run.session.header.id, 48), _BOLD
+        yield f"{len(grid.rows)} memories × {len(grid.columns)} responses", _PLAIN
+        yield self._measure, _DIM
+        if run.scorer is not None:
+            yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
+
+    def _right(self) -> list[Piece]:
+        state, progress = self._run.state, self._progress
+        if state not in ("scoring", "paused") or progress is None:
+            return [(state, _BOLD)]
+        eta = f" {clock(progress.eta_seconds)} left" if progress.eta_seconds is not None else ""
+        rate = f" {progress.rows_per_second:.1f} rows/s" if progress.rows_per_second else ""
+        words = f" {progress.done}/{progress.total}{rate}{eta}"
+        return [(f"{state} ", _BOLD), (_bar(progress), _PLAIN), (words, _PLAIN)]
+
+
+def _bar(progress: Progress) -> str:
+    full, eighths = divmod(round(progress.done / max(1, progress.total) * _BAR * 8), 8)
+    bar = "█" * full + (_EIGHTHS[eighths] if eighths else "")
+    return f"▕{bar.ljust(_BAR)}▏"
