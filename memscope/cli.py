@@ -16,7 +16,19 @@ from memscope.errors import MemscopeError, UsageError
 
 __all__ = ["main"]
 
-_FLAGS = ("url", "model", "tokenizer", "api_key_env", "dialect", "threshold", "memory_regex", "rules", "state", "debug")
+_FLAGS = (
+    "url",
+    "model",
+    "tokenizer",
+    "api_key_env",
+    "dialect",
+    "threshold",
+    "memory_regex",
+    "rules",
+    "state",
+    "theme",
+    "debug",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +96,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--memory-regex", metavar="PATTERN", help="own detector: named groups key and text")
     group = parser.add_argument_group("state")
     group.add_argument("--state", metavar="DIR", help="folder of the state database and the debug log")
+    group.add_argument("--theme", help="name of the screen's theme")
     group.add_argument("--debug", action="store_true", default=None, help="write session text into the debug log too")
 
 
@@ -102,6 +115,7 @@ def _screen(options: argparse.Namespace) -> int:
         from memscope.commands.score import score
 
         return score(options.session, _config(options), "table", "necessity", fresh=False)
+    # Only the screen's own modules from here on: a model, a tokenizer and HTTP wait until it is painted.
     from memscope.commands.screen import screen
 
     return screen(options.session, _config(options))
@@ -137,6 +151,22 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options.session, _config(options), options.format)
 
 
+def _serve_parser() -> argparse.ArgumentParser:
+    from memscope.server.arguments import add_arguments
+
+    parser = _parser("serve", _ABOUT["serve"], _serve)
+    add_arguments(parser)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from memscope.server.arguments import options_of
+    from memscope.server.main import serve
+
+    serve(options_of(options))
+    return 0
+
+
 _ABOUT = {
     "score": "score the full matrix and print it",
     "doctor": "say what scorer answers, what it can do, and why not",
@@ -146,4 +176,9 @@ _ABOUT = {
 _COMMANDS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "score": _score_parser,
     "doctor": _doctor_parser,
+    "serve": _serve_parser,
 }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

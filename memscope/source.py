@@ -53,12 +53,12 @@ class ScorerSource:
         await self.close()
         if self._config.url:
             key = os.environ.get(self._config.api_key_env) or None
-            transport, model = Transport(self._config.url, key), self._config.model
+            transport, model, kind = Transport(self._config.url, key), self._config.model, None
         else:
             self._server = await EmbeddedServer.start(self._config.model)
-            transport, model = Transport(self._server.url, self._server.token), None
+            transport, model, kind = Transport(self._server.url, self._server.token), None, "embedded"
         try:
-            self._scorer = await connect(transport, model, self._config.dialect)
+            self._scorer = await connect(transport, model, self._config.dialect, kind=kind)
         except BaseException:
             await self.close()
             raise

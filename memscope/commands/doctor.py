@@ -11,11 +11,11 @@ import msgspec
 from memscope.commands.opening import recognised_session
 from memscope.config import Config
 from memscope.errors import MemscopeError
-from memscope.safe import one_line_safe
 from memscope.scoring.shape import columns_of
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
 from memscope.source import ScorerSource
+from memscope.ui.safe import one_line
 
 __all__ = ["doctor"]
 
@@ -68,10 +68,10 @@ def _print(name: str, facts: dict[str, Any]) -> None:
 def _item(key: str, value: Any, indent: int) -> None:
     lead = " " * indent
     if isinstance(value, dict):
-        sys.stdout.write(f"{lead}{one_line_safe(key)}\n")
+        sys.stdout.write(f"{lead}{one_line(key)}\n")
         for inner, item in value.items():
             _item(str(inner), item, indent + 2)
     elif isinstance(value, list | tuple):
-        sys.stdout.write(f"{lead}{one_line_safe(key)}: {one_line_safe(', '.join(map(str, value)))}\n")
+        sys.stdout.write(f"{lead}{one_line(key)}: {one_line(', '.join(map(str, value)))}\n")
     else:
-        sys.stdout.write(f"{lead}{one_line_safe(key)}: {one_line_safe(str(value))}\n")
+        sys.stdout.write(f"{lead}{one_line(key)}: {one_line(str(value))}\n")

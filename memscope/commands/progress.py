@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from memscope.safe import one_line_safe
 from memscope.scoring.events import Event, Finished, Progress, RowFailed, ScorerLost, ScorerStarting, Trouble
+from memscope.ui.safe import one_line
 
 __all__ = ["ProgressLine"]
 
@@ -41,7 +41,7 @@ class ProgressLine:
 
     def _show(self, text: str) -> None:
         if self._live:
-            self._stream.write(f"\r\x1b[K{one_line_safe(text)}")
+            self._stream.write(f"\r\x1b[K{one_line(text)}")
             self._stream.flush()
             self._open = True
 
@@ -52,5 +52,5 @@ class ProgressLine:
 
     def _line(self, text: str) -> None:
         self._clear()
-        self._stream.write(f"memscope: {one_line_safe(text)}\n")
+        self._stream.write(f"memscope: {one_line(text)}\n")
         self._stream.flush()

@@ -10,9 +10,9 @@ import msgspec
 
 from memscope.commands.opening import opened_run, readable_session
 from memscope.config import Config
-from memscope.safe import fit
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
+from memscope.ui.safe import fit
 
 __all__ = ["score"]
 

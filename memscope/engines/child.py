@@ -57,14 +57,13 @@ class EmbeddedServer:
         """
         token = secrets.token_urlsafe(32)
         command = [sys.executable, "-m", "memscope.server", "--port", "0", "--as-child"]
-        if model is not None:
-            command += ["--model", model]
+        command += ["--served-name", "memscope-demo"] if model is None else ["--model", model]
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, _TOKEN_VARIABLE: token},
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, _TOKEN_VARIABLE: token},
             start_new_session=True,  # ctrl+c in the terminal is for the screen, which ends the child itself
         )
         server = cls(process, token)

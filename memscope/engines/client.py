@@ -6,6 +6,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Sequence
+from dataclasses import replace
 
 from memscope.engines.base import Range, Scored, ScorerInfo
 from memscope.engines.dialects import Dialect
@@ -54,7 +55,8 @@ class HttpScorer:
 
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
-        self.info = await identify(self.transport, self.info.model, self._dialect)
+        kind = self.info.kind
+        self.info = replace(await identify(self.transport, self.info.model, self._dialect), kind=kind)
         return self.info
 
     async def close(self) -> None:
@@ -74,13 +76,16 @@ class HttpScorer:
             return await self.transport.post(self._dialect.path, request)
 
 
-async def connect(transport: Transport, model: str | None = None, dialect: str = "auto") -> HttpScorer:
+async def connect(
+    transport: Transport, model: str | None = None, dialect: str = "auto", *, kind: str | None = None
+) -> HttpScorer:
     """Find out what answers at an address and how to ask it.
 
     Args:
         transport: The address; closed when this fails.
         model: The served name; None takes the only one there is.
         dialect: "auto", or the name of the one to insist on.
+        kind: What to call it, where that is known better than the server says.
 
     Raises:
         ScorerError: The server cannot score prompts, or its numbers fail the check; the line says what was tried.
@@ -92,4 +97,4 @@ async def connect(transport: Transport, model: str | None = None, dialect: str =
         raise
     # Concurrent prompt log-probabilities killed engines that serve adapters.
     cap = 1 if any("adapter" in note for note in info.notes) else 16
-    return HttpScorer(transport, chosen, info, cap=cap)
+    return HttpScorer(transport, chosen, replace(info, kind=kind or info.kind), cap=cap)

@@ -1,0 +1,416 @@
+"""What the demo sessions talk about: kinds of facts with their phrasings, and pools of names to fill them.
+
+Entities and values are drawn from pools large enough, with made-up words among them, that only the context can answer.
+The last phrasing of a kind's questions and statements asks and says the same in other words, so that a model has to
+learn what is asked, not how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+__all__ = ["KINDS", "PREFERENCES", "SMALL_TALK", "TASKS", "WORLD", "Kind", "Preference", "kinds_about", "made_up"]
+
+_ADJECTIVES = (
+    "staging billing payments search report image ledger mobile partner archive audit backup invoice signup legacy "
+    "public nightly metrics session orders login export import pricing support catalog chat video analytics review"
+).split()
+_NOUNS = (
+    "database api worker gateway queue cache service proxy cluster scheduler dashboard pipeline broker mirror indexer"
+).split()
+_PROJECTS = (
+    "orchid falcon lantern harbor maple quartz ember comet willow basil onyx tundra cobalt meadow saffron pepper "
+    "juniper raven coral thistle glacier mosaic nimbus atlas borealis"
+).split()
+_NAMES = (
+    "Mira Tomas Priya Jonas Lena Omar Sofia Ravi Elena Marcus Yuki Nadia Felix Ingrid Pablo Amara Viktor Chloe Dario "
+    "Freya Hugo Leila Oscar Petra Quinn Rosa Samir Tessa Ulrich Wanda Anton Bianca Carlos Diana Emil Greta Hana Igor "
+    "Julia Kofi"
+).split()
+_VERBS = (
+    "ship roll push launch build pack clean sync seed reset check lint bench trace watch start stop load dump merge "
+    "split fetch patch cut tag run prep warm drain swap"
+).split()
+_FOLDERS = "ops tools scripts bin ci infra deploy util jobs dev hack make".split()
+_SUFFIXES = "sh py js rb pl".split()
+_CITIES = (
+    "Lisbon Oslo Prague Kyoto Dublin Vienna Porto Zurich Athens Boston Denver Lima Nairobi Seoul Tallinn Turin Ghent "
+    "Cork Lyon Malmo"
+).split()
+_FOODS = "peanuts shrimp walnuts milk eggs wheat soy sesame celery mustard kiwi mango strawberries pollen".split()
+_PETS = "cat dog parrot rabbit hamster turtle lizard horse".split()
+_ANIMALS = (
+    "heron otter badger lynx puffin marten bison gecko ibis condor raccoon walrus stork weasel dingo tapir"
+).split()
+_MONTHS = "January February March April May June July August September October November December".split()
+_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_LIBRARIES = "python node postgres redis nginx rust django react numpy kafka".split()
+_TOPICS = "planning budget security design hiring onboarding retro roadmap review launch standup pricing".split()
+_TROUBLES = "bug outage leak crash refactor rewrite".split()
+_FAVOURITES = {
+    "colour": "green teal crimson amber violet indigo scarlet olive beige turquoise".split(),
+    "tea": "oolong sencha rooibos chamomile matcha assam darjeeling".split(),
+    "editor": "vim emacs helix nano kakoune zed sublime micro".split(),
+    "sport": "tennis rowing fencing climbing cycling judo hockey sailing".split(),
+    "fruit": "mango plum cherry papaya quince apricot fig lychee".split(),
+}
+_HEADS = "ka zo mi ter bal vun dra sel po fri gar lo nim tha quo bex jul wyr sha cor".split()
+_TAILS = "len vik tan dor mir sa ro ki nex ba lum pha gi zen ard oth us el in ya".split()
+
+TASKS = "deploy release migration cleanup backup smoke-test rollback".split()
+
+Maker = Callable[[Random], str]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of fact.
+
+    Attributes:
+        name: Its name, unique.
+        about: "service", "project", "person" or "other": what its entity is.
+        key: Pattern of the memory's key.
+        entity: Draws an entity.
+        value: Draws a value.
+        says: How a memory or an answer states it, with {e} and {v}.
+        asks: How a user asks for it.
+        unknown: How the agent says that it does not know.
+    """
+
+    name: str
+    about: str
+    key: str
+    entity: Maker
+    value: Maker
+    says: tuple[str, ...]
+    asks: tuple[str, ...]
+    unknown: str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Something the user wants done in a certain way, and what is done without knowing it."""
+
+    name: str
+    values: tuple[str, ...]
+    says: str
+    asks: tuple[str, ...]
+    followed: str
+    ignored: str
+
+
+def made_up(random: Random, *, capital: bool = False) -> str:
+    """Return a pronounceable word that is in no pool."""
+    word = random.choice(_HEADS) + random.choice(_TAILS) + (random.choice(_TAILS) if random.random() < 0.4 else "")
+    return word.capitalize() if capital else word
+
+
+def service(random: Random) -> str:
+    """Return the name of a service, such as "billing queue"."""
+    first = made_up(random) if random.random() < 0.15 else random.choice(_ADJECTIVES)
+    return f"{first} {random.choice(_NOUNS)}"
+
+
+def _project(random: Random) -> str:
+    return made_up(random) if random.random() < 0.25 else random.choice(_PROJECTS)
+
+
+def person(random: Random) -> str:
+    """Return a first name."""
+    return made_up(random, capital=True) if random.random() < 0.2 else random.choice(_NAMES)
+
+
+def _path(random: Random) -> str:
+    stem = made_up(random) if random.random() < 0.2 else random.choice(_VERBS)
+    more = "-" + random.choice(_VERBS) if random.random() < 0.3 else ""
+    return f"{random.choice(_FOLDERS)}/{stem}{more}.{random.choice(_SUFFIXES)}"
+
+
+def _date(random: Random) -> str:
+    return f"{random.choice(_MONTHS)} {random.randint(1, 28)}"
+
+
+def _variable(random: Random) -> str:
+    stem = made_up(random) if random.random() < 0.3 else random.choice(_PROJECTS)
+    return f"{stem.upper()}_{random.choice(['KEY', 'TOKEN', 'SECRET'])}"
+
+
+def _ticket(random: Random) -> str:
+    return f"{random.choice(['OPS', 'ENG', 'WEB', 'DATA', 'SEC'])}-{random.randint(100, 9999)}"
+
+
+def _topic(random: Random) -> str:
+    return random.choice(_TOPICS) if random.random() < 0.7 else made_up(random)
+
+
+def _number(low: int, high: int) -> Maker:
+    return lambda random: str(random.randint(low, high))
+
+
+def _one_of(pool: list[str]) -> Maker:
+    return lambda random: random.choice(pool)
+
+
+def _kind(name: str, about: str, maker: Maker, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+    return Kind(
+        name=name,
+        about=about,
+        key="{e} " + name,
+        entity=maker,
+        value=value,
+        says=tuple(says.split(" | ")),
+        asks=tuple(asks.split(" | ")),
+        unknown=unknown,
+    )
+
+
+def _services() -> list[Kind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+        return _kind(name, "service", service, value, says, asks, unknown)
+
+    return [
+        kind(
+            "port",
+            _number(1024, 9999),
+            "The {e} listens on port {v}. | The {e} uses port {v}. | Reach the {e} on port {v}.",
+            "Which port does the {e} use? | What port is the {e} on? | I need the port of the {e}.",
+            "I don't know which port the {e} uses.",
+        ),
+        kind(
+            "host",
+            lambda random: f"{random.choice(_ANIMALS)}-{random.randint(1, 99)}",
+            "The {e} runs on host {v}. | The host of the {e} is {v}. | The {e} lives on host {v}.",
+            "Which host runs the {e}? | Where does the {e} run? | What is the host of the {e}?",
+            "I don't know which host runs the {e}.",
+        ),
+        kind(
+            "owner",
+            person,
+            "The owner of the {e} is {v}. | The {e} is owned by {v}. | For the {e} you ask {v}.",
+            "Who owns the {e}? | Who is the owner of the {e}? | Whom do I ask about the {e}?",
+            "I don't know who owns the {e}.",
+        ),
+        kind(
+            "timeout",
+            _number(5, 950),
+            "The {e} times out after {v} seconds. | The timeout of the {e} is {v} seconds. | "
+            "The {e} waits {v} seconds.",
+            "When does the {e} time out? | What is the timeout of the {e}? | How long does the {e} wait?",
+            "I don't know the timeout of the {e}.",
+        ),
+        kind(
+            "key",
+            _variable,
+            "The {e} reads its key from {v}. | The key of the {e} is in {v}. | The {e} takes its key out of {v}.",
+            "Where does the {e} read its key from? | Which variable has the key of the {e}? | "
+            "Where is the key of the {e}?",
+            "I don't know where the {e} reads its key from.",
+        ),
+    ]
+
+
+def _projects() -> list[Kind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+        return _kind(name, "project", _project, value, says, asks, unknown)
+
+    scripts = [
+        kind(
+            task,
+            _path,
+            f"The {task} script for {{e}} is {{v}}. | The {task} script of {{e}} lives at {{v}}.",
+            f"What is the {task} script for {{e}}? | Where is the {task} script of {{e}}?",
+            f"I don't know the {task} script for {{e}}.",
+        )
+        for task in TASKS
+    ]
+    return [
+        *scripts,
+        kind(
+            "version",
+            lambda random: f"{random.choice(_LIBRARIES)} {random.randint(1, 19)}.{random.randint(0, 19)}",
+            "The {e} project is pinned to {v}. | We pinned {e} to {v}. | {e} stays on {v}.",
+            "What is {e} pinned to? | Which version is the {e} project pinned to? | What does {e} stay on?",
+            "I don't know what {e} is pinned to.",
+        ),
+        kind(
+            "branch",
+            lambda random: f"{random.choice(['release', 'rc', 'stable', 'next', 'main'])}-{random.choice(_ANIMALS)}",
+            "Releases of {e} go out from branch {v}. | The release branch of {e} is {v}. | "
+            "We release {e} from branch {v}.",
+            "Which branch do releases of {e} go out from? | What is the release branch of {e}? | "
+            "Which branch do we release {e} from?",
+            "I don't know the release branch of {e}.",
+        ),
+        kind(
+            "date",
+            _date,
+            "The {e} project ships on {v}. | The deadline for {e} is {v}. | {e} is due on {v}.",
+            "When does the {e} project ship? | What is the deadline for {e}? | When is {e} due?",
+            "I don't know the deadline for {e}.",
+        ),
+        kind(
+            "budget",
+            lambda random: f"{random.randint(2, 98)},{random.randint(1, 9)}00 euros",
+            "The budget of {e} is {v}. | We can spend on {e} up to {v}. | The {e} project costs {v}.",
+            "What is the budget of {e}? | How much can we spend on {e}? | What does the {e} project cost?",
+            "I don't know the budget of {e}.",
+        ),
+    ]
+
+
+def _people() -> list[Kind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+        return _kind(name, "person", person, value, says, asks, unknown)
+
+    favourites = [
+        kind(
+            name,
+            _one_of(pool),
+            f"The favourite {name} of {{e}} is {{v}}. | When it comes to {name}, {{e}} likes {{v}}.",
+            f"What is the favourite {name} of {{e}}? | Which {name} does {{e}} like?",
+            f"I don't know the favourite {name} of {{e}}.",
+        )
+        for name, pool in _FAVOURITES.items()
+    ]
+    return [
+        *favourites,
+        kind(
+            "birthday",
+            _date,
+            "The birthday of {e} is {v}. | {e} was born on {v}. | {e} celebrates on {v}.",
+            "When is the birthday of {e}? | When was {e} born? | When does {e} celebrate?",
+            "I don't know the birthday of {e}.",
+        ),
+        kind(
+            "pet",
+            lambda random: f"a {random.choice(_PETS)} called {made_up(random, capital=True)}",
+            "{e} has {v}. | The pet of {e} is {v}. | At home {e} has {v}.",
+            "Does {e} have a pet? | What is the pet of {e}? | What pet does {e} have?",
+            "I don't know if {e} has a pet.",
+        ),
+        kind(
+            "room",
+            lambda random: f"{random.choice('ABCDEF')}{random.randint(100, 599)}",
+            "{e} sits in room {v}. | The office of {e} is room {v}. | You find {e} in room {v}.",
+            "Where does {e} sit? | Which room is the office of {e}? | Where do I find {e}?",
+            "I don't know which room {e} sits in.",
+        ),
+        kind(
+            "city",
+            _one_of(_CITIES),
+            "{e} lives in {v}. | {e} moved to {v}. | The home of {e} is in {v}.",
+            "Where does {e} live? | Which city is {e} in? | Where is the home of {e}?",
+            "I don't know where {e} lives.",
+        ),
+        kind(
+            "allergy",
+            _one_of(_FOODS),
+            "{e} is allergic to {v}. | {e} cannot have {v}. | {e} must not eat {v}.",
+            "What is {e} allergic to? | What can {e} not have? | What must {e} not eat?",
+            "I don't know of any allergy of {e}.",
+        ),
+        kind(
+            "phone",
+            _number(1000, 9999),
+            "The extension of {e} is {v}. | You can reach {e} at {v}. | The phone of {e} is {v}.",
+            "What is the extension of {e}? | How do I reach {e}? | What is the phone of {e}?",
+            "I don't know the extension of {e}.",
+        ),
+    ]
+
+
+def _others() -> list[Kind]:
+    return [
+        _kind(
+            "meeting",
+            "other",
+            _topic,
+            lambda random: (
+                f"{random.choice(_DAYS)} at {random.randint(8, 18)}:{random.choice(['00', '15', '30', '45'])}"
+            ),
+            "The {e} meeting is on {v}. | We hold the {e} meeting every {v}. | The {e} meeting takes place {v}.",
+            "When is the {e} meeting? | What time is the {e} meeting? | When does the {e} meeting take place?",
+            "I don't know when the {e} meeting is.",
+        ),
+        _kind(
+            "ticket",
+            "other",
+            lambda random: f"{random.choice(_ADJECTIVES)} {random.choice(_TROUBLES)}",
+            _ticket,
+            "The ticket for the {e} is {v}. | The {e} is tracked in {v}. | See {v} for the {e}.",
+            "What is the ticket for the {e}? | Where is the {e} tracked? | Which ticket is for the {e}?",
+            "I don't know the ticket for the {e}.",
+        ),
+    ]
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_services(), *_projects(), *_people(), *_others())}
+
+
+def kinds_about(about: str) -> tuple[Kind, ...]:
+    """Return the kinds whose entities are of one sort."""
+    return tuple(kind for kind in KINDS.values() if kind.about == about)
+
+
+WORLD: tuple[tuple[str, str, str], ...] = (
+    ("capital of France", "The capital of France is Paris.", "What is the capital of France?"),
+    ("capital of Japan", "The capital of Japan is Tokyo.", "What is the capital of Japan?"),
+    ("https port", "HTTPS uses port 443 by default.", "Which port does HTTPS use by default?"),
+    ("ssh port", "SSH uses port 22 by default.", "Which port does SSH use by default?"),
+    ("boiling point", "Water boils at 100 degrees Celsius.", "At what temperature does water boil?"),
+    ("days in a week", "A week has seven days.", "How many days does a week have?"),
+    ("git undo", "You can undo the last commit with git reset HEAD~1.", "How do I undo the last commit?"),
+    ("http 404", "Status 404 means that the page was not found.", "What does status 404 mean?"),
+    ("python list", "In Python you append to a list with append().", "How do I append to a list in Python?"),
+    ("exit code", "An exit code of 0 means success.", "What does an exit code of 0 mean?"),
+    ("largest planet", "The largest planet is Jupiter.", "What is the largest planet?"),
+    ("byte", "A byte has eight bits.", "How many bits does a byte have?"),
+)
+"""What the model knows by heart: key, statement, question."""
+
+PREFERENCES: tuple[Preference, ...] = (
+    Preference(
+        name="indent",
+        values=("tabs", "spaces"),
+        says="The user indents code with {v}.",
+        asks=("Write a small helper for the {s}.", "Add a function to the {s}."),
+        followed="Done. I added it to the {s}, indented with {v}.",
+        ignored="Done. I added it to the {s} in the default style.",
+    ),
+    Preference(
+        name="language",
+        values=("Go", "Rust", "Kotlin", "Python", "Ruby", "Elixir"),
+        says="The user wants new tools written in {v}.",
+        asks=("Sketch a tool that checks the {s}.", "I want a small tool for the {s}."),
+        followed="Here is a sketch of a tool for the {s}, written in {v}.",
+        ignored="Here is a sketch of a tool for the {s}, in no language yet.",
+    ),
+    Preference(
+        name="length",
+        values=("one line", "three bullets", "a short table"),
+        says="The user wants summaries as {v}.",
+        asks=("Summarise the state of the {s}.", "Give me a summary of the {s}."),
+        followed="Summary as {v}: the {s} is healthy.",
+        ignored="Summary: the {s} is healthy and nothing stands out.",
+    ),
+    Preference(
+        name="greeting",
+        values=("captain", "boss", "friend", "chief"),
+        says="The user likes to be called {v}.",
+        asks=("Good morning!", "Hello there."),
+        followed="Hello {v}, what shall we do today?",
+        ignored="Hello, what shall we do today?",
+    ),
+)
+
+SMALL_TALK: tuple[tuple[str, str], ...] = (
+    ("Thanks!", "You're welcome."),
+    ("Great, thank you.", "Happy to help."),
+    ("Are you there?", "Yes, I'm here."),
+    ("Hold on a second.", "Sure, take your time."),
+    ("That worked.", "Good to hear that."),
+    ("Let me think about it.", "Of course, there is no rush."),
+    ("Can you help me with something?", "Sure, what do you need?"),
+)

@@ -1,0 +1,206 @@
+"""Chat messages, as OpenAI-style servers take them, turned into a session.
+
+What the model saw of a message stays as it is: joined, the texts of a turn's leaves are the message's content. Memories
+are found by exact marks (`"memory": {"key": …}` on a message or on a text block) and by the rules of
+`memscope.session.detectors`, in every message that the model did not write itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from memscope.errors import SessionError
+from memscope.session.detectors import Detector
+from memscope.session.native import is_timestamp
+from memscope.session.nodes import (
+    Branch,
+    Content,
+    Header,
+    Leaf,
+    Memory,
+    Section,
+    Session,
+    Source,
+    Thinking,
+    ToolCall,
+)
+
+__all__ = ["read_chat"]
+
+_KNOWN = {"role", "content", "tool_calls", "tool_call_id", "name", "memory", "timestamp", "created_at"}
+_REASONING = ("reasoning_content", "reasoning", "thinking")
+_SEARCH_TOOL = "search_memory"
+
+
+def read_chat(
+    messages: Sequence[Any], name: str, detector: Detector, *, tools: Any = None, title: str = "", lines: bool = False
+) -> Session:
+    """Turn messages into a session.
+
+    Args:
+        messages: The decoded messages.
+        name: The file as the user named it.
+        detector: The rules in use; it keeps what they found.
+        tools: The tool definitions given beside the messages.
+        title: A title given beside the messages.
+        lines: The messages stood one a line, so that errors can name the line.
+
+    Raises:
+        SessionError: A message is not one; the line says which and which field.
+    """
+    reader = _Reader(name, detector, lines=lines)
+    for number, message in enumerate(messages):
+        reader.take(number, message)
+    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
+        raise SessionError(f"{name}: field 'tools': expected a list of objects")
+    digest = hashlib.blake2b(msgspec.json.encode(messages), digest_size=8).hexdigest()
+    rules = {rule: tuple(keys) for rule, keys in reader.rules().items()}
+    source = Source(path=name, format="chat", whole=True, rules=rules, notes=reader.notes())
+    header = Header(id=f"chat-{digest}", title=title or PurePath(name).stem)
+    return Session(header=header, nodes=tuple(reader.nodes), source=source, tools=tuple(tools or ()))
+
+
+class _Reader:
+    def __init__(self, name: str, detector: Detector, *, lines: bool) -> None:
+        self.nodes: list[Branch] = []
+        self._name, self._detector, self._lines = name, detector, lines
+        self._where = name
+        self._marked: dict[str, None] = {}
+        self._skipped: dict[str, int] = {}
+        self._searches: set[str] = set()
+        self._conversing = False
+
+    def rules(self) -> dict[str, dict[str, None]]:
+        marks = {"mark": self._marked} if self._marked else {}
+        return {**marks, **self._detector.found}
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(
+            f"{count} content block{'s' * (count > 1)} of type {kind} skipped: only text is scored"
+            for kind, count in self._skipped.items()
+        )
+
+    def take(self, number: int, message: Any) -> None:
+        self._where = f"{self._name}:{number + 1}" if self._lines else f"{self._name}: message {number}"
+        if not isinstance(message, dict):
+            raise self._wrong(None, "an object with a role", message)
+        role = message.get("role")
+        if not isinstance(role, str) or not role:
+            raise self._wrong("role", "a non-empty string", role)
+        section: Section = "system" if role in ("system", "developer") and not self._conversing else "conversation"
+        self._conversing = self._conversing or section == "conversation"
+        self.nodes.append(self._branch(role, section, message))
+
+    def _branch(self, role: str, section: Section, message: dict[str, Any]) -> Branch:
+        leaves = self._reasoning(message) + self._content(role, message) + self._calls(message)
+        stamps = (message.get(field) for field in ("timestamp", "created_at"))
+        stamp = next((s for s in stamps if isinstance(s, str) and is_timestamp(s)), None)
+        kept = {field: value for field, value in message.items() if field not in _KNOWN and field not in _REASONING}
+        kept |= {field: message[field] for field in ("tool_call_id", "name") if message.get(field) is not None}
+        return Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=kept)
+
+    def _reasoning(self, message: dict[str, Any]) -> list[Leaf]:
+        for field in _REASONING:
+            if isinstance(text := message.get(field), str) and text:
+                return [Thinking(text=text)]
+        return []
+
+    def _content(self, role: str, message: dict[str, Any]) -> list[Leaf]:
+        content = message.get("content")
+        if content is None:
+            if "content" not in message and "tool_calls" not in message:
+                raise self._wrong("content", "a string or a list of blocks", None)
+            return []
+        key = self._mark(message.get("memory"), "memory")
+        results = role == "tool" and message.get("tool_call_id") in self._searches
+        if isinstance(content, str):
+            return self._text(role, content, key, results)
+        if not isinstance(content, list):
+            raise self._wrong("content", "a string or a list of blocks", content)
+        return self._blocks(role, content, key, results)
+
+    def _blocks(self, role: str, blocks: list[Any], key: str | None, results: bool) -> list[Leaf]:
+        leaves: list[Leaf] = []
+        plain = ""
+        for number, block in enumerate(blocks):
+            field = f"content[{number}]"
+            text = self._block_text(field, block)
+            own = self._mark(block.get("memory"), f"{field}.memory") if isinstance(block, dict) else None
+            if own or key:
+                leaves += self._text(role, plain, None, results)
+                plain = ""
+                leaves += self._text(role, text, own or key, results)
+            else:
+                plain += text
+        return leaves + self._text(role, plain, None, results)
+
+    def _block_text(self, field: str, block: Any) -> str:
+        if isinstance(block, str):
+            return block
+        if not isinstance(block, dict):
+            raise self._wrong(field, "a text block", block)
+        kind = block.get("type", "text")
+        if kind not in ("text", "input_text", "output_text"):
+            self._skipped[str(kind)] = self._skipped.get(str(kind), 0) + 1
+            return ""
+        text = block.get("text")
+        if not isinstance(text, str):
+            raise self._wrong(f"{field}.text", "a string", text)
+        return text
+
+    def _text(self, role: str, text: str, key: str | None, results: bool) -> list[Leaf]:
+        if not text:
+            return []
+        if key is not None:
+            self._marked.setdefault(key)
+            return [Memory(key=key, text=text)]
+        if role == "assistant":
+            return [Content(text=text)]
+        parts = self._detector.split(text, search_results=results)
+        return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
+
+    def _mark(self, mark: Any, field: str) -> str | None:
+        if mark is None:
+            return None
+        key = mark.get("key") if isinstance(mark, dict) else None
+        if not isinstance(key, str) or not key:
+            raise self._wrong(f"{field}.key", "a non-empty string", key)
+        return key
+
+    def _calls(self, message: dict[str, Any]) -> list[Leaf]:
+        calls = message.get("tool_calls")
+        if calls is None:
+            return []
+        if not isinstance(calls, list):
+            raise self._wrong("tool_calls", "a list", calls)
+        return [self._call(f"tool_calls[{number}]", call) for number, call in enumerate(calls)]
+
+    def _call(self, field: str, call: Any) -> ToolCall:
+        function = call.get("function", call) if isinstance(call, dict) else None
+        name = function.get("name") if isinstance(function, dict) else None
+        if not isinstance(function, dict) or not isinstance(name, str) or not name:
+            raise self._wrong(f"{field}.function.name", "a non-empty string", name)
+        if name == _SEARCH_TOOL and isinstance(call.get("id"), str):
+            self._searches.add(call["id"])
+        extra = {"id": call["id"]} if "id" in call else {}
+        return ToolCall(name=name, arguments=_parsed(function.get("arguments")), extra=extra)
+
+    def _wrong(self, field: str | None, expected: str, value: Any) -> SessionError:
+        got = "nothing" if value is None else msgspec.json.encode(value).decode("utf-8", "replace")[:60]
+        return SessionError(
+            f"{self._where}: " + (f"field {field!r}: " if field else "") + f"expected {expected}, got {got}"
+        )
+
+
+def _parsed(arguments: Any) -> Any:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return arguments
