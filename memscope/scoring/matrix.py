@@ -82,7 +82,7 @@ class MatrixJob:
     grid: Grid
     measure: Measure
     emit: Callable[[Event], None]
-    gate: Callable[[], Awaitable[None]]
+    gate: Callable[[], Awaitable[object]]
     fresh: bool = False
     columns: Collection[int] | None = None
     _base: dict[int, ResponseScore] = field(default_factory=dict)

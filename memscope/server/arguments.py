@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--api-key-env",
         default="MEMSCOPE_API_KEY",
         metavar="VAR",
-        help="variable with the key that requests must carry (default: MEMSCOPE_API_KEY; without a value none is asked)",
+        help="variable with the key that requests must carry (default: MEMSCOPE_API_KEY; unset asks for none)",
     )
     parser.add_argument("--as-child", action="store_true", help=argparse.SUPPRESS)
 
