@@ -1,7 +1,7 @@
 """Which computation path a loaded model takes: found by its configuration, then proved on the model itself.
 
-Fastest first: shared prefixes with lower-right attention, shared prefixes with the model's own attention, plain
-forwards. A path is taken only when it reproduces one plain forward on random ids.
+Fastest first: shared prefixes with lower-right attention (by matrix products, by the flash kernel), shared prefixes
+with the model's own attention, plain forwards. A path is taken only when it reproduces one plain forward on random ids.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from memscope.server import attention
+from memscope.server import attention, products
 from memscope.server.kv import Ids, PrefixStore
 from memscope.server.passes import PlainPass, PrefixPass, logits_of
 
@@ -71,17 +71,26 @@ def choose_path(model: PreTrainedModel, max_tokens: int | None) -> ComputePath:
     reference, plain_head = _plain(model, ids)
     if why := obstacle(model, max_tokens):
         return ComputePath(False, own, plain_head, f"computed without prefix reuse: {why}")
-    if attention.available(model.device):
-        attention.register()
-        model.set_attn_implementation(attention.LOWER_RIGHT)
-        if model.config._attn_implementation == attention.LOWER_RIGHT and _reproduces(model, ids, reference):
-            return ComputePath(True, attention.LOWER_RIGHT, plain_head, "")
-        model.set_attn_implementation(own)
+    attention.register()
+    if products.pays(model):
+        products.accelerate(model)
+        if _with_attention(model, attention.PRODUCTS, ids, reference):
+            return ComputePath(True, attention.PRODUCTS, plain_head, "")
+        products.restore(model)
+    if attention.available(model.device) and _with_attention(model, attention.FLASH, ids, reference):
+        return ComputePath(True, attention.FLASH, plain_head, "")
+    model.set_attn_implementation(own)
     if _reproduces(model, ids, reference):
         return ComputePath(True, own, plain_head, "lower-right attention is not usable here: plain chunks instead")
     return ComputePath(
         False, own, plain_head, "computed without prefix reuse: a shared prefix did not reproduce a plain forward"
     )
+
+
+def _with_attention(model: PreTrainedModel, name: str, ids: Ids, reference: torch.Tensor) -> bool:
+    model.set_attn_implementation(name)
+    # An architecture with attention of its own ignores the request, with a warning.
+    return model.config._attn_implementation == name and _reproduces(model, ids, reference)
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
-from memscope.server import attention
-from memscope.server.attention import lower_right_attention
+from memscope.server import attention, products
+from memscope.server.attention import flash_attention, products_attention
 from memscope.server.loading import LoadedModel
 from memscope.server.paths import choose_path
 
+Attention: TypeAlias = Callable[..., tuple[torch.Tensor, None]]
 
+
+@pytest.mark.parametrize("attend", [flash_attention, products_attention])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize(("past", "suffix"), [(0, 1), (0, 300), (5, 1), (1, 7), (260, 129), (300, 300)])
-def test_it_equals_attention_with_a_lower_right_mask(kv_heads: int, past: int, suffix: int) -> None:
+def test_it_equals_attention_with_a_lower_right_mask(attend: Attention, kv_heads: int, past: int, suffix: int) -> None:
     torch.manual_seed(past + suffix)
     query = torch.randn(1, 4, suffix, 16)
     buffer = torch.randn(2, 1, kv_heads, past + suffix + 50, 16)
     key, value = buffer[0][:, :, : past + suffix], buffer[1][:, :, : past + suffix]
-    output, weights = lower_right_attention(torch.nn.Identity(), query, key, value, None, scaling=0.3)
+    output, weights = attend(torch.nn.Identity(), query, key, value, None, scaling=0.3)
     mask = torch.ones(suffix, past + suffix, dtype=torch.bool).tril(past)
     expected = torch.nn.functional.scaled_dot_product_attention(
         query,
@@ -33,31 +39,62 @@ def test_it_equals_attention_with_a_lower_right_mask(kv_heads: int, past: int, s
     assert torch.allclose(output, expected.transpose(1, 2), atol=1e-5)
 
 
-def test_a_mask_is_refused() -> None:
+@pytest.mark.parametrize("attend", [flash_attention, products_attention])
+def test_a_mask_is_refused(attend: Attention) -> None:
     states = torch.zeros(1, 1, 2, 4)
     with pytest.raises(ValueError, match="takes no mask"):
-        lower_right_attention(torch.nn.Identity(), states, states, states, torch.ones(1, 1, 2, 2))
+        attend(torch.nn.Identity(), states, states, states, torch.ones(1, 1, 2, 2))
 
 
-def test_where_the_operator_is_missing_plain_chunks_are_used(
-    loaded_models: Callable[[str], LoadedModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = loaded_models("llama").model
-    monkeypatch.setattr(attention, "available", lambda _device: False)
+@pytest.fixture
+def stock(loaded_models: Callable[[str], LoadedModel]) -> PreTrainedModel:
+    """Return a model as transformers loads it, with neither attention nor products of ours."""
+    model = copy.deepcopy(loaded_models("llama").model)
+    products.restore(model)
     model.set_attn_implementation("sdpa")
-    path = choose_path(model, 512)
-    model.set_attn_implementation(loaded_models("llama").path.attention)
-    assert path.prefix_cache
-    assert path.attention == "sdpa"
+    return model
 
 
-def test_where_the_operator_computes_something_else_plain_chunks_are_used(
-    loaded_models: Callable[[str], LoadedModel], monkeypatch: pytest.MonkeyPatch
+def _never(*_: object) -> bool:
+    return False
+
+
+def test_where_products_pay_its_products_are_used(stock: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "pays", lambda _model: True)
+    path = choose_path(stock, 512)
+    assert (path.prefix_cache, path.attention, path.note) == (True, attention.PRODUCTS, "")
+
+
+def test_where_it_does_not_the_flash_kernel_is_used(stock: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "pays", _never)
+    path = choose_path(stock, 512)
+    assert (path.prefix_cache, path.attention, path.note) == (True, attention.FLASH, "")
+
+
+def test_where_the_operators_are_missing_plain_chunks_are_used(
+    stock: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded_models("llama").model
-    model.set_attn_implementation("sdpa")
-    monkeypatch.setattr(attention, "_merge", lambda left, *_: left)
-    path = choose_path(model, 512)
-    model.set_attn_implementation(loaded_models("llama").path.attention)
+    monkeypatch.setattr(products, "pays", _never)
+    monkeypatch.setattr(attention, "available", _never)
+    path = choose_path(stock, 512)
     assert (path.prefix_cache, path.attention) == (True, "sdpa")
     assert "plain chunks" in path.note
+
+
+def test_where_the_operators_compute_something_else_plain_chunks_are_used(
+    stock: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "pays", lambda _model: True)
+    monkeypatch.setattr(products, "product", lambda rows, weight, bias=None: rows @ weight.t() * 1.01)
+    monkeypatch.setattr(attention, "_merge", lambda left, *_: left)
+    path = choose_path(stock, 512)
+    assert (path.prefix_cache, path.attention) == (True, "sdpa")
+    assert {type(module) for module in stock.modules() if isinstance(module, torch.nn.Linear)} == {torch.nn.Linear}
+
+
+def test_layers_that_use_products_still_have_gradients(stock: PreTrainedModel) -> None:
+    products.accelerate(stock)
+    ids = torch.tensor([[5, 6, 7]])
+    stock.requires_grad_(True)
+    stock(ids, labels=ids).loss.backward()
+    assert all(parameter.grad is not None for parameter in stock.parameters())
