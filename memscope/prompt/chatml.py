@@ -37,7 +37,7 @@ def render_chatml(session: Session, tokenizer: Tokenizer) -> Prompt:
     responses = responses_of(session)
     writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
     one = Pass(piece for place in session.prompt_order() for piece in writer.node(*place))
-    return Prompt([one], counted(responses, [one]), writer.notes)
+    return Prompt(session, [one], counted(responses, [one]), writer.notes)
 
 
 _Owner: TypeAlias = tuple[str | None, int | None]

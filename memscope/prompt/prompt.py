@@ -7,11 +7,12 @@ there is one, except where the model's template rewrites earlier turns: then eac
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from memscope.session.nodes import Section
+from memscope.session.nodes import Branch, Memory, Section, Session
 
 __all__ = ["MemorySpan", "Pass", "Piece", "Prompt", "Response", "Variant", "ids_of"]
 
@@ -190,6 +191,7 @@ class Prompt:
 
     def __init__(
         self,
+        session: Session,
         passes: Sequence[Pass],
         responses: Sequence[Response],
         notes: Sequence[str] = (),
@@ -199,8 +201,9 @@ class Prompt:
         """Take the passes.
 
         Args:
+            session: What was rendered.
             passes: What is scored.
-            responses: All responses; their token counts are taken from the passes.
+            responses: All responses.
             notes: What was changed or guessed, one line each.
             layout: The whole session in one pass, for the places of the memories, where `passes` are one a response.
         """
@@ -209,7 +212,7 @@ class Prompt:
         self.notes = tuple(dict.fromkeys(notes))
         self._pass_of = {index: one for one in self.passes for index in one.responses}
         self.responses = tuple(responses)
-        self.memories = _memories(layout or self.passes[0], len(self.responses))
+        self.memories = _memories(session, layout or self.passes[0], self.responses)
 
     def __len__(self) -> int:
         """Return the number of tokens of the longest pass."""
@@ -264,44 +267,40 @@ def _joined(pieces: Iterable[Piece]) -> array[int]:
     return ids
 
 
-def _memories(layout: Pass, responses: int) -> tuple[MemorySpan, ...]:
+def _memories(session: Session, layout: Pass, responses: Sequence[Response]) -> tuple[MemorySpan, ...]:
     tokens: dict[str, int] = {}
+    before: dict[str, tuple[int, int]] = {}
+    total, conversation = 0, 0
     for piece in layout.pieces:
         if piece.memory is not None:
             tokens[piece.memory] = tokens.get(piece.memory, 0) + len(piece.ids)
-    places = _Places(layout, responses)
-    return tuple(places.span(key, count) for key, count in tokens.items())
-
-
-class _Places:
-    """Where the memories of a pass first appear."""
-
-    def __init__(self, layout: Pass, responses: int) -> None:
-        self._first: dict[str, tuple[Piece, int, int]] = {}
-        self._waiting: list[str] = []
-        self._next: dict[str, int] = {}
-        self._responses = responses
-        self._conversation = 0
-        total = 0
-        for piece in layout.pieces:
-            if piece.memory is not None and piece.memory not in self._first:
-                self._first[piece.memory] = (piece, total, self._conversation)
-                self._waiting.append(piece.memory)
-            elif piece.response is not None and piece.ids:
-                self._next.update(dict.fromkeys(self._waiting, piece.response))
-                self._waiting.clear()
-            total += len(piece.ids)
-            self._conversation += len(piece.ids) * (piece.section == "conversation")
-
-    def span(self, key: str, tokens: int) -> MemorySpan:
-        piece, position, before = self._first[key]
-        inside = piece.section == "conversation"
-        return MemorySpan(
-            key=key,
-            section=piece.section,
-            tokens=tokens,
-            first_position=position,
-            first_entry=piece.position if inside else None,
-            first_response=self._next.get(key, self._responses),
-            conversation_share=before / self._conversation if inside and self._conversation else 0.0,
+            before.setdefault(piece.memory, (total, conversation))
+        total += len(piece.ids)
+        conversation += len(piece.ids) * (piece.section == "conversation")
+    entries = [response.entry_index for response in responses]
+    spans = []
+    for key, (section, position) in _first_places(session).items():
+        at, share = before.get(key, (total, conversation))  # a template may leave a memory out altogether
+        inside = section == "conversation"
+        spans.append(
+            MemorySpan(
+                key=key,
+                section=section,
+                tokens=tokens.get(key, 0),
+                first_position=at,
+                first_entry=position if inside else None,
+                first_response=bisect_left(entries, position) if inside else 0,
+                conversation_share=share / conversation if inside and conversation else 0.0,
+            )
         )
+    return tuple(spans)
+
+
+def _first_places(session: Session) -> dict[str, tuple[Section, int]]:
+    """Return the section and position of every memory's first appearance, in order."""
+    places: dict[str, tuple[Section, int]] = {}
+    for section, position, node in session.prompt_order():
+        for leaf in node.children if isinstance(node, Branch) else (node,):
+            if isinstance(leaf, Memory):
+                places.setdefault(leaf.key, (section, position))
+    return places

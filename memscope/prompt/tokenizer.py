@@ -10,10 +10,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from memscope.errors import PromptError
 from memscope.prompt.pretrained import fetch_folder, load_pretrained
@@ -45,6 +47,7 @@ class Tokenizer:
         """
         raw.no_truncation()
         raw.no_padding()
+        raw.post_processor = None  # it would cut spaces off the offsets
         raw.encode_special_tokens = True
         self._raw = raw
         self._folder = folder
@@ -90,6 +93,11 @@ class Tokenizer:
             template = template.get("default")
         return None if template is None else str(template)
 
+    @property
+    def beginning(self) -> str:
+        """The text of the token with which every text begins, "" without one."""
+        return str(getattr(self._transformers, "bos_token", None) or "")
+
     def encode(self, text: str) -> list[int]:
         """Encode a text; the ids hold no control token, whatever the text says.
 
@@ -98,6 +106,19 @@ class Tokenizer:
         """
         ids = self._ids(text)
         return ids if self.control.isdisjoint(ids) else self._split(text)
+
+    def parse(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Encode a text in which control tokens are *meant*; only for what a chat template wrote.
+
+        Returns:
+            The ids, and for each of them the [start, end) characters it stands for.
+        """
+        encoding = self._parser.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
+    def is_control(self, number: int, text: str) -> bool:
+        """Whether an id that stands for this text is a control token, and not just an unknown character."""
+        return number in self.control and (number != self._unknown or text == self.control_names[number])
 
     def token_id(self, token: str) -> int | None:
         """Return the id of a token by its own text, or None."""
@@ -154,6 +175,46 @@ class Tokenizer:
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise PromptError(f"{self._folder}: the chat template refuses this conversation: {reason[0]}") from error
 
+    @cached_property
+    def control_texts(self) -> tuple[str, ...]:
+        """The texts of the control tokens, longest first."""
+        return tuple(sorted(self.control_names.values(), key=len, reverse=True))
+
+    @cached_property
+    def control_names(self) -> dict[int, str]:
+        """The text of each control token by its id."""
+        return {number: self._raw.id_to_token(number) or "" for number in self.control}
+
+    @cached_property
+    def seams(self) -> tuple[str, ...]:
+        """The texts of the control tokens before which a text can be cut without changing its ids, longest first."""
+        tokens = self._raw.get_added_tokens_decoder()
+        bound = {token.content for token in tokens.values() if token.lstrip or token.normalized}
+        return tuple(text for text in self.control_texts if text not in bound)
+
+    @cached_property
+    def continuing(self) -> Tokenizer:
+        """The same tokenizer for text in the middle of a text: it puts no space in front."""
+        rules: dict[str, Any] = {"normalizer": normalizers.Sequence([]), "pre_tokenizer": pre_tokenizers.Sequence([])}
+        changed = {}
+        for name, rule in rules.items():
+            state = _state(getattr(self._raw, name))
+            if (without := _without_prefix(state)) != state:
+                rule.__setstate__(json.dumps(without).encode())
+                changed[name] = rule
+        if not changed:
+            return self
+        raw = tokenizers.Tokenizer.from_str(self._raw.to_str())
+        for name, rule in changed.items():
+            setattr(raw, name, rule)
+        return Tokenizer(raw, self._folder, self._pretrained)
+
+    @cached_property
+    def _parser(self) -> tokenizers.Tokenizer:
+        parser = tokenizers.Tokenizer.from_str(self._raw.to_str())
+        parser.encode_special_tokens = False
+        return parser
+
     @property
     def _transformers(self) -> Any:
         if self._pretrained is None:
@@ -171,7 +232,7 @@ class Tokenizer:
         encoding = self._raw.encode(_SURROGATES.sub("�", text), add_special_tokens=False)
         cuts = [0]
         for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
-            if number not in self.control or (number == self._unknown and text[start:end] != self._unknown_text):
+            if not self.is_control(number, text[start:end]):
                 continue
             if end - start < 2:
                 raise PromptError(f"{self._folder}: the text {text[start:end]!r} is a control token of this tokenizer")
@@ -180,10 +241,6 @@ class Tokenizer:
             return encoding.ids
         parts = (text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True))
         return [number for part in parts for number in self.encode(part)]
-
-    @property
-    def _unknown_text(self) -> str:
-        return str(getattr(self._raw.model, "unk_token", None))
 
     def _fingerprint(self) -> str:
         digest = hashlib.blake2b(self._raw.to_str().encode(), digest_size=16)
@@ -222,6 +279,24 @@ def _configured_tokens(folder: Path) -> dict[str, int]:
 
 def _has_all(raw: tokenizers.Tokenizer, tokens: Mapping[str, int]) -> bool:
     return all(raw.token_to_id(text) == number for text, number in tokens.items())
+
+
+def _state(rule: Any) -> Any:
+    """Return a normalizer's or pre-tokenizer's description as tokenizer.json has it."""
+    return json.loads(rule.__getstate__()) if rule is not None else None
+
+
+def _without_prefix(state: Any) -> Any:
+    """Return the same description without what puts a space in front of a text."""
+    if isinstance(state, list):
+        kept = (part for part in state if not (isinstance(part, dict) and part.get("type") == "Prepend"))
+        return [_without_prefix(part) for part in kept]
+    if not isinstance(state, dict):
+        return state
+    if state.get("type") == "Prepend":
+        return {"type": "Sequence", "normalizers": []}
+    plain = {"prepend_scheme": "never", "add_prefix_space": False}
+    return {name: plain[name] if name in plain else _without_prefix(value) for name, value in state.items()}
 
 
 def _template_source(folder: Path) -> str:

@@ -1,0 +1,192 @@
+"""A session as chat messages, which still know which node every part of them comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from memscope.prompt.responses import node_label
+from memscope.session.nodes import Branch, Log, Memory, Node, Section, Session, Thinking, ToolCall, ToolResult
+
+__all__ = ["Call", "Message", "Owner", "Part", "joined", "messages_of"]
+
+_SEPARATOR = "\n\n"
+_KEPT_FIELDS = ("name", "tool_call_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What a stretch of text belongs to; the fields are those of a `Piece`."""
+
+    section: Section
+    position: int
+    label: str
+    memory: str | None = None
+    response: int | None = None
+    last: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some text of a message, and whose it is."""
+
+    text: str
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A tool call of a message."""
+
+    name: str
+    arguments: Any
+    number: str
+    owner: Owner
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as chat APIs write it."""
+        return {"id": self.number, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message.
+
+    Attributes:
+        role: Its role.
+        content: The parts of its text; their texts follow each other without anything in between.
+        reasoning: The parts of its reasoning.
+        calls: Its tool calls.
+        fields: Other fields that templates know.
+        memory: The key of the memory whose message this is; leaving the memory out takes the whole message away.
+        owners: The nodes it is made of, in order.
+        joins: Whether it becomes part of the user's next turn.
+    """
+
+    role: str
+    content: tuple[Part, ...] = ()
+    reasoning: tuple[Part, ...] = ()
+    calls: tuple[Call, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    memory: str | None = None
+    owners: tuple[Owner, ...] = ()
+    joins: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as chat APIs write it."""
+        made: dict[str, Any] = {"role": self.role, "content": "".join(part.text for part in self.content)}
+        if self.reasoning:
+            made["reasoning_content"] = "\n".join(part.text for part in self.reasoning)
+        if self.calls:
+            made["tool_calls"] = [call.as_dict() for call in self.calls]
+        return made | dict(self.fields)
+
+    @property
+    def responses(self) -> tuple[int, ...]:
+        """The responses among its nodes."""
+        return tuple(owner.response for owner in self.owners if owner.response is not None)
+
+    @property
+    def frame(self) -> Owner:
+        """The owner of what the template writes around the message's text."""
+        head = next((owner for owner in self.owners if owner.section != "conversation"), None)
+        first = head or self.owners[0]
+        return replace(first, memory=self.memory, response=None, last=self.owners[-1].position)
+
+
+def messages_of(session: Session, responses: Mapping[int, int]) -> list[Message]:
+    """Return a session as chat messages, one a node, as they would be if every template took everything.
+
+    Args:
+        session: The session.
+        responses: Response indices by position in the conversation.
+    """
+    numbers = _call_numbers()
+    found = []
+    for section, position, node in session.prompt_order():
+        response = responses.get(position) if section == "conversation" else None
+        if not isinstance(node, Log):
+            found.append(_message(node, Owner(section, position, node_label(node), response=response), numbers))
+    return found
+
+
+def joined(messages: Sequence[Message]) -> Message:
+    """Return several messages of one role as one, with an empty line between their texts.
+
+    The empty line beside a memory belongs to the memory, so that leaving it out leaves no gap.
+    """
+    if len(messages) == 1:
+        return messages[0]
+    filled = [message for message in messages if any(part.text for part in message.content)]
+    return Message(
+        role=messages[0].role,
+        content=tuple(_separated([message.content for message in filled])),
+        reasoning=tuple(part for message in messages for part in message.reasoning),
+        calls=tuple(call for message in messages for call in message.calls),
+        fields=messages[0].fields,
+        owners=tuple(owner for message in messages for owner in message.owners),
+    )
+
+
+def _message(node: Node, owner: Owner, numbers: Iterator[str]) -> Message:
+    leaves = node.children if isinstance(node, Branch) else (node,)
+    content, reasoning, calls = [], [], []
+    for leaf in leaves:
+        match leaf:
+            case Thinking():
+                reasoning.append(Part(leaf.text, owner))
+            case ToolCall():
+                number = str(leaf.extra.get("id") or next(numbers))
+                calls.append(Call(leaf.name, {} if leaf.arguments is None else leaf.arguments, number, owner))
+            case Memory():
+                content.append(Part(leaf.text, replace(owner, memory=leaf.key, response=None)))
+            case Log():
+                pass
+            case _:
+                content.append(Part(leaf.text, owner))
+    extra = {name: node.extra[name] for name in _KEPT_FIELDS if name in node.extra}
+    key = node.key if isinstance(node, Memory) else None
+    return Message(_role(node), tuple(content), tuple(reasoning), tuple(calls), extra, key, (owner,))
+
+
+def _role(node: Node) -> str:
+    match node:
+        case Branch():
+            return node.role
+        case ToolResult():
+            return "tool"
+        case Thinking() | ToolCall():
+            return "assistant"
+        case _:
+            return "system"
+
+
+def _separated(contents: Sequence[tuple[Part, ...]]) -> Iterator[Part]:
+    """Yield the parts of several messages with separators between them.
+
+    Up to the first message that is not a memory's, the separator goes with the one before it, then with the one after.
+    """
+    anchored = False
+    for number, parts in enumerate(contents):
+        is_last = number + 1 == len(contents)
+        of_memory = all(part.owner.memory is not None for part in parts)
+        before = _SEPARATOR if anchored else ""
+        anchored = anchored or not of_memory
+        after = "" if anchored or is_last else _SEPARATOR
+        yield from _framed(before, parts, after)
+
+
+def _framed(before: str, parts: tuple[Part, ...], after: str) -> Iterator[Part]:
+    for number, part in enumerate(parts):
+        start = before if number == 0 else ""
+        end = after if number + 1 == len(parts) else ""
+        yield replace(part, text=start + part.text + end)
+
+
+def _call_numbers() -> Iterator[str]:
+    """Yield ids for tool calls that have none; some templates insist on nine letters and digits."""
+    number = 0
+    while True:
+        number += 1
+        yield f"call{number:05d}"

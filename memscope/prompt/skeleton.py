@@ -1,0 +1,187 @@
+"""Where the texts of messages stand in what a chat template wrote.
+
+Templates are programs: they trim, reorder and drop. So the conversation is rendered twice, once with every text
+replaced by a unique mark; what stands between the marks is the template's own, and filled with the texts again it must
+be the real rendering, character by character.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memscope.prompt.messages import Call, Message, Owner, Part
+
+__all__ = ["FRONT", "Marker", "MismatchError", "Segment", "Slot"]
+
+FRONT = Owner("system", 0, "template")
+"""What the template writes in front of all messages, and tool definitions: never left out."""
+
+
+class MismatchError(Exception):
+    """The real rendering is not the marked one with the texts filled in, from this message on."""
+
+    def __init__(self, message: int) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A text that a mark stands for.
+
+    Attributes:
+        text: The text.
+        owner: Whose it is.
+        message: The index of its message; -1 for tool definitions.
+        reasoning: Whether it is reasoning.
+    """
+
+    text: str
+    owner: Owner
+    message: int
+    reasoning: bool = False
+
+    def spellings(self) -> Iterator[str]:
+        """Yield the ways in which a template may write the text."""
+        yield from (self.text, self.text.strip(), self.text.rstrip(), self.text.lstrip())
+        yield from (json.dumps(self.text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))
+        yield from (json.dumps(self.text, ensure_ascii=ascii_only) for ascii_only in (False, True))
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a rendering.
+
+    Attributes:
+        text: The real characters.
+        start: Where it starts in the marked rendering, in characters.
+        end: Where it ends there.
+        slot: The text it is, or None where the template wrote it.
+    """
+
+    text: str
+    start: int
+    end: int
+    slot: Slot | None
+
+
+class Marker:
+    """Makes marks, and finds them again.
+
+    Attributes:
+        slots: What each mark stands for, by its number.
+    """
+
+    def __init__(self, texts: str, control_texts: Sequence[str]) -> None:
+        """Choose marks.
+
+        Args:
+            texts: Everything that is said in the conversation; no mark occurs in it.
+            control_texts: Character sequences that are always marked, because they must stay text.
+        """
+        number = 0
+        while (prefix := f"Mark{_letters(number)}x") in texts:
+            number += 1
+        self._prefix = prefix
+        self._pattern = re.compile(prefix + r"(\d+)Z")
+        self._control = re.compile("|".join(map(re.escape, control_texts)) or "(?!)")
+        self.slots: list[Slot] = []
+
+    def mark(self, slot: Slot) -> str:
+        """Return a new mark for a text; an empty text stays empty, since templates ask for that."""
+        if not slot.text:
+            return ""
+        self.slots.append(slot)
+        return f"{self._prefix}{len(self.slots) - 1}Z"
+
+    def message(self, message: Message, index: int, *, literal: bool) -> dict[str, Any]:
+        """Return a message with marks for its texts.
+
+        Args:
+            message: The message.
+            index: Its index.
+            literal: Mark only memories and control tokens: for templates that look into the texts.
+        """
+        made = message.as_dict()
+        made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
+        if message.reasoning:
+            parts = (self._part(part, index, literal=literal, reasoning=True) for part in message.reasoning)
+            made["reasoning_content"] = "\n".join(parts)
+        if message.calls:
+            made["tool_calls"] = [self._call(call, index, literal=literal) for call in message.calls]
+        fields: dict[str, Any] = self.value(dict(message.fields), Slot("", message.frame, index), literal=True)
+        return made | fields
+
+    def value(self, value: Any, like: Slot, *, literal: bool) -> Any:
+        """Return a JSON value with marks for its strings."""
+        if isinstance(value, str):
+            return self._guarded(value, like) if literal else self.mark(Slot(value, like.owner, like.message))
+        if isinstance(value, dict):
+            return {
+                self._guarded(str(name), like): self.value(inner, like, literal=literal)
+                for name, inner in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.value(inner, like, literal=literal) for inner in value]
+        return value
+
+    def marks(self, rendered: str) -> list[tuple[int, int, Slot]]:
+        """Return (start, end, slot) of every mark in a rendering, in order."""
+        found = self._pattern.finditer(rendered)
+        return [(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
+
+    def fill(self, marked: str, real: str) -> list[Segment]:
+        """Return the segments of a rendering.
+
+        Args:
+            marked: The rendering with marks.
+            real: The rendering with the texts.
+
+        Raises:
+            MismatchError: They do not fit together.
+        """
+        marks = self.marks(marked)
+        frames = [*(start for start, _, _ in marks), len(marked)]
+        at = frames[0]
+        if not real.startswith(marked[:at]):
+            raise MismatchError(marks[0][2].message if marks else -1)
+        segments = [Segment(marked[:at], 0, at, None)]
+        for (start, end, slot), until in zip(marks, frames[1:], strict=True):
+            frame = marked[end:until]
+            text = _spelled(slot, frame, real, at, is_last=until == len(marked))
+            segments += [Segment(text, start, end, slot), Segment(frame, end, until, None)]
+            at += len(text) + len(frame)
+        return [segment for segment in segments if segment.end > segment.start]
+
+    def _part(self, part: Part, index: int, *, literal: bool, reasoning: bool = False) -> str:
+        slot = Slot(part.text, part.owner, index, reasoning)
+        return self._guarded(part.text, slot) if literal and part.owner.memory is None else self.mark(slot)
+
+    def _call(self, call: Call, index: int, *, literal: bool) -> dict[str, Any]:
+        like = Slot("", call.owner, index)
+        made: dict[str, Any] = self.value(call.as_dict(), like, literal=True)
+        made["function"]["arguments"] = self.value(call.arguments, like, literal=literal)
+        return made
+
+    def _guarded(self, text: str, like: Slot) -> str:
+        return self._control.sub(lambda match: self.mark(Slot(match.group(), like.owner, like.message)), text)
+
+
+def _spelled(slot: Slot, frame: str, real: str, at: int, *, is_last: bool) -> str:
+    for text in slot.spellings():
+        end = at + len(text)
+        if real.startswith(text, at) and real.startswith(frame, end) and (not is_last or end + len(frame) == len(real)):
+            return text
+    raise MismatchError(slot.message)
+
+
+def _letters(number: int) -> str:
+    return hashlib.blake2b(number.to_bytes(4, "big"), digest_size=6).hexdigest().translate(_TO_LETTERS)
+
+
+_TO_LETTERS = str.maketrans("0123456789", "ghijklmnop")
