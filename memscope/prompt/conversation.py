@@ -13,7 +13,7 @@ from typing import Any
 
 from memscope.errors import PromptError
 from memscope.prompt.chat_template import ChatTemplate
-from memscope.prompt.messages import Message
+from memscope.prompt.messages import Message, Owner
 from memscope.prompt.skeleton import FRONT, Marker, Segment, Slot
 from memscope.prompt.tokenizer import Tokenizer
 
@@ -72,7 +72,8 @@ class Conversation:
         self.real = [message.as_dict() for message in messages]
         self.marker = Marker(repr((self.real, tools)), tokenizer.control_texts)
         self._literal = frozenset(literal)
-        self._marked = [
+        self._frames = [message.frame for message in messages]
+        self._marked_messages = [
             self.marker.message(message, index, literal=message.role in literal)
             for index, message in enumerate(messages)
         ]
@@ -84,6 +85,20 @@ class Conversation:
         self._joints: dict[tuple[str, ...], int | None] = {}
         self._headers: dict[tuple[str, ...], tuple[int, bool]] = {}
 
+    def frame(self, first: int, end: int) -> Owner:
+        """Return the owner of what the template writes around messages [first, end) that cannot be told apart."""
+        if end - first == 1:
+            return self._frames[first]
+        return Message("", owners=tuple(owner for m in self.messages[first:end] for owner in m.owners)).frame
+
+    def marked(self, count: int, *, open_turn: bool = False) -> str:
+        """Render the first messages with marks for their texts.
+
+        Raises:
+            PromptError: The template refuses them.
+        """
+        return self._marked_template.render(self._marked_messages[:count], open_turn=open_turn)
+
     def rendering(self, count: int, *, open_turn: bool = False) -> Rendering:
         """Render the first messages.
 
@@ -91,7 +106,7 @@ class Conversation:
             PromptError: The template refuses them.
             MismatchError: The texts cannot be found in what it wrote.
         """
-        marked = self._marked_template.render(self._marked[:count], open_turn=open_turn)
+        marked = self.marked(count, open_turn=open_turn)
         real = self._template.render(self.real[:count], open_turn=open_turn)
         segments = tuple(self.marker.fill(marked, real))
         return Rendering(marked, self._starts(marked, count, open_turn=open_turn), segments)
@@ -153,7 +168,7 @@ class Conversation:
 
     def _joint_offset(self, marked: str, after: int, until: int, index: int) -> int | None:
         try:
-            shorter = self._marked_template.render(self._marked[:index])
+            shorter = self.marked(index)
         except PromptError:
             return None
         if not marked.startswith(shorter):
@@ -174,7 +189,7 @@ class Conversation:
 
     def _header_length(self, turn: str, index: int) -> tuple[int, bool]:
         try:
-            opened = self._marked_template.render(self._marked[:index], open_turn=True)
+            opened = self.marked(index, open_turn=True)
         except PromptError:  # nothing stands before it
             return 0, False
         at = self._starts(opened, index, open_turn=True)[-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
@@ -43,7 +43,7 @@ def runs(
                 yield Run(segment.text, owners.of_slot(segment.slot, segment.start), True, False)
             continue
         begin, end = max(start, segment.start), min(stop, segment.end)
-        edges = [begin, *(edge for edge in owners.edges if begin < edge < end), end]
+        edges = [begin, *owners.edges[bisect_right(owners.edges, begin) : bisect_left(owners.edges, end)], end]
         for left, right in pairwise(edges):
             if left < right:
                 text = rendering.marked[left:right]
@@ -56,13 +56,15 @@ def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
     whole = conversation.rendering(index + 1)
     turn = conversation.turn(whole, index)
     missing = lost(conversation, whole, index)
-    if index == 0:
-        front, opening = list(runs(conversation, whole, {}, 0, turn.start)), whole.marked[: turn.start]
+    prompt = conversation.marked(index, open_turn=True) if index else ""
+    if (turn.opened and whole.marked[: turn.start] == prompt) or not index:
+        opening = whole.marked[: turn.start]
+        yield from runs(conversation, whole, {}, 0, turn.start)
     else:
-        prompt = conversation.rendering(index, open_turn=True)
-        stop = _prompt_end(prompt, whole, turn, index, thinks=bool(missing))
-        front, opening = list(runs(conversation, prompt, {}, 0, stop)), prompt.marked[:stop]
-    yield from front
+        front = conversation.rendering(index, open_turn=True)
+        stop = _prompt_end(front, whole, turn, index, thinks=bool(missing))
+        opening = front.marked[:stop]
+        yield from runs(conversation, front, {}, 0, stop)
     if not missing:
         yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
         return
@@ -123,7 +125,7 @@ class _Owners:
         self.opens = {at for at, _ in known}
         self._starts = [at for at, _ in known]
         ends = [index for _, index in known[1:]] + [max(len(rendering.starts) - 1, known[-1][1] + 1)]
-        self._frames = [_frame(conversation.messages[index:end]) for (_, index), end in zip(known, ends, strict=True)]
+        self._frames = [conversation.frame(index, end) for (_, index), end in zip(known, ends, strict=True)]
         self._spans = [span for index, turn in turns.items() for span in _spans(conversation, rendering, index, turn)]
         self._span_starts = [start for start, _, _ in self._spans]
         self.edges = sorted({*self._starts, *(edge for start, end, _ in self._spans for edge in (start, end))})
@@ -147,12 +149,6 @@ class _Owners:
         if number < 0 or at >= self._spans[number][1]:
             return None
         return self._spans[number][2]
-
-
-def _frame(messages: tuple[Message, ...]) -> Owner:
-    if len(messages) == 1:
-        return messages[0].frame
-    return Message("", owners=tuple(owner for message in messages for owner in message.owners)).frame
 
 
 def _spans(
