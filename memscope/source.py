@@ -1,22 +1,25 @@
-"""From the options to a scorer, its tokenizer, and a session rendered for it."""
+"""From the options to a scorer, its tokenizer, and a session rendered for it.
+
+HTTP and the tokenizer are imported when they are first needed: the screen is painted before that.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memscope.config import Config
 from memscope.engines.base import Scorer
-from memscope.engines.child import EmbeddedServer
-from memscope.engines.client import HttpScorer, connect
-from memscope.engines.tokenizer_files import fetch_tokenizer
-from memscope.engines.transport import Transport
 from memscope.errors import PromptError, ScorerError
 from memscope.prompt.prompt import Prompt
-from memscope.prompt.rendering import render
-from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
+
+if TYPE_CHECKING:
+    from memscope.engines.child import EmbeddedServer
+    from memscope.engines.client import HttpScorer
+    from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["ScorerSource"]
 
@@ -50,6 +53,10 @@ class ScorerSource:
         Raises:
             ScorerError: There is none; the line says what was tried.
         """
+        from memscope.engines.child import EmbeddedServer
+        from memscope.engines.client import connect
+        from memscope.engines.transport import Transport
+
         await self.close()
         if self._config.url:
             key = os.environ.get(self._config.api_key_env) or None
@@ -70,6 +77,9 @@ class ScorerSource:
         Raises:
             PromptError: There is no tokenizer, or the session cannot be rendered with it.
         """
+        from memscope.prompt.rendering import render
+        from memscope.prompt.tokenizer import Tokenizer
+
         if self._scorer is None:
             raise ScorerError("no scorer is open")
         place = await self._tokenizer_place(self._scorer)
@@ -89,6 +99,8 @@ class ScorerSource:
         return self._server.last_lines() if self._server else ()
 
     async def _tokenizer_place(self, scorer: HttpScorer) -> Path | str:
+        from memscope.engines.tokenizer_files import fetch_tokenizer
+
         if self._config.tokenizer:
             return self._config.tokenizer
         cache = self._config.state_folder() / "tokenizers"

@@ -116,7 +116,8 @@ class MatrixJob:
             for index, score in self._base.items():
                 self.grid.logprob[index] = score.total
         self.emit(BaselineDone(self.measure))
-        await self._noise_floor(variants)
+        if self.columns is None or self.grid.noise_floor is None:
+            await self._noise_floor(variants)
 
     async def _noise_floor(self, variants: Sequence[Variant]) -> None:
         cost = sum(len(v.ids) for v in variants) + sum(self._row_cost(n) for n in range(len(self.grid.rows)))

@@ -1,0 +1,202 @@
+"""The command line: what it prints, and with which status it ends."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memscope import __version__
+from memscope.cli import main
+from memscope.config import Config
+from tests.conftest import ScorerAddress
+
+
+def run(*arguments: str) -> int:
+    return main(arguments)
+
+
+@pytest.fixture
+def there(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Point the commands to the shared scorer by variables, as a user would."""
+    assert config.url is not None
+    assert config.state is not None
+    monkeypatch.setenv("MEMSCOPE_URL", config.url)
+    monkeypatch.setenv("MEMSCOPE_STATE", config.state)
+    return config
+
+
+@pytest.mark.usefixtures("there")
+def test_the_json_is_as_specified(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", str(small_file), "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["memscope"] == 1
+    assert report["session"] == {"id": "small", "title": "a small session"}
+    assert {"kind", "model", "dtype", "weights"} <= set(report["scorer"])
+    assert [m["key"] for m in report["memories"]] == ["db/port", "mira/room", "retro/time"]
+    assert [m["section"] for m in report["memories"]] == ["identity", "identity", "conversation"]
+    assert {"key", "section", "tokens", "importance", "max", "status"} <= set(report["memories"][0])
+    assert [r["index"] for r in report["responses"]] == [0, 1, 2]
+    assert [r["entry_index"] for r in report["responses"]] == [1, 5, 7]
+    assert {"tokens", "logprob", "dependence", "preview"} <= set(report["responses"][0])
+    assert report["divergence"][2][0] == 0
+    assert report["divergence"][0][0] > 3
+    assert report["responses"][0]["logprob"] < 0
+    assert set(report["cost"]) == {"calls", "tokens_naive", "tokens_forwarded", "seconds"}
+    assert report["noise_floor"] >= 0
+    column = [max(0.0, row[0]) for row in report["divergence"]]
+    assert report["responses"][0]["dependence"] == pytest.approx(sum(column))
+
+
+@pytest.mark.usefixtures("there")
+def test_csv_and_table_hold_the_same_numbers(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", str(small_file), "--format", "json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert run("score", str(small_file), "--format", "csv") == 0
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert header[-3:] == ["0", "1", "2"]
+    assert [[float(v) for v in row[-3:]] for row in rows] == report["divergence"]
+    assert run("score", str(small_file)) == 0
+    table = capsys.readouterr().out
+    assert f"{report['divergence'][0][0]:.2f}" in table
+    assert "3 memories x 3 responses" in table
+
+
+@pytest.mark.usefixtures("there")
+def test_without_a_terminal_the_screen_is_a_plain_table(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(str(small_file)) == 0
+    assert "db/port" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("there")
+def test_doctor_says_who_answers_and_what_was_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chat = tmp_path / "chat.json"
+    chat.write_text(
+        json.dumps(
+            [
+                {"role": "user", "content": '<memory key="user/tea">likes tea</memory>\nWhat do I drink?'},
+                {"role": "assistant", "content": "Tea."},
+            ]
+        )
+    )
+    assert run("doctor", str(chat), "--format", "json") == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["session"]["recognised"] == {"tags": ["user/tea"]}
+    assert findings["session"]["responses"] == 1
+    assert findings["scorer"]["dialect"] == "score"
+    assert run("doctor", str(chat)) == 0
+    assert "tags: user/tea" in capsys.readouterr().out
+
+
+BAD_FILES = {
+    "missing": (None, "no such file"),
+    "empty": (b"", "is empty"),
+    "binary": (b"\x7fELF\0\0\1\2", "is binary"),
+    "bad json": (b'{"type":"session","version":1,"id":"a"}\n{"type":\n', ":2: not JSON"),
+    "unknown type": (b'{"type":"session","version":1,"id":"a"}\n{"type":"dream"}\n', ":2: field 'type'"),
+    "no memories": (
+        (
+            b'{"type":"session","version":1,"id":"a"}\n'
+            b'{"type":"branch","role":"assistant","children":[{"type":"content","text":"x"}]}\n'
+        ),
+        "no memories",
+    ),
+    "no responses": (
+        b'{"type":"session","version":1,"id":"a"}\n{"type":"memory","key":"k","text":"x"}\n',
+        "no responses",
+    ),
+    "empty key": (
+        b'{"type":"session","version":1,"id":"a"}\n{"type":"memory","key":"","text":"x"}\n',
+        ":2: field 'key': expected a non-empty string",
+    ),
+}
+
+
+@pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_is_one_clear_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, words = BAD_FILES[name]
+    path = tmp_path / "bad.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert run("score", str(path)) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.strip().split("\n")
+    assert line.startswith(f"memscope: {path}")
+    assert words in line
+
+
+@pytest.mark.usefixtures("there")
+def test_a_directory_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", str(tmp_path)) == 1
+    assert "is a directory" in capsys.readouterr().err
+
+
+def test_a_wrong_flag_or_value_is_usage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("score", "--no-such-flag")
+    assert ended.value.code == 2
+    monkeypatch.setenv("MEMSCOPE_THRESHOLD", "much")
+    assert run("score") == 2
+    assert "option 'threshold'" in capsys.readouterr().err
+
+
+def test_a_server_that_is_down_is_one_clear_line(
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("score", str(small_file), "--url", "http://127.0.0.1:9/v1", "--state", str(tmp_path / "s")) == 1
+    assert capsys.readouterr().err.strip().endswith("no scorer answers (All connection attempts failed)")
+
+
+def test_a_model_folder_without_weights_is_one_clear_line(small_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    state = str(tmp_path / "s")
+    done = memscope("score", str(small_file), "--model", str(tmp_path / "model"), "--state", state)
+    assert done.returncode == 1
+    assert "the embedded scorer did not start" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_and_version_are_quick_to_say(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["score", "--help"], ["doctor", "--help"], ["serve", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as ended:
+            run(*arguments)
+        assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "score the full matrix" in out
+    assert __version__ in out
+
+
+def test_an_interrupt_ends_with_130(small_file: Path, scorer: ScorerAddress, tmp_path: Path) -> None:
+    program = (
+        "import sys, os, signal\nfrom memscope.scoring import matrix\nfrom memscope.cli import main\n"
+        "old = matrix.MatrixJob._row\n"
+        "def row(self, n):\n    os.kill(os.getpid(), signal.SIGINT)\n    return old(self, n)\n"
+        "matrix.MatrixJob._row = row\nsys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["score", str(small_file), "--url", scorer.url, "--state", str(tmp_path / "s")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={**os.environ, "MEMSCOPE_API_KEY": scorer.token},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip().endswith("memscope: interrupted")
+    assert "Traceback" not in done.stderr
+
+
+def memscope(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "memscope.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )

@@ -1,0 +1,68 @@
+"""Options come from flag, variable, file and default, in this order."""
+
+from pathlib import Path
+
+import pytest
+
+from memscope.config import Config, load_config
+from memscope.errors import ConfigError
+
+
+def environment(tmp_path: Path, text: str = "", **variables: str) -> dict[str, str]:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return {"MEMSCOPE_CONFIG": str(path), **variables}
+
+
+def test_a_flag_beats_a_variable_beats_the_file_beats_the_default(tmp_path: Path) -> None:
+    env = environment(tmp_path, 'threshold = 2.0\nmodel = "file"\n', MEMSCOPE_THRESHOLD="3")
+    assert load_config({}, {"MEMSCOPE_CONFIG": env["MEMSCOPE_CONFIG"]}).threshold == 2.0
+    assert load_config({}, env).threshold == 3.0
+    config = load_config({"threshold": 4.0, "url": None}, env)
+    assert (config.threshold, config.model, config.url) == (4.0, "file", None)
+
+
+def test_every_option_has_a_variable(tmp_path: Path) -> None:
+    given = {
+        "url": "http://h:1/v1",
+        "model": "m",
+        "tokenizer": "t",
+        "api_key_env": "KEY",
+        "dialect": "score",
+        "threshold": "0.5",
+        "rules": "tags, mem0",
+        "memory_regex": "x",
+        "state": "/somewhere",
+        "theme": "nord",
+        "keymap": "sort=f3;quit=f10",
+        "debug": "1",
+    }
+    assert set(given) == set(Config.__struct_fields__)
+    config = load_config({}, environment(tmp_path, **{f"MEMSCOPE_{k.upper()}": v for k, v in given.items()}))
+    assert config.threshold == 0.5
+    assert config.rules == ("tags", "mem0")
+    assert config.keymap == {"sort": "f3", "quit": "f10"}
+    assert config.debug is True
+    assert config.state_folder() == Path("/somewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("treshold = 1", "did you mean 'threshold'"),
+        ("zzz = 1", "known: url, model"),
+        ('threshold = "much"', "option 'threshold'"),
+        ("threshold = -1", "expected nats >= 0"),
+        ("url = 3", "option 'url'"),
+        ("= 1", "not TOML"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config({}, environment(tmp_path, text))
+    assert str(caught.value).startswith(str(tmp_path / "config.toml"))
+
+
+def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        load_config({}, {"MEMSCOPE_CONFIG": str(tmp_path / "none.toml")})
