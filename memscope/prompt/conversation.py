@@ -14,10 +14,12 @@ from typing import Any
 from memscope.errors import PromptError
 from memscope.prompt.chat_template import ChatTemplate
 from memscope.prompt.messages import Message, Owner
-from memscope.prompt.skeleton import FRONT, Marker, Segment, Slot
+from memscope.prompt.skeleton import FRONT, Mark, Marker, Segment, Slot
 from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["Conversation", "Rendering", "Turn"]
+
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Rendering:
         marked: With marks for the texts.
         starts: Where each message begins, and where the last one ends; None where that cannot be told apart.
         segments: What stands there.
+        marks: The marks of each message, in order.
     """
 
     marked: str
     starts: tuple[int | None, ...]
     segments: tuple[Segment, ...]
+    marks: Mapping[int, Sequence[Mark]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +85,9 @@ class Conversation:
         guarded = self.marker.value(list(tools), Slot("", FRONT, -1), literal=True)
         self._marked_template = ChatTemplate(tokenizer, guarded)
         self._beginning = tokenizer.beginning
+        self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
         self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
-        self._joints: dict[tuple[str, ...], int | None] = {}
+        self._joints: dict[tuple[str, ...], str | None] = {}
         self._headers: dict[tuple[str, ...], tuple[int, bool]] = {}
 
     def frame(self, first: int, end: int) -> Owner:
@@ -109,7 +114,10 @@ class Conversation:
         marked = self.marked(count, open_turn=open_turn)
         real = self._template.render(self.real[:count], open_turn=open_turn)
         segments = tuple(self.marker.fill(marked, real))
-        return Rendering(marked, self._starts(marked, count, open_turn=open_turn), segments)
+        marks: dict[int, list[Mark]] = {}
+        for mark in self.marker.marks(marked):
+            marks.setdefault(mark.slot.message, []).append(mark)
+        return Rendering(marked, self._starts(marked, count, open_turn=open_turn), segments, marks)
 
     def is_literal(self, index: int) -> bool:
         """Whether a message's texts stand unmarked in marked renderings."""
@@ -126,14 +134,14 @@ class Conversation:
             PromptError: It is not written at all.
         """
         marked = rendering.marked
-        own = [(start, end) for start, end, slot in self.marker.marks(marked) if slot.message == index]
+        own = rendering.marks.get(index, ())
         begin, until = rendering.starts[index], rendering.starts[index + 1]
         if begin is None and not own:
             frame = self.messages[index].frame
             raise PromptError(f"the chat template does not write {frame.section} node {frame.position}")
         length, opened = (0, True) if begin is None else self._header(rendering, index, begin)
-        start = own[0][0] if begin is None else begin + length
-        last = max((end for _, end in own), default=start)
+        start = own[0].start if begin is None else begin + length
+        last = max((mark.end for mark in own), default=start)
         ends = [match.end() for match in self._control.finditer(marked, max(start, last), until or len(marked))]
         if not ends:
             return Turn(start, last if until is None else until, opened)
@@ -144,43 +152,55 @@ class Conversation:
         starts: list[int | None] = [self._front(marked)]
         number = 0
         for index in range(1, count + (1 if open_turn else 0)):
-            while number < len(marks) and marks[number][2].message < index:
+            while number < len(marks) and marks[number].slot.message < index:
                 number += 1
-            before = marks[number - 1] if number else None
-            until = marks[number][0] if number < len(marks) else len(marked)
-            after = before[1] if before else 0
-            first = before[2].message if before else 0
-            offset = self._joint(marked, after, until, index, first=max(0, first))
+            after, slot = (marks[number - 1].end, marks[number - 1].slot) if number else (0, None)
+            until = marks[number].start if number < len(marks) else len(marked)
+            offset = self._joint(marked[after:until], slot, index, marked)
             starts.append(None if offset is None else after + offset)
         return tuple(starts if open_turn else [*starts, len(marked)])
 
     def _front(self, marked: str) -> int:
-        """Return where the first message begins: after the tokens that begin every text."""
-        return len(self._beginning) if marked.startswith(self._beginning) else 0
+        """Return where the first message begins: after the token that begins the text, not one that begins a turn."""
+        token = self._beginning
+        return len(token) if marked.startswith(token) and (self._names_beginning or marked.count(token) == 1) else 0
 
-    def _joint(self, marked: str, after: int, until: int, index: int, *, first: int) -> int | None:
-        """Return how far after the last mark before a message that message begins."""
+    def _joint(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
+        """Return where a message begins in what the template wrote between two texts; None when it cannot be told.
+
+        Args:
+            frame: What it wrote.
+            slot: The text before it, if there is one.
+            index: The index of the message.
+            marked: The whole rendering.
+        """
+        first = max(0, slot.message) if slot else 0
         roles = (message.role for message in self.messages[first : index + 1])
-        key = (marked[after:until], str(after == 0), *roles)
+        key = (_NUMBER.sub("0", frame), str(slot is None), *roles)  # numbers of tool calls make no other joint
         if key not in self._joints:
-            self._joints[key] = self._joint_offset(marked, after, until, index)
-        return self._joints[key]
+            offset = self._joint_offset(frame, slot, index, marked)
+            self._joints[key] = None if offset is None else frame[offset:]
+            return offset
+        header = self._joints[key]
+        return None if header is None or not frame.endswith(header) else len(frame) - len(header)
 
-    def _joint_offset(self, marked: str, after: int, until: int, index: int) -> int | None:
+    def _joint_offset(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
         try:
             shorter = self.marked(index)
         except PromptError:
             return None
+        marks = self.marker.marks(shorter)
         if not marked.startswith(shorter):
             self.appends = False
-        ends = [end for _, end, _ in self.marker.marks(shorter)]
-        tail = shorter[ends[-1] if ends else 0 :]
-        return len(tail) if marked[after:until].startswith(tail) else None
+        if (marks[-1].slot if marks else None) is not slot:
+            return None
+        tail = shorter[marks[-1].end if marks else 0 :]
+        return len(tail) if frame.startswith(tail) else None
 
     def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
         """Return how long an assistant message's header is, and whether it is the opened turn as it is."""
-        marks = self.marker.marks(rendering.marked)
-        until = next((start for start, _, _ in marks if start >= begin), len(rendering.marked))
+        own, end = rendering.marks.get(index, ()), rendering.starts[index + 1]
+        until = own[0].start if own else len(rendering.marked) if end is None else end
         before = self.messages[index - 1] if index else None
         key = (rendering.marked[begin:until], before.role if before else "", str(bool(before and before.calls)))
         if key not in self._headers:

@@ -83,7 +83,7 @@ def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
 def lost(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
     """Return what a message says, and the template does not write: its reasoning, or texts that it looked into."""
     message = conversation.messages[index]
-    seen = {segment.slot.text for segment in rendering.segments if segment.slot and segment.slot.message == index}
+    seen = {mark.slot.text for mark in rendering.marks.get(index, ())}
     if not conversation.is_literal(index):
         return [part for part in message.reasoning if part.text and part.text not in seen]
     start, stop = rendering.starts[index], rendering.starts[index + 1]
@@ -158,8 +158,7 @@ def _spans(
     speakers = [owner for owner in conversation.messages[index].owners if owner.response is not None]
     starts = [turn.start]
     for owner in speakers[1:]:
-        marks = conversation.marker.marks(rendering.marked)
-        start = next((start for start, _, slot in marks if slot.owner == owner), None)
+        start = next((mark.start for mark in rendering.marks.get(index, ()) if mark.slot.owner == owner), None)
         if start is None:
             raise PromptError(f"the responses at conversation node {owner.position} cannot be told apart")
         starts.append(start)

@@ -12,11 +12,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from memscope.prompt.messages import Call, Message, Owner, Part
 
-__all__ = ["FRONT", "Marker", "MismatchError", "Segment", "Slot"]
+__all__ = ["FRONT", "Mark", "Marker", "MismatchError", "Segment", "Slot"]
 
 FRONT = Owner("system", 0, "template")
 """What the template writes in front of all messages, and tool definitions: never left out."""
@@ -51,6 +51,14 @@ class Slot:
         yield from (self.text, self.text.strip(), self.text.rstrip(), self.text.lstrip())
         yield from (json.dumps(self.text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))
         yield from (json.dumps(self.text, ensure_ascii=ascii_only) for ascii_only in (False, True))
+
+
+class Mark(NamedTuple):
+    """Where a text stands in a marked rendering: [start, end), in characters."""
+
+    start: int
+    end: int
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +138,10 @@ class Marker:
             return [self.value(inner, like, literal=literal) for inner in value]
         return value
 
-    def marks(self, rendered: str) -> list[tuple[int, int, Slot]]:
-        """Return (start, end, slot) of every mark in a rendering, in order."""
+    def marks(self, rendered: str) -> list[Mark]:
+        """Return the marks in a rendering, in order."""
         found = self._pattern.finditer(rendered)
-        return [(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
+        return [Mark(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
 
     def fill(self, marked: str, real: str) -> list[Segment]:
         """Return the segments of a rendering.
@@ -149,7 +157,7 @@ class Marker:
         frames = [*(start for start, _, _ in marks), len(marked)]
         at = frames[0]
         if not real.startswith(marked[:at]):
-            raise MismatchError(marks[0][2].message if marks else -1)
+            raise MismatchError(marks[0].slot.message if marks else -1)
         segments = [Segment(marked[:at], 0, at, None)]
         for (start, end, slot), until in zip(marks, frames[1:], strict=True):
             frame = marked[end:until]

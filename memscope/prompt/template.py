@@ -91,7 +91,7 @@ def _passes(
 
 def _dropped(conversation: Conversation, whole: Rendering) -> list[int]:
     """Return the messages of which some content does not appear."""
-    seen = {segment.slot.owner for segment in whole.segments if segment.slot}
+    seen = {mark.slot.owner for marks in whole.marks.values() for mark in marks}
     return [
         index
         for index, message in enumerate(conversation.messages)
