@@ -25,10 +25,14 @@ from memscope.demo.facts import (
     service,
 )
 
-__all__ = ["Block", "Shape", "make_session", "script_call", "without"]
+__all__ = ["Block", "Shape", "make_session", "script_call", "training_session", "without"]
 
 _NEAR = 0.35
 """Share of facts that resemble an earlier one: the same entity or the same kind."""
+
+_ALL_GONE = 0.12
+_SOME_GONE = 0.12
+"""Shares of the training sessions in which all memories, or some at random, are gone."""
 
 _ABOUT = ("service",) * 5 + ("project",) * 5 + ("person",) * 6 + ("other",) * 2
 
@@ -354,17 +358,23 @@ def _rewritten(block: Block, gone: set[str]) -> Block:
     )
 
 
-def training_session(random: Random, shape: Shape) -> list[Block]:
-    """Return a session in which, more often than not, all, some or exactly one of the needed memories are gone."""
+def training_session(random: Random, shape: Shape, forget: float) -> list[Block]:
+    """Return a session in which all, some or just the needed memories may be gone.
+
+    Args:
+        random: Decides everything.
+        shape: How large the session is.
+        forget: Share of the sessions in which one or two of the needed memories are gone.
+    """
     blocks = make_session(random, shape)
     draw = random.random()
     keys = [block.key for block in blocks if block.role == "memory"]
     needed = sorted({key for block in blocks for key in block.needs if not block.again})
-    if draw < 0.12:
+    if draw < _ALL_GONE:
         return without(blocks, set(keys))
-    if draw < 0.40 and needed:
+    if draw < _ALL_GONE + forget and needed:
         return without(blocks, set(random.sample(needed, min(len(needed), random.choice([1, 1, 2])))))
-    if draw < 0.52:
+    if draw < _ALL_GONE + forget + _SOME_GONE:
         share = random.choice([0.15, 0.3, 0.6])
         return without(blocks, {key for key in keys if random.random() < share})
     return blocks

@@ -31,12 +31,15 @@ from torch.multiprocessing.spawn import spawn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from memscope.demo.export import export_model
-from memscope.demo.generator import Shape, make_session, training_session
+from memscope.demo.generator import Block, Shape, make_session, training_session
 from memscope.demo.muon import Muon
 from memscope.demo.tokens import encode_sessions, train_tokenizer
 from memscope.demo.wiring import ROPE_THETA, wire
 
 __all__ = ["Recipe", "Stage", "main", "train"]
+
+_LOWEST = 0.02
+"""Share of the full rate below which none falls."""
 
 _VALUE_WEIGHT = 4.0
 """A token of a value that only the memories tell counts as this many others."""
@@ -44,13 +47,23 @@ _VALUE_WEIGHT = 4.0
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training: how many steps, and how large its sessions are."""
+    """A part of training.
+
+    Attributes:
+        steps: How many steps it has.
+        memories: Fewest and most facts a session.
+        turns: Fewest and most exchanges a session.
+        rich: All sorts of turns, and memories that are gone.
+        tokens: About how many tokens a step takes.
+        forget: Share of its sessions in which a needed memory is gone.
+    """
 
     steps: int
     memories: tuple[int, int]
     turns: tuple[int, int]
     rich: bool
     tokens: int
+    forget: float = 0.28
 
 
 @dataclass(frozen=True)
@@ -58,13 +71,15 @@ class Recipe:
     """Everything that decides the result.
 
     Attributes:
-        stages: In order; sessions grow from stage to stage.
+        stages: In order; sessions grow from stage to stage, and in the last one many a needed memory is gone, so
+            that what resembles it is not taken in its place.
         seed: Of the data and the weights.
         vocabulary: Size of the tokenizer.
         rate: AdamW's learning rate, for embeddings and norms.
         matrix_rate: Muon's learning rate, for matrices.
         warm: Steps until the full rate.
-        hold: Share of the steps at the full rate; the rest falls along a cosine.
+        hold: Share of the steps before the last stage at the full rate; the rest falls along a cosine.
+        last: The rate with which the last stage begins, as a share of the full one; it falls along a cosine too.
         processes: How many share a batch.
     """
 
@@ -73,6 +88,7 @@ class Recipe:
         Stage(450, (4, 10), (5, 8), True, 6144),
         Stage(700, (8, 20), (6, 10), True, 6144),
         Stage(500, (12, 30), (8, 14), True, 8192),
+        Stage(500, (12, 26), (8, 12), True, 8192, forget=0.6),
     )
     seed: int = 0
     vocabulary: int = 1536
@@ -80,6 +96,7 @@ class Recipe:
     matrix_rate: float = 0.02
     warm: int = 50
     hold: float = 0.45
+    last: float = 0.35
     processes: int = 2
 
     @property
@@ -97,10 +114,17 @@ class Recipe:
 
     def share_of_rate(self, step: int) -> float:
         """Return the factor on both learning rates at a step."""
-        done = step / self.steps
+        before = self.steps - self.stages[-1].steps
+        if step >= before:
+            return max(_LOWEST, self.last * _cosine((step - before) / self.stages[-1].steps))
+        done = step / before
         if done < self.hold:
             return min(1.0, (step + 1) / self.warm)
-        return max(0.02, 0.5 * (1 + math.cos(math.pi * (done - self.hold) / (1 - self.hold))))
+        return max(_LOWEST, _cosine((done - self.hold) / (1 - self.hold)))
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def configuration(vocabulary: int) -> Qwen3Config:
@@ -142,8 +166,7 @@ def _batch(tokenizer: Tokenizer, recipe: Recipe, step: int, rank: int) -> tuple[
     expected = 40 + 20 * shape.memories + 38 * shape.turns
     count = max(1, round(stage.tokens / recipe.processes / expected))
     own = Random(f"{recipe.seed} {step} {rank}")
-    make = training_session if stage.rich else make_session
-    encoded = encode_sessions(tokenizer, [make(own, shape) for _ in range(count)])
+    encoded = encode_sessions(tokenizer, [_session(own, shape, stage) for _ in range(count)])
     width = max(len(session.ids) for session in encoded)
     ids = torch.zeros(count, width, dtype=torch.long)
     weights = torch.zeros(count, width)
@@ -154,6 +177,10 @@ def _batch(tokenizer: Tokenizer, recipe: Recipe, step: int, rank: int) -> tuple[
         for _, start, end in session.values:
             weights[row, start:end] = _VALUE_WEIGHT
     return ids, weights
+
+
+def _session(random: Random, shape: Shape, stage: Stage) -> list[Block]:
+    return training_session(random, shape, stage.forget) if stage.rich else make_session(random, shape)
 
 
 def _loss(model: Qwen3ForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, float]:

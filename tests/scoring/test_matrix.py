@@ -1,0 +1,87 @@
+"""The matrix against plain forwards of a model, computed here with nothing of memscope's scorer."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from memscope.config import Config
+from memscope.demo import model_folder
+from memscope.demo.generator import Shape, make_session
+from memscope.engines.client import HttpScorer
+from memscope.errors import ScorerError
+from memscope.prompt.prompt import Variant
+from memscope.run import Run
+from memscope.scoring.matrix import null_path
+from memscope.scoring.rescoring import Rescorer
+from memscope.session.nodes import Session
+from memscope.store.database import Database
+from memscope.store.scores import ScoreStore
+from tests.demo_sessions import as_session
+
+pytestmark = pytest.mark.anyio
+
+
+def plain(variant: Variant) -> dict[int, float]:
+    """Return each response's log-probability by one forward of the whole sequence."""
+    model = AutoModelForCausalLM.from_pretrained(model_folder(), dtype=torch.float32)
+    ids = torch.tensor(list(variant.ids))
+    with torch.inference_mode():
+        logprobs = model(ids[None]).logits[0].log_softmax(-1)
+    sums: dict[int, float] = {}
+    for owner, (start, end) in zip(variant.owners, variant.ranges, strict=True):
+        values = logprobs[start - 1 : end - 1].gather(-1, ids[start:end, None])
+        sums[owner] = sums.get(owner, 0.0) + values.double().sum().item()
+    return sums
+
+
+async def test_the_matrix_is_exact_and_costs_the_minimum(config: Config, tmp_path: Path) -> None:
+    session = as_session(make_session(Random("exact"), Shape(6, 8)))
+    run = Run(session, config, Database(tmp_path / "db"))
+    try:
+        await run.matrix()
+        grid, prompt = run.grids["necessity"], run.prompt
+        base = plain(prompt.variants()[0])
+        for row, memory in enumerate(prompt.memories):
+            (variant,) = prompt.variants({memory.key})
+            less = plain(variant)
+            for column, value in enumerate(grid.values[row]):
+                wanted = base[column] - less[column] if column >= memory.first_response else 0.0
+                assert value == pytest.approx(wanted, abs=5e-4)
+        end = len(prompt.variants()[0].ids)
+        later = [m for m in prompt.memories if m.first_response < len(prompt.responses)]
+        minimum = end + sum(end - m.first_position - m.tokens for m in later if m.tokens)
+        assert run.cost.tokens_forwarded <= 1.02 * minimum + prompt.responses[-1].tokens
+    finally:
+        await run.close()
+
+
+async def test_weights_that_change_meanwhile_are_noticed(
+    small_session: Session, config: Config, tmp_path: Path
+) -> None:
+    run = Run(small_session, config, Database(tmp_path / "db"))
+    try:
+        await run.open()
+        scorer = run._scored.scorer
+        assert isinstance(scorer, HttpScorer)
+        scorer.info = replace(scorer.info, weights="those before training")
+        with pytest.raises(ScorerError, match="weights changed"):
+            await Rescorer(scorer, ScoreStore(Database(None))).score(run.prompt.variants())
+    finally:
+        await run.close()
+
+
+def test_the_null_path_takes_the_last_responses_that_fit() -> None:
+    variant = Variant(array("I", range(100)), ((10, 20), (50, 60), (90, 100)), (0, 1, 2))
+    cut, position = null_path([variant], budget=5)
+    assert (cut.owners, position) == ((2,), 89), "one response even where it is more than the budget"
+    cut, position = null_path([variant], budget=50)
+    assert (cut.owners, position) == ((1, 2), 49)
+    cut, position = null_path([variant], budget=1000)
+    assert (cut.owners, position) == ((0, 1, 2), 9)
