@@ -30,7 +30,8 @@ def test_trained_and_untimed_responses_are_left_out_and_counted() -> None:
     assert findings.candidates == ()
     assert (findings.trained, findings.untimed) == (1, 1)
     assert findings.why_none == (
-        "no candidate: 2 responses seen, maximum divergence 9.00 nats, threshold 1 (1 trained already, 1 without a timestamp)"
+        "no candidate: 2 responses seen, maximum divergence 9.00 nats, threshold 1 "
+        "(1 trained already, 1 without a timestamp)"
     )
 
 
