@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import replace
 from logging.handlers import RotatingFileHandler
 
 from memscope.config import Config
-from memscope.scoring.events import Event
+from memscope.scoring.events import AlternateDone, AlternateGrew, Event
 from memscope.session.nodes import Session
 
 __all__ = ["DebugLog"]
@@ -36,6 +37,8 @@ class DebugLog:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
+        if isinstance(event, AlternateGrew | AlternateDone) and not self._keys:
+            event = replace(event, text=f"({len(event.text)} characters)")
         row = getattr(event, "row", None)
         named = f" key={self._keys[row]!r}" if row is not None and row < len(self._keys) else ""
         self._write(f"{event!r}{named}")

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from memscope.config import Config
 from memscope.errors import MemscopeError, ScorerGoneError
@@ -35,6 +36,10 @@ from memscope.source import ScorerSource
 from memscope.store.database import Database
 from memscope.store.scores import ScoreStore
 from memscope.store.settings import Settings
+
+if TYPE_CHECKING:
+    from memscope.engines.transport import Transport
+    from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["CellTokens", "Run", "State"]
 
@@ -63,6 +68,7 @@ class Run:
         session: What is measured.
         config: All options.
         grids: One a measure; they exist, unscored, from the beginning.
+        earlier: The grids as they were before the scorer's weights last changed.
         settings: Small values that outlive the run.
         scorer: Who answers, once known.
         state: What the run is doing.
@@ -75,6 +81,7 @@ class Run:
         self.config = config
         rows, columns = rows_of(session), columns_of(session)
         self.grids: dict[Measure, Grid] = {"necessity": Grid(rows, columns), "sufficiency": Grid(rows, columns)}
+        self.earlier: dict[Measure, Grid] = {}
         self.settings = Settings(database)
         self.scorer: ScorerReady | None = None
         self.state: State = "idle"
@@ -98,6 +105,16 @@ class Run:
         return lambda: self._listeners.remove(callback)
 
     @property
+    def transport(self) -> Transport:
+        """The connection to the scorer's server; `open` first."""
+        return self._source.transport
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the prompt; `open` first."""
+        return self._source.tokenizer
+
+    @property
     def prompt(self) -> Prompt:
         """The tokenised session; `open` first."""
         if self._prompt is None:
@@ -114,7 +131,7 @@ class Run:
             if self._rescorer is not None:
                 return
             self._become("starting")
-            self._emit(ScorerStarting(self._source.description))
+            self.emit(ScorerStarting(self._source.description))
             try:
                 scorer = await self._source.open()
                 self._rescorer = Rescorer(scorer, self._store)
@@ -189,11 +206,11 @@ class Run:
         full, less = (frozenset(), {memory.key}) if measure == "necessity" else (keys - {memory.key}, keys)
         values = []
         for without in (full, less):
-            scores = await self._scored.score(self.prompt.variants(without, responses=(column,)))
+            scores = await self.rescorer.score(self.prompt.variants(without, responses=(column,)))
             values.append(tuple(scores[column].tokens))
-        texts = self._source.tokenizer.token_texts(self.prompt.continuation_ids(column))
+        texts = self.tokenizer.token_texts(self.prompt.continuation_ids(column))
         if len(texts) != len(values[0]):
-            raise MemscopeError(f"the scorer gives no values for single tokens ({self._scored.scorer.info.dialect})")
+            raise MemscopeError(f"the scorer gives no values for single tokens ({self.rescorer.scorer.info.dialect})")
         return CellTokens(tuple(texts), values[0], values[1])
 
     async def restart_scorer(self) -> None:
@@ -214,7 +231,8 @@ class Run:
         await self._abandon()
 
     @property
-    def _scored(self) -> Rescorer:
+    def rescorer(self) -> Rescorer:
+        """Where scores come from; `open` first."""
         if self._rescorer is None:
             raise RuntimeError("the run is not open")
         return self._rescorer
@@ -222,25 +240,25 @@ class Run:
     async def _matrix(
         self, measure: Measure, rows: Sequence[int] | None, columns: Sequence[int] | None, fresh: bool
     ) -> None:
-        self._scored.cost = self.cost = Cost()
+        self.rescorer.cost = self.cost = Cost()
         began = time.monotonic()
         self._gate.set()
         self._become("scoring")
         grid = self.grids[measure]
         state: State = "failed"
         try:
-            await self._follow_weights()
-            job = MatrixJob(self.prompt, self._scored, grid, measure, self._emit, self._gate.wait, fresh, columns)
+            await self.follow_weights()
+            job = MatrixJob(self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns)
             await job.run(rows)
             state = "done"
         except asyncio.CancelledError:
             state = "cancelled"
         except ScorerGoneError as error:
-            self._emit(ScorerLost(str(error), self._source.last_lines()))
+            self.emit(ScorerLost(str(error), self._source.last_lines()))
             await self._abandon()
             raise
         except MemscopeError as error:
-            self._emit(Trouble(str(error)))
+            self.emit(Trouble(str(error)))
             raise
         finally:
             self.seconds = time.monotonic() - began
@@ -250,24 +268,26 @@ class Run:
         self._gate.set()
         failed = sum(status == "failed" for status in grid.status)
         cost = self.cost
-        self._emit(
+        self.emit(
             Finished(cost.calls, cost.tokens_naive, cost.tokens_forwarded, self.seconds, failed, state == "cancelled")
         )
         self._say(self._store.notes)
         self._become(state)
 
-    async def _follow_weights(self) -> None:
-        before = self._scored.scorer.info.weights
-        await self._scored.scorer.refresh()
-        if self._scored.scorer.info.weights != before:
-            for grid in self.grids.values():
+    async def follow_weights(self) -> None:
+        """Ask the scorer for its weights; after new ones no old number is shown, but `earlier` keeps them."""
+        before = self.rescorer.scorer.info.weights
+        await self.rescorer.scorer.refresh()
+        if self.rescorer.scorer.info.weights != before:
+            for measure, grid in self.grids.items():
+                self.earlier[measure] = copy.deepcopy(grid)
                 grid.clear()
             self._announce()
 
     def _announce(self) -> None:
-        info = self._scored.scorer.info
+        info = self.rescorer.scorer.info
         self.scorer = ScorerReady(info.kind, info.model, info.dtype, info.url, info.dialect, info.weights)
-        self._emit(self.scorer)
+        self.emit(self.scorer)
         self._say([*self._database.notes, *info.notes])
 
     def _adopt(self, prompt: Prompt) -> None:
@@ -279,7 +299,7 @@ class Run:
         for grid in self.grids.values():
             grid.reshape(new_rows, new_columns)
         self._say(prompt.notes)
-        self._emit(PromptReady(prompt.tokens))
+        self.emit(PromptReady(prompt.tokens))
 
     async def _abandon(self) -> None:
         self._rescorer = None
@@ -287,22 +307,23 @@ class Run:
 
     def _fail(self, error: MemscopeError) -> None:
         if isinstance(error, ScorerGoneError):
-            self._emit(ScorerLost(str(error), self._source.last_lines()))
+            self.emit(ScorerLost(str(error), self._source.last_lines()))
         else:
-            self._emit(Trouble(str(error)))
+            self.emit(Trouble(str(error)))
         self._become("failed")
 
     def _become(self, state: State) -> None:
         if state != self.state:
             self.state = state
-            self._emit(StateChanged(state))
+            self.emit(StateChanged(state))
 
     def _say(self, notes: Sequence[str]) -> None:
         for note in notes:
             if note not in self._said:
                 self._said.add(note)
-                self._emit(Trouble(note))
+                self.emit(Trouble(note))
 
-    def _emit(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
+        """Tell every listener."""
         for listener in tuple(self._listeners):
             listener(event)

@@ -19,6 +19,7 @@ from memscope.session.nodes import Session
 if TYPE_CHECKING:
     from memscope.engines.child import EmbeddedServer
     from memscope.engines.client import HttpScorer
+    from memscope.engines.transport import Transport
     from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["ScorerSource"]
@@ -39,6 +40,13 @@ class ScorerSource:
         if self._config.url:
             return f"asking {self._config.url}"
         return f"starting the embedded scorer with {self._config.model or 'the bundled model'}"
+
+    @property
+    def transport(self) -> Transport:
+        """The connection to the scorer's server; `open` first."""
+        if self._scorer is None:
+            raise RuntimeError("no scorer is open")
+        return self._scorer.transport
 
     @property
     def tokenizer(self) -> Tokenizer:

@@ -10,12 +10,13 @@ from memscope.config import Config
 from memscope.debug_log import DebugLog
 from memscope.demo import session_path
 from memscope.errors import SessionError
+from memscope.finetuning import FineTuning
 from memscope.run import Run
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 from memscope.store.database import Database
 
-__all__ = ["opened_run", "readable_session", "recognised_session"]
+__all__ = ["opened_finetuning", "opened_run", "readable_session", "recognised_session"]
 
 
 def recognised_session(path: str | None, config: Config) -> Session:
@@ -42,13 +43,26 @@ def readable_session(path: str | None, config: Config) -> Session:
 @asynccontextmanager
 async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
     """Give a run that reports to stderr and to the debug log, and close everything at the end."""
+    async with _opened(session, config) as (run, _):
+        yield run
+
+
+@asynccontextmanager
+async def opened_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
+    """Give the fine-tuning of a run, which reports as in `opened_run`."""
+    async with _opened(session, config) as (run, database):
+        yield FineTuning(run, database)
+
+
+@asynccontextmanager
+async def _opened(session: Session, config: Config) -> AsyncIterator[tuple[Run, Database]]:
     database = Database(config.state_folder())
     run = Run(session, config, database)
     run.listen(ProgressLine())
     log = DebugLog(config, session)
     run.listen(log)
     try:
-        yield run
+        yield run, database
     finally:
         await run.close()
         log.close()

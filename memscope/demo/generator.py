@@ -12,18 +12,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from memscope.demo.facts import (
-    KINDS,
-    PREFERENCES,
-    SMALL_TALK,
-    TASKS,
-    WORLD,
-    Kind,
-    Preference,
-    kinds_about,
-    person,
-    service,
-)
+from memscope.demo.facts import KINDS, TASKS, Kind, kinds_about, person, service
+from memscope.demo.talk import PREFERENCES, SMALL_TALK, WORLD, Preference
 
 __all__ = ["Block", "Shape", "make_session", "script_call", "training_session", "without"]
 
@@ -358,13 +348,14 @@ def _rewritten(block: Block, gone: set[str]) -> Block:
     )
 
 
-def training_session(random: Random, shape: Shape, forget: float) -> list[Block]:
+def training_session(random: Random, shape: Shape, forget: float, *, together: bool = False) -> list[Block]:
     """Return a session in which all, some or just the needed memories may be gone.
 
     Args:
         random: Decides everything.
         shape: How large the session is.
         forget: Share of the sessions in which one or two of the needed memories are gone.
+        together: What is gone is all that one or two answers need.
     """
     blocks = make_session(random, shape)
     draw = random.random()
@@ -373,8 +364,17 @@ def training_session(random: Random, shape: Shape, forget: float) -> list[Block]
     if draw < _ALL_GONE:
         return without(blocks, set(keys))
     if draw < _ALL_GONE + forget and needed:
-        return without(blocks, set(random.sample(needed, min(len(needed), random.choice([1, 1, 2])))))
+        return without(blocks, _some_needed(random, blocks, needed, together=together))
     if draw < _ALL_GONE + forget + _SOME_GONE:
         share = random.choice([0.15, 0.3, 0.6])
         return without(blocks, {key for key in keys if random.random() < share})
     return blocks
+
+
+def _some_needed(random: Random, blocks: list[Block], needed: list[str], *, together: bool) -> set[str]:
+    if not together:
+        return set(random.sample(needed, min(len(needed), random.choice([1, 1, 2]))))
+    answers = [block.needs for block in blocks if block.needs and not block.again]
+    # Answers that rest on two memories are rare, so they are chosen more often.
+    weights = [3 if len(needs) > 1 else 1 for needs in answers]
+    return {key for needs in random.choices(answers, weights, k=random.choice([1, 1, 2])) for key in needs}

@@ -56,6 +56,8 @@ class Stage:
         rich: All sorts of turns, and memories that are gone.
         tokens: About how many tokens a step takes.
         forget: Share of its sessions in which a needed memory is gone.
+        together: All memories that one answer needs are gone together.
+        rate: A finishing stage: its learning rate begins at this share of the full one and falls along a cosine.
     """
 
     steps: int
@@ -64,6 +66,8 @@ class Stage:
     rich: bool
     tokens: int
     forget: float = 0.28
+    together: bool = False
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +75,14 @@ class Recipe:
     """Everything that decides the result.
 
     Attributes:
-        stages: In order; sessions grow from stage to stage, and in the last one many a needed memory is gone, so
-            that what resembles it is not taken in its place.
+        stages: In order; sessions grow from stage to stage, and in the finishing ones many a needed memory is gone,
+            so that what resembles it is not taken in its place.
         seed: Of the data and the weights.
         vocabulary: Size of the tokenizer.
         rate: AdamW's learning rate, for embeddings and norms.
         matrix_rate: Muon's learning rate, for matrices.
         warm: Steps until the full rate.
-        hold: Share of the steps before the last stage at the full rate; the rest falls along a cosine.
-        last: The rate with which the last stage begins, as a share of the full one; it falls along a cosine too.
+        hold: Share of the steps before the finishing stages at the full rate; the rest falls along a cosine.
         processes: How many share a batch.
     """
 
@@ -88,7 +91,8 @@ class Recipe:
         Stage(450, (4, 10), (5, 8), True, 6144),
         Stage(700, (8, 20), (6, 10), True, 6144),
         Stage(500, (12, 30), (8, 14), True, 8192),
-        Stage(500, (12, 26), (8, 12), True, 8192, forget=0.6),
+        Stage(500, (12, 26), (8, 12), True, 8192, forget=0.6, rate=0.35),
+        Stage(300, (12, 26), (8, 12), True, 8192, forget=0.6, together=True, rate=0.2),
     )
     seed: int = 0
     vocabulary: int = 1536
@@ -96,7 +100,6 @@ class Recipe:
     matrix_rate: float = 0.02
     warm: int = 50
     hold: float = 0.45
-    last: float = 0.35
     processes: int = 2
 
     @property
@@ -106,21 +109,26 @@ class Recipe:
 
     def stage(self, step: int) -> Stage:
         """Return the stage of a step."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self.stages[-1]
+        return self._placed(step)[0]
 
     def share_of_rate(self, step: int) -> float:
         """Return the factor on both learning rates at a step."""
-        before = self.steps - self.stages[-1].steps
-        if step >= before:
-            return max(_LOWEST, self.last * _cosine((step - before) / self.stages[-1].steps))
-        done = step / before
-        if done < self.hold:
-            return min(1.0, (step + 1) / self.warm)
-        return max(_LOWEST, _cosine((done - self.hold) / (1 - self.hold)))
+        whole = sum(stage.steps for stage in self.stages if stage.rate is None)
+        if step < whole:
+            done = step / whole
+            if done < self.hold:
+                return min(1.0, (step + 1) / self.warm)
+            return max(_LOWEST, _cosine((done - self.hold) / (1 - self.hold)))
+        stage, first = self._placed(step)
+        return max(_LOWEST, (stage.rate or 1.0) * _cosine((step - first) / stage.steps))
+
+    def _placed(self, step: int) -> tuple[Stage, int]:
+        first = 0
+        for stage in self.stages:
+            if step < first + stage.steps:
+                return stage, first
+            first += stage.steps
+        raise ValueError(f"step {step} is past the end")
 
 
 def _cosine(done: float) -> float:
@@ -180,7 +188,11 @@ def _batch(tokenizer: Tokenizer, recipe: Recipe, step: int, rank: int) -> tuple[
 
 
 def _session(random: Random, shape: Shape, stage: Stage) -> list[Block]:
-    return training_session(random, shape, stage.forget) if stage.rich else make_session(random, shape)
+    return (
+        training_session(random, shape, stage.forget, together=stage.together)
+        if stage.rich
+        else make_session(random, shape)
+    )
 
 
 def _loss(model: Qwen3ForCausalLM, ids: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, float]:

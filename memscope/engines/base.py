@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from memscope.errors import ScorerError
 
-__all__ = ["Range", "Scored", "Scorer", "ScorerInfo", "checked_scores"]
+__all__ = ["Range", "Sampling", "Scored", "Scorer", "ScorerInfo", "checked_scores"]
 
 Range = tuple[int, int]
 """[start, end) positions in a sequence of ids; start is at least 1, since the first token has no log-probability."""
@@ -52,6 +52,17 @@ class ScorerInfo:
     vocab_size: int | None = None
     reuses_prefixes: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw tokens when generating."""
+
+    temperature: float = 0.6
+    top_p: float = 0.95
+    top_k: int = 20
+    max_tokens: int = 512
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,14 @@ class Scorer(Protocol):
         Raises:
             ScorerGoneError: The server cannot be reached any more.
             ScorerError: It refused, or its answer cannot be trusted.
+        """
+        ...
+
+    def generate(self, ids: array[int], sampling: Sampling, stop: Collection[int]) -> AsyncIterator[tuple[int, ...]]:
+        """Yield the ids of a completion as they are drawn, up to but without the first id of `stop`.
+
+        Raises:
+            ScorerError: The server refused, or went away.
         """
         ...
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
-from memscope.engines.base import Range, Scored, ScorerInfo
+from memscope.engines.base import Range, Sampling, Scored, ScorerInfo
 from memscope.engines.dialects import Dialect
+from memscope.engines.generation import stream_completion
 from memscope.engines.pace import Pace
 from memscope.engines.probe import identify, open_dialect
 from memscope.engines.transport import RefusedError, TimedOutError, Transport
@@ -52,6 +53,10 @@ class HttpScorer:
             scored = self._dialect.parse(body, ids, ranges)
         self._pace.done(len(ids), time.monotonic())
         return scored
+
+    def generate(self, ids: array[int], sampling: Sampling, stop: Collection[int]) -> AsyncIterator[tuple[int, ...]]:
+        """See `memscope.engines.base.Scorer.generate`."""
+        return stream_completion(self.transport, self.info.model, ids, sampling, stop)
 
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import msgspec
 
+from memscope.engines.base import Sampling
 from memscope.engines.transport import RefusedError, Transport, error_text
 from memscope.errors import ScorerError, ScorerGoneError
 
-__all__ = ["GENERATING_PRIORITY", "Sampling", "stream_completion"]
+__all__ = ["GENERATING_PRIORITY", "stream_completion"]
 
 GENERATING_PRIORITY = -5
 """Where the server has priorities, lower is earlier."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How to draw tokens."""
-
-    temperature: float = 0.6
-    top_p: float = 0.95
-    top_k: int = 20
-    max_tokens: int = 512
-    seed: int = 0
 
 
 class _Choice(msgspec.Struct):

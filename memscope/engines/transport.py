@@ -19,7 +19,16 @@ import msgspec
 
 from memscope.errors import ScorerError, ScorerGoneError, UsageError
 
-__all__ = ["RefusedError", "TimedOutError", "Transport", "error_text", "is_loopback", "server_root"]
+__all__ = [
+    "AnswerLostError",
+    "NotSentError",
+    "RefusedError",
+    "TimedOutError",
+    "Transport",
+    "error_text",
+    "is_loopback",
+    "server_root",
+]
 
 _CONNECT_SECONDS = 5.0
 _FIRST_CALL_SECONDS = 120.0
@@ -37,6 +46,14 @@ class RefusedError(ScorerError):
         super().__init__(message)
         self.status = status
         self.text = text
+
+
+class NotSentError(ScorerGoneError):
+    """No connection could be made: nothing reached the server."""
+
+
+class AnswerLostError(ScorerGoneError):
+    """The request may have reached the server, but its answer did not come back."""
 
 
 class TimedOutError(ScorerError):
@@ -125,6 +142,35 @@ class Transport:
         body = await self._send("POST", path, content, self._patience(), headers or {})
         self._learn(time.monotonic() - began)
         return body
+
+    async def post_once(self, path: str, payload: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
+        """POST JSON whose repetition would matter, and return the body of a 2xx answer.
+
+        Only an answer that says that nothing was taken (429, 503) is followed by another try.
+
+        Raises:
+            NotSentError: Nothing reached the server.
+            AnswerLostError: Nobody knows whether the server took it.
+            RefusedError: An error status.
+        """
+        content, json_type = msgspec.json.encode(payload), {"Content-Type": "application/json"}
+        timeout = httpx.Timeout(_MOST_SECONDS, connect=_CONNECT_SECONDS)
+        for last in (False,) * (_TRIES - 1) + (True,):
+            try:
+                answer = await self._client.post(
+                    path, content=content, timeout=timeout, headers={**json_type, **headers}
+                )
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+                raise NotSentError(str(self._gone(error))) from error
+            except httpx.TransportError as error:
+                why = str(error) or type(error).__name__
+                raise AnswerLostError(f"{self.root}{path}: the answer was lost ({why})") from error
+            if answer.is_success:
+                return answer.content
+            if last or answer.status_code not in (429, 503):
+                raise self._refusal(answer, path)
+            await self._sleep(_pause(answer))
+        raise AssertionError("unreachable")
 
     def stream(self, path: str, payload: Mapping[str, Any]) -> Any:
         """POST JSON and give the open response as an async context manager, for server-sent events."""

@@ -1,6 +1,7 @@
 """What a run tells whoever listens: small frozen records, in the order in which things happen.
 
-The screen draws them, the commands print them, the debug log keeps them; none of them carries session text.
+The screen draws them, the commands print them, the debug log keeps them. None of them carries session text, but
+those of alternates carry what the model says instead.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from typing import TypeAlias
 from memscope.scoring.grid import Measure
 
 __all__ = [
+    "AlternateDone",
+    "AlternateFailed",
+    "AlternateGrew",
     "BaselineDone",
     "Event",
     "Finished",
+    "JobProgress",
     "NoiseFloorMeasured",
     "Progress",
     "PromptReady",
@@ -23,6 +28,7 @@ __all__ = [
     "ScorerLost",
     "ScorerReady",
     "ScorerStarting",
+    "ShipmentChanged",
     "StateChanged",
     "StrippedDone",
     "Trouble",
@@ -80,6 +86,51 @@ class NoiseFloorMeasured:
 @dataclass(frozen=True, slots=True)
 class StrippedDone:
     """The divergence of every response with all memories left out is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlternateGrew:
+    """An alternate is being generated; `text` is all of it so far. The one event that carries the model's words."""
+
+    response: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlternateDone:
+    """An alternate is complete."""
+
+    response: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlternateFailed:
+    """An alternate could not be generated."""
+
+    response: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentChanged:
+    """A shipment reached another state of the training ledger."""
+
+    key: str
+    state: str
+    job: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a training job is; `steps` is 0 and `loss` (nats a token) None while the server does not say."""
+
+    job: str
+    status: str
+    step: int
+    steps: int
+    loss: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +198,12 @@ class Trouble:
 
 
 Event: TypeAlias = (
-    ScorerStarting
+    AlternateGrew
+    | AlternateDone
+    | AlternateFailed
+    | ShipmentChanged
+    | JobProgress
+    | ScorerStarting
     | ScorerReady
     | ScorerLost
     | PromptReady

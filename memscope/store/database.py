@@ -35,7 +35,7 @@ CREATE TABLE scores (
 CREATE INDEX scores_used ON scores (used);
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE decisions (response TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE alternates (key BLOB PRIMARY KEY, ids BLOB NOT NULL, finished INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE alternates (key BLOB PRIMARY KEY, ids BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE shipments (
     key TEXT PRIMARY KEY,          -- the Idempotency-Key it is sent under
     state TEXT NOT NULL,           -- see memscope.store.ledger

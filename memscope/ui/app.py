@@ -80,7 +80,8 @@ class MemscopeApp(App[int]):
         self._workspace = Workspace({"heatmap": self._heatmap, "detail": self._detail, "log": self._log_pane})
         self._conductor = Conductor(run)
         self._cell = CellWatch(run, self._heatmap.view, self._detail)
-        self._stop_listening = run.listen(Feed(self._deliver))
+        self._feed = Feed(self._deliver)
+        self._stop_listening = run.listen(self._feed)
         self._progress: Progress | None = None
         self._interrupted = -_TWICE_WITHIN_SECONDS
 
@@ -166,9 +167,9 @@ class MemscopeApp(App[int]):
             if spec.digit == digit:
                 self._workspace.open(spec.id)
 
-    def action_next_pane(self, by: int) -> None:
-        """Open the next pane, or the one before."""
-        self._workspace.step(by)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave out the digits that no pane has."""
+        return action != "digit" or any(spec.digit in parameters for spec in PANES)
 
     def action_leave(self) -> None:
         """Leave one thing: the filter, a pane, or what is being scored."""

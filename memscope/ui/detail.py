@@ -104,7 +104,7 @@ def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:
         yield "0 nats: the response comes before the memory\n", _DIM
     elif isnan(cell.value):
         yield "not scored yet\n", _DIM
-    elif abs(cell.value) <= (cell.noise_floor or 0.0):
+    elif cell.noise_floor is not None and abs(cell.value) <= cell.noise_floor:
         yield f"≈ 0 nats (below the noise floor of {cell.noise_floor:.1e})\n", _PLAIN
     else:
         yield f"{cell.value:+.3f} nats", _BOLD

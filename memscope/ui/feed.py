@@ -18,7 +18,6 @@ from memscope.scoring.events import (
     ScorerLost,
     ScorerReady,
     ScorerStarting,
-    StateChanged,
     Trouble,
 )
 from memscope.scoring.grid import Measure
@@ -89,8 +88,6 @@ class Batch:
             case Finished():
                 self.finished = event
                 self.lines.append(_finished(event))
-            case StateChanged(state):
-                self.lines.append(f"state: {state}")
             case _:
                 pass
 
@@ -123,9 +120,12 @@ class Feed:
         """Take one event."""
         self._batch.add(event)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self._hand_over)
+            self._timer = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self.flush)
 
-    def _hand_over(self) -> None:
+    def flush(self) -> None:
+        """Hand over what there is now."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = None
         batch, self._batch = self._batch, Batch()
         self._deliver(batch)

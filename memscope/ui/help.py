@@ -20,7 +20,7 @@ from memscope.ui.safe import fit
 __all__ = ["Help", "help_text"]
 
 _BOLD, _DIM = TextualStyle.from_rich_style(Style(bold=True)), TextualStyle.from_rich_style(Style(dim=True))
-_KEYS, _WORDS, _ID = 14, 46, 18
+_KEYS, _WORDS = 11, 43
 
 
 def help_text(bindings: Iterable[tuple[str, Binding]]) -> Content:
@@ -36,15 +36,10 @@ def help_text(bindings: Iterable[tuple[str, Binding]]) -> Content:
             keys.setdefault(binding.id, []).append(key)
             words[binding.id] = binding.tooltip or binding.description
     lines = [
-        Content.assemble((fit(" ".join(keys[name]), _KEYS) + " ", _BOLD), fit_words(words[name]), (name, _DIM), "\n")
+        Content.assemble((fit(" ".join(keys[name]), _KEYS), _BOLD), fit(words[name], _WORDS), f" {name}\n")
         for name in keys
     ]
     return Content.assemble(*lines, ("\nA name on the right remaps its key: [keymap] in the configuration.", _DIM))
-
-
-def fit_words(words: str) -> str:
-    """Return the words padded, or whole when they are longer than their column."""
-    return fit(words, max(_WORDS, len(words))) + "  "
 
 
 class Help(ModalScreen[None]):

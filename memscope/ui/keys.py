@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from textual.binding import Binding, BindingType
 
-__all__ = ["APP", "DETAIL", "DIALOG", "HEATMAP", "HEATMAP_PANE", "LOG", "check_keymap", "known_ids"]
+__all__ = ["APP", "DETAIL", "DIALOG", "HEATMAP", "HEATMAP_PANE", "LOG", "WORKSPACE", "check_keymap", "known_ids"]
 
 
 def _key(id: str, key: str, action: str, short: str, full: str, *, show: bool = False) -> Binding:  # noqa: A002
@@ -28,16 +28,16 @@ HEATMAP: list[BindingType] = [
     _key("cursor.last", "end", "edge('right')", "last", "Go to the last response"),
     _key("cursor.top", "ctrl+home", "edge('top')", "top", "Go to the first memory"),
     _key("cursor.bottom", "ctrl+end", "edge('bottom')", "bottom", "Go to the last memory"),
-    _key("open", "enter", "open", "open", "Drill down: show the cell token by token", show=True),
+    _key("open", "enter", "open", "open", "Drill down: the cell token by token", show=True),
 ]
 
 HEATMAP_PANE: list[BindingType] = [
-    _key("sort", "s", "sort", "sort", "Sort memories: appearance, importance, maximum, key", show=True),
-    _key("filter", "slash", "filter", "filter", "Show only memories whose key or text contains something", show=True),
+    _key("sort", "s", "sort", "sort", "Sort: appearance, importance, maximum, key", show=True),
+    _key("filter", "slash", "filter", "filter", "Show memories whose key or text contains …", show=True),
     _key("zoom", "z", "zoom", "zoom", "Zoom: full cells, half blocks, overview", show=True),
     _key("scale", "c", "scale", "scale", "Scale: symlog, linear, rank", show=True),
     _key("rescale", "f", "rescale", "fit", "Fit the scale to the largest value", show=True),
-    _key("signed", "v", "signed", "signed", "Show negative divergences too, or clamp them to zero", show=True),
+    _key("signed", "v", "signed", "signed", "Signed: show negative divergences, or not", show=True),
 ]
 
 DETAIL: list[BindingType] = [
@@ -50,16 +50,19 @@ LOG: list[BindingType] = [
     _key("log.down", "down,j", "scroll_down", "down", "Scroll down"),
 ]
 
+WORKSPACE: list[BindingType] = [
+    _key("next_pane", "tab", "next_pane(1)", "next pane", "Go to the next pane"),
+    _key("previous_pane", "shift+tab", "next_pane(-1)", "previous pane", "Go to the previous pane"),
+]
+
 APP: list[BindingType] = [
     _key("measure", "n", "measure", "measure", "Switch between necessity and sufficiency", show=True),
     _key("pause", "p", "pause", "pause", "Pause or resume scoring", show=True),
-    _key("score", "r", "score", "re-score", "Score again: a memory, a response, what failed, or everything", show=True),
+    _key("score", "r", "score", "re-score", "Score again: a memory, a response, all …", show=True),
     _key("restart", "R", "restart", "restart", "Start the scorer again after it was lost"),
     _key("export", "e", "export", "export", "Write the grid to a CSV or JSON file", show=True),
-    _key("copy", "y", "copy", "copy", "Copy the selection, or what the focused pane shows", show=True),
-    _key("back", "escape", "leave", "back", "Back: clear the filter, leave a pane, stop scoring (results stay)"),
-    _key("next_pane", "tab", "next_pane(1)", "next pane", "Go to the next pane"),
-    _key("previous_pane", "shift+tab", "next_pane(-1)", "previous pane", "Go to the previous pane"),
+    _key("copy", "y", "copy", "copy", "Copy the selection, or what the pane shows", show=True),
+    _key("back", "escape", "leave", "back", "Back; on the map stop scoring, results stay", show=True),
     *(
         _key(f"pane.{digit}", str(digit), f"digit({digit})", f"pane {digit}", f"Go to pane {digit}")
         for digit in range(1, 6)
@@ -75,7 +78,7 @@ DIALOG: list[BindingType] = [
 
 def known_ids() -> frozenset[str]:
     """Return the ids of all bindings that can be remapped."""
-    groups: Iterable[list[BindingType]] = (APP, HEATMAP, HEATMAP_PANE, DETAIL, LOG, DIALOG)
+    groups: Iterable[list[BindingType]] = (APP, WORKSPACE, HEATMAP, HEATMAP_PANE, DETAIL, LOG, DIALOG)
     return frozenset(binding.id for group in groups for binding in group if isinstance(binding, Binding) and binding.id)
 
 

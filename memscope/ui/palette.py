@@ -26,8 +26,8 @@ _RAMP = "··░░▒▒▓▓█"
 _RAMP_DOWN = "---===≡≡≡"
 _UP: RGB = (255, 159, 64)
 _DOWN: RGB = (92, 170, 255)
-_MIDDLE: dict[bool, RGB] = {True: (38, 41, 48), False: (226, 228, 232)}
-_SURFACE: dict[bool, RGB] = {True: (18, 18, 18), False: (250, 250, 250)}
+_MIDDLE: dict[bool, RGB] = {True: (38, 41, 48), False: (200, 204, 212)}
+_SURFACE: dict[bool, RGB] = {True: (18, 18, 18), False: (224, 224, 224)}
 
 
 def colours_of(system: str | None, no_color: bool) -> Colours:

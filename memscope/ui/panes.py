@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widget import Widget
 
+from memscope.ui.keys import WORKSPACE
 from memscope.ui.line import OneLine, Piece
 
 __all__ = ["PANES", "Pane", "PaneSpec", "Workspace"]
@@ -92,8 +94,7 @@ class Workspace(Vertical):
         current: The id of the pane that has, or last had, the keyboard.
     """
 
-    class Switched(Message):
-        """Another pane is current."""
+    BINDINGS: ClassVar[list[BindingType]] = WORKSPACE
 
     def __init__(self, panes: Mapping[str, Widget]) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class Workspace(Vertical):
         self._make_current(name)
         self.pane().focus_inside()
 
-    def step(self, by: int) -> None:
+    def action_next_pane(self, by: int) -> None:
         """Open the pane that comes `by` places after the current one."""
         names = [spec.id for spec in PANES]
         self.open(names[(names.index(self.current) + by) % len(names)])
@@ -154,7 +155,6 @@ class Workspace(Vertical):
         if any(spec.id == name and spec.place == "lower" for spec in PANES):
             self._lower = name
         self._arrange()
-        self.post_message(self.Switched())
 
     def _arrange(self) -> None:
         wide = self.wide

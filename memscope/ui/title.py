@@ -47,20 +47,19 @@ class Title(OneLine):
         right = self._right()
         room = width - sum(cells(text) for text, _ in right) - 1
         used = 0
-        for text, style in self._facts():
-            piece = shorten(text, room - used - 2) if not used else text
-            if cells(piece) + 2 > room - used:
+        for text, style in self._facts(width):
+            if cells(text) + 2 > room - used:
                 break
-            used += cells(piece) + 2
-            yield f" {piece} ", style
+            used += cells(text) + 2
+            yield f" {text} ", style
         yield " " * (room - used), _PLAIN
         yield from right
         yield " ", _PLAIN
 
-    def _facts(self) -> Iterator[Piece]:
+    def _facts(self, width: int) -> Iterator[Piece]:
         run = self._run
         grid = run.grids["necessity"]
-        yield shorten(run.session.header.title or run.session.header.id, 48), _BOLD
+        yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
         yield f"{len(grid.rows)} memories × {len(grid.columns)} responses", _PLAIN
         yield self._measure, _DIM
         if run.scorer is not None:

@@ -4,8 +4,9 @@ from random import Random
 
 import pytest
 
-from memscope.demo.facts import KINDS, PREFERENCES
+from memscope.demo.facts import KINDS
 from memscope.demo.generator import Block, Shape, make_session, training_session, without
+from memscope.demo.talk import PREFERENCES
 
 
 def session(seed: int, shape: Shape | None = None) -> list[Block]:

@@ -7,7 +7,7 @@ import torch
 from memscope.demo.train import Recipe, Stage, train
 
 RECIPE = Recipe(
-    stages=(Stage(3, (2, 3), (2, 3), False, 600), Stage(2, (2, 4), (2, 3), True, 600, forget=0.5)),
+    stages=(Stage(3, (2, 3), (2, 3), False, 600), Stage(2, (2, 4), (2, 3), True, 600, forget=0.5, rate=0.5)),
     vocabulary=600,
     processes=1,
     warm=2,
@@ -30,11 +30,14 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> No
     assert (tmp_path / "parts" / "model" / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
-def test_the_rate_warms_up_holds_and_falls_twice() -> None:
+def test_the_rate_warms_up_holds_and_falls_again_in_each_finishing_stage() -> None:
     recipe = Recipe()
     shares = [recipe.share_of_rate(step) for step in range(recipe.steps)]
-    last = recipe.steps - recipe.stages[-1].steps
     assert shares[0] < shares[recipe.warm] == 1.0
-    assert shares[last - 1] < 0.05
-    assert shares[last] == recipe.last
+    first = sum(stage.steps for stage in recipe.stages if stage.rate is None)
+    for stage in recipe.stages:
+        if stage.rate is not None:
+            assert shares[first - 1] < 0.05
+            assert shares[first] == stage.rate
+            first += stage.steps
     assert shares[-1] < 0.05

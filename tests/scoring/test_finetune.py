@@ -49,14 +49,14 @@ async def test_stripping_all_memories_costs_the_answers_that_rest_on_them(
         entries = len(small_session.section("conversation"))
         everything, window = recent_responses(run.prompt, entries, None)
         assert (everything, window) == ([0, 1, 2], None)
-        found = await strip_all(run.prompt, run._scored, everything)
+        found = await strip_all(run.prompt, run.rescorer, everything)
         assert found[0] > 3
         assert found[1] > 3
         assert abs(found[2]) < 1
         recent, window = recent_responses(run.prompt, entries, 5)
         assert (recent, window) == ([1, 2], range(3, 8))
-        alone = await strip_all(run.prompt, run._scored, recent, window=window)
+        alone = await strip_all(run.prompt, run.rescorer, recent, window=window)
         assert alone[1] > 3
-        assert await strip_all(run.prompt, run._scored, []) == {}
+        assert await strip_all(run.prompt, run.rescorer, []) == {}
     finally:
         await run.close()

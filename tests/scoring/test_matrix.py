@@ -68,7 +68,7 @@ async def test_weights_that_change_meanwhile_are_noticed(
     run = Run(small_session, config, Database(tmp_path / "db"))
     try:
         await run.open()
-        scorer = run._scored.scorer
+        scorer = run.rescorer.scorer
         assert isinstance(scorer, HttpScorer)
         scorer.info = replace(scorer.info, weights="those before training")
         with pytest.raises(ScorerError, match="weights changed"):

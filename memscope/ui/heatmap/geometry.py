@@ -20,7 +20,7 @@ SUMS = 9
 
 _MARK = 3
 _NARROWEST_GUTTER, _WIDEST_GUTTER = 12, 34
-_WIDEST_CELL = 4
+_WIDEST_CELL = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,80 @@
+"""`memscope finetune`: the candidates for training, headless."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import msgspec
+
+from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.config import Config
+from memscope.finetuning import FineTuning
+from memscope.scoring.events import AlternateFailed
+from memscope.scoring.finetune import Context, Findings
+from memscope.ui.safe import fit, one_line
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    path: str | None, config: Config, output: str, count: int | None, context: Context, *, alternates: bool
+) -> int:
+    """Print the candidates as json or table; 1 when an alternate could not be generated.
+
+    Raises:
+        MemscopeError: There is nothing to print.
+    """
+    return asyncio.run(_finetune(path, config, output, count, context, alternates))
+
+
+async def _finetune(
+    path: str | None, config: Config, output: str, count: int | None, context: Context, alternates: bool
+) -> int:
+    session = readable_session(path, config)
+    failed = []
+    async with opened_finetuning(session, config) as tuning:
+        tuning.run.listen(lambda event: failed.append(event) if isinstance(event, AlternateFailed) else None)
+        findings = await tuning.find(count, context)
+        said = await _alternates(tuning, findings) if alternates else {}
+    report = _report(findings, said)
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if output == "json" else _table(report, findings))
+    for event in failed:
+        sys.stderr.write(f"memscope: alternate of response {event.response}: {one_line(event.error)}\n")
+    return 1 if failed else 0
+
+
+async def _alternates(tuning: FineTuning, findings: Findings) -> dict[int, str | None]:
+    return {found.index: await tuning.alternate(found.index) for found in findings.candidates}
+
+
+def _report(findings: Findings, alternates: dict[int, str | None]) -> dict[str, Any]:
+    return {
+        "candidates": [
+            {
+                "index": found.index,
+                "entry_index": found.entry_index,
+                "divergence": found.divergence,
+                "timestamp": found.timestamp,
+                "text": found.text,
+                "alternate": alternates.get(found.index),
+            }
+            for found in findings.candidates
+        ],
+        "responses_seen": findings.responses_seen,
+        "max_divergence": findings.max_divergence,
+        "threshold": findings.threshold,
+    }
+
+
+def _table(report: dict[str, Any], findings: Findings) -> str:
+    if findings.why_none:
+        return findings.why_none + "\n"
+    lines = ["response     nats  time                  text"]
+    for found in report["candidates"]:
+        stamp, text = fit(found["timestamp"], 20), one_line(found["text"])
+        lines.append(f"{found['index']:>8} {found['divergence']:>8.2f}  {stamp}  {text}")
+        if found["alternate"] is not None:
+            lines.append(f"{'':>8} {'without':>8}  {'':>20}  {one_line(found['alternate'])}")
+    return "\n".join(lines) + "\n"

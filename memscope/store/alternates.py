@@ -1,0 +1,42 @@
+"""Alternates that were generated, addressed by everything that decides them."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from typing import Any
+
+from memscope.store.database import Database
+
+__all__ = ["Alternates", "alternate_key"]
+
+
+def alternate_key(scorer: str, context: array[int], sampling: Any) -> bytes:
+    """Return the content address of what a scorer says after a context, drawn in one way.
+
+    Args:
+        scorer: Whatever identifies the function from ids to probabilities.
+        context: Token ids, unsigned 32-bit.
+        sampling: How tokens are drawn, the seed included; its representation counts.
+    """
+    digest = hashlib.blake2b(f"{scorer}\0{sampling!r}\0".encode(), digest_size=20)
+    digest.update(memoryview(context).cast("B"))
+    return digest.digest()
+
+
+class Alternates:
+    """The `alternates` table. Every method raises StoreError when it cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: bytes) -> array[int] | None:
+        """Return the ids of a complete alternate."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT ids FROM alternates WHERE key = ?", (key,)).fetchone()
+        return array("I", row[0]) if row else None
+
+    def put(self, key: bytes, ids: array[int]) -> None:
+        """Keep a complete alternate."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO alternates VALUES (?, ?)", (key, ids.tobytes()))

@@ -1,0 +1,81 @@
+"""What is sent to training: for each response, the ids before it and its own.
+
+Two lessons are possible. *Without* memories in the context the model learns to say the same without being told: it
+internalises them. *With* them it learns to use them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from memscope.errors import TrainingError
+from memscope.prompt.prompt import Prompt
+
+__all__ = ["LESSONS", "TrainingContext", "TrainingSample", "build_samples", "training_data"]
+
+TrainingContext: TypeAlias = Literal["with", "without"]
+
+LESSONS: dict[TrainingContext, str] = {
+    "without": "memories left out of the context: the model learns to know them (a candidate is what it does not know)",
+    "with": "memories kept in the context: the model learns to use them",
+}
+"""One line on what each choice teaches."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One response to learn: its index in the matrix, the ids before it, and its own ids."""
+
+    index: int
+    context: array[int]
+    continuation: array[int]
+
+    @property
+    def tokens(self) -> int:
+        """How long the sample is."""
+        return len(self.context) + len(self.continuation)
+
+
+def build_samples(
+    prompt: Prompt, responses: Sequence[int], context: TrainingContext, max_tokens: int | None
+) -> list[TrainingSample]:
+    """Return the samples of some responses.
+
+    Args:
+        prompt: The tokenised session.
+        responses: Indices in the matrix.
+        context: Whether memories stay in the context.
+        max_tokens: Longest sequence the model takes; None when it is not known.
+
+    Raises:
+        TrainingError: There is no such response, it is empty, or it is too long; nothing may be sent then.
+    """
+    without = () if context == "with" else {memory.key for memory in prompt.memories}
+    samples = []
+    for index in responses:
+        if not 0 <= index < len(prompt.responses):
+            raise TrainingError(f"there is no response {index}: the session has {len(prompt.responses)}")
+        sample = TrainingSample(index, prompt.context_ids(index, without), prompt.continuation_ids(index))
+        if not sample.continuation:
+            raise TrainingError(f"response {index} is empty: there is nothing to learn from it")
+        if max_tokens is not None and sample.tokens > max_tokens:
+            raise TrainingError(
+                f"response {index} with its context has {sample.tokens} tokens, the model takes {max_tokens}"
+            )
+        samples.append(sample)
+    return samples
+
+
+def training_data(samples: Sequence[TrainingSample]) -> dict[str, Any]:
+    """Return the body of a training request."""
+    return {
+        "training_data": {
+            "samples": [
+                {"context_ids": list(sample.context), "continuation_ids": list(sample.continuation)}
+                for sample in samples
+            ]
+        }
+    }

@@ -1,0 +1,123 @@
+"""Sessions, grids and screens to test with: the real run over a real store; only a few tests start its scorer."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from textual.pilot import Pilot
+
+from memscope.config import Config
+from memscope.run import Run
+from memscope.scoring.events import StateChanged
+from memscope.scoring.grid import Column, Grid, Row
+from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session
+from memscope.store.database import Database
+from memscope.ui.app import MemscopeApp
+from memscope.ui.options import UiOptions
+
+EVIL = "\x1b[31mred\x9b5m\u202egnp.exe\u200b[bold]loud[/bold]\x07"
+"""What nobody's terminal should obey."""
+
+AppPilot: TypeAlias = tuple[MemscopeApp, Pilot[int]]
+Screens: TypeAlias = Callable[..., AbstractAsyncContextManager[AppPilot]]
+
+
+def _turn(role: str, *children: Leaf) -> Branch:
+    return Branch(role=role, children=children, timestamp="2026-11-20T10:00:00Z")
+
+
+def make_session() -> Session:
+    """Six memories, five responses; one memory's key and text, one response and the title are hostile."""
+    people = [("mira", "Lisbon"), ("tom", "Oslo"), ("ada", "Turin"), ("ben", "Graz")]
+    nodes: list[Node] = [
+        Memory(section="identity", key=f"city/{name}", text=f"{name.title()} lives in {city}.") for name, city in people
+    ]
+    for name, city in people:
+        nodes.append(_turn("user", Content(text=f"Where does {name.title()} live?")))
+        nodes.append(_turn("assistant", Content(text=f"{name.title()} lives in {city}.")))
+    nodes += [Memory(key="數據庫/スキーマ", text="wide"), Memory(key=EVIL, text=EVIL)]
+    nodes.append(_turn("assistant", Content(text=EVIL)))
+    return Session(header=Header(id="test", title=EVIL), nodes=tuple(nodes))
+
+
+def make_grid(rows: int, columns: int, value: Callable[[int, int], float] | None = None) -> Grid:
+    """A grid whose memory i first appears before response 0; `value` fills every row."""
+    grid = Grid(
+        tuple(Row(f"key/{i:03}", "identity", f"text {i}", 1, 0) for i in range(rows)),
+        tuple(Column(j, j, f"response {j}", f"response {j}", None) for j in range(columns)),
+    )
+    if value is not None:
+        for i in range(rows):
+            grid.set_row(i, array("d", [value(i, j) for j in range(columns)]))
+    return grid
+
+
+def fill(grid: Grid) -> None:
+    """Give a run's grid numbers: row i depends on response i alone, by i + 1 nats."""
+    for i, row in enumerate(grid.rows):
+        values = [0.0 if j < row.first_column else (i + 1.0 if i == j else 0.0) for j in range(len(grid.columns))]
+        grid.set_row(i, array("d", values))
+
+
+def nans(count: int) -> array[float]:
+    """A row that is not scored."""
+    return array("d", [math.nan]) * count
+
+
+@asynccontextmanager
+async def scored(run: Run, pilot: Pilot[int]) -> AsyncIterator[None]:
+    """Wait at the end until a matrix that was started inside has ended, and the screen has drawn it."""
+    ended = asyncio.Event()
+    stop = run.listen(lambda event: ended.set() if event == StateChanged("done") else None)
+    yield
+    await ended.wait()
+    stop()
+    await drawn(pilot)
+
+
+async def drawn(pilot: Pilot[int]) -> None:
+    """Let everything that was announced be drawn."""
+    app = pilot.app
+    assert isinstance(app, MemscopeApp)
+    app._feed.flush()
+    await pilot.pause()
+
+
+def shown(app: MemscopeApp) -> list[str]:
+    """The lines of the screen as text."""
+    width, height = app.size
+    lines = app.screen._compositor.render_strips()
+    return ["".join(segment.text for segment in line)[:width] for line in lines][:height]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    """A run that was not opened."""
+    config = Config(state=str(tmp_path))
+    database = Database(config.state_folder())
+    yield Run(make_session(), config, database)
+    database.close()
+
+
+@pytest.fixture
+def screens(run: Run, tmp_path: Path) -> Screens:
+    """Opens the screen of a given size over the run; its scorer starts only where `score=True`."""
+
+    @asynccontextmanager
+    async def opened(size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[AppPilot]:
+        chosen = {"score": False, "colours": "full", **options}
+        app = MemscopeApp(run, UiOptions(tmp_path, **chosen))
+        async with app.run_test(size=size) as pilot:
+            await pilot.pause()
+            yield app, pilot
+        await app.shut_down()
+        await run.close()
+
+    return opened

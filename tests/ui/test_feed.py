@@ -1,0 +1,35 @@
+"""A flood of events becomes one batch a frame."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from memscope.scoring.events import Finished, Progress, RowDone, RowFailed, Trouble
+from memscope.ui.feed import Batch, Feed
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_thousands_of_rows_arrive_as_one_batch() -> None:
+    arrived: asyncio.Queue[Batch] = asyncio.Queue()
+    feed = Feed(arrived.put_nowait)
+    for row in range(3000):
+        feed(RowDone("necessity", row, 1.0, 1, cached=True))
+        feed(Progress(row + 1, 3000, 1e4, 0.0))
+    feed(RowFailed("sufficiency", 3, "boom"))
+    feed(Trouble("beware"))
+    feed(Finished(1, 2, 3, 4.0, failed=1, cancelled=True))
+    batch = await arrived.get()
+    assert batch.rows == {"necessity": set(range(3000)), "sufficiency": {3}}
+    assert batch.progress is not None
+    assert batch.progress.done == 3000
+    assert batch.troubles == ["beware"]
+    assert [line.split(":")[0] for line in batch.lines] == [
+        "row 3 failed",
+        "beware",
+        "stopped, results stay after 4.0 s, 1 rows failed",
+    ]
+    feed(Trouble("again"))
+    assert (await arrived.get()).lines == ["again"]
