@@ -151,6 +151,63 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options.session, _config(options), options.format)
 
 
+def _finetune_parser() -> argparse.ArgumentParser:
+    parser = _parser("finetune", _ABOUT["finetune"], _finetune)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--format", choices=("json", "table"), default="table")
+    parser.add_argument("--alternates", action="store_true", help="also generate what the model says without memories")
+    parser.add_argument("--count", type=int, metavar="N", help="only the N most recent nodes of the conversation")
+    parser.add_argument(
+        "--context", choices=("full", "window"), default="full", help="everything before, or these nodes"
+    )
+    _common(parser)
+    return parser
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    from memscope.commands.finetune import finetune
+
+    config = _config(options)
+    return finetune(
+        options.session, config, options.format, options.count, options.context, alternates=options.alternates
+    )
+
+
+def _train_parser() -> argparse.ArgumentParser:
+    parser = _parser("train", _ABOUT["train"], _train)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--responses", type=_indices, required=True, metavar="I,J", help="responses by matrix index")
+    parser.add_argument("--context", choices=("with", "without"), help="memories in the training context, or not")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the job's end")
+    parser.add_argument("--verify", action="store_true", help="score again after the job: before and after")
+    parser.add_argument("--yes", action="store_true", help="do not ask before sending")
+    parser.add_argument("--again", action="store_true", help="also what was trained, or is in doubt")
+    _common(parser)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from memscope.commands.train import train
+
+    return train(
+        options.session,
+        _config(options),
+        options.responses,
+        options.context,
+        wait=not options.no_wait,
+        yes=options.yes,
+        again=options.again,
+        verify=options.verify,
+    )
+
+
+def _indices(text: str) -> list[int]:
+    try:
+        return list(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected indices such as 3,5, got {text!r}") from None
+
+
 def _serve_parser() -> argparse.ArgumentParser:
     from memscope.server.arguments import add_arguments
 
@@ -169,12 +226,16 @@ def _serve(options: argparse.Namespace) -> int:
 
 _ABOUT = {
     "score": "score the full matrix and print it",
+    "finetune": "find responses that lean on memories: candidates for training",
+    "train": "send responses to training and watch the job",
     "doctor": "say what scorer answers, what it can do, and why not",
     "serve": "serve a model: log-probabilities, completions, training",
 }
 
 _COMMANDS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "score": _score_parser,
+    "finetune": _finetune_parser,
+    "train": _train_parser,
     "doctor": _doctor_parser,
     "serve": _serve_parser,
 }

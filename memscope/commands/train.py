@@ -17,6 +17,8 @@ from memscope.ui.safe import one_line
 
 __all__ = ["train"]
 
+_SHOWN_STEPS = 5
+
 
 def train(
     path: str | None,
@@ -81,7 +83,7 @@ def _agreed(review: Review) -> bool:
 
 
 def _progress(event: Event) -> None:
-    if isinstance(event, JobProgress):
+    if isinstance(event, JobProgress) and (event.step % _SHOWN_STEPS == 0 or event.step == event.steps):
         loss = f", loss {event.loss:.4f}" if event.loss is not None else ""
         sys.stderr.write(f"memscope: job {one_line(event.job)} {event.status}, step {event.step}/{event.steps}{loss}\n")
 
