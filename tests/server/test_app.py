@@ -27,7 +27,7 @@ async def test_models_says_what_is_served(client: httpx.AsyncClient, bundled_run
     (card,) = (await client.get("/v1/models")).json()["data"]
     assert card["id"] == "tiny"
     assert card["owned_by"] == "memscope"
-    assert card["max_model_len"] == 4096
+    assert card["max_model_len"] == 8192
     assert card["weights"] == bundled_runtime.loaded.weights
     assert card["dtype"] == "float32"
     assert card["prefix_cache"] is True
@@ -103,9 +103,9 @@ async def test_a_wrong_score_request_is_refused_by_name(
 
 
 async def test_a_prompt_longer_than_the_context_is_refused(client: httpx.AsyncClient) -> None:
-    reply = await client.post("/v1/score", json={"prompt": [5] * 4097, "score_ranges": [[1, 2]]})
+    reply = await client.post("/v1/score", json={"prompt": [5] * 8193, "score_ranges": [[1, 2]]})
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "input_tokens")
-    assert "4096" in reply.json()["error"]["message"]
+    assert "8192" in reply.json()["error"]["message"]
 
 
 async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient) -> None:

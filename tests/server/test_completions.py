@@ -97,7 +97,7 @@ async def test_several_prompts_give_as_many_choices(client: httpx.AsyncClient) -
 
 
 async def test_max_tokens_is_cut_to_the_context(client: httpx.AsyncClient) -> None:
-    reply = await _ask(client, prompt=[50] * 4094, max_tokens=50, return_token_ids=True)
+    reply = await _ask(client, prompt=[50] * 8190, max_tokens=50, return_token_ids=True)
     assert len(reply["choices"][0]["token_ids"]) <= 2
 
 
@@ -105,7 +105,7 @@ async def test_max_tokens_is_cut_to_the_context(client: httpx.AsyncClient) -> No
     ("fields", "status", "param"),
     [
         ({"prompt": []}, 400, "prompt"),
-        ({"prompt": [5] * 4096}, 400, "input_tokens"),
+        ({"prompt": [5] * 8192}, 400, "input_tokens"),
         ({"prompt": [9999]}, 400, "prompt"),
         ({"prompt": {"a": 1}}, 400, "prompt"),
         ({"model": "other"}, 404, "model"),
@@ -118,7 +118,7 @@ async def test_max_tokens_is_cut_to_the_context(client: httpx.AsyncClient) -> No
         ({"n": 2}, 400, "n"),
         ({"echo": True}, 400, "echo"),
         ({"stop": ["x"]}, 400, "stop"),
-        ({"prompt": [5] * 4096, "stream": True}, 400, "input_tokens"),
+        ({"prompt": [5] * 8192, "stream": True}, 400, "input_tokens"),
     ],
 )
 async def test_a_wrong_request_is_refused_by_name(
