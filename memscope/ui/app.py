@@ -7,6 +7,7 @@ handed to the panes. The session and the empty grid are painted before the run i
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -100,8 +101,13 @@ class MemscopeApp(App[int]):
         for line in complaints:
             self.say(line, warn=True)
         self._workspace.open("heatmap")
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        """Start the work that had to wait for the first paint."""
+        gc.enable()
         if self.options.score:
-            self.call_after_refresh(self._conductor.ask, Wish(self.measure))
+            self._conductor.ask(Wish(self.measure))
 
     def say(self, line: str, *, warn: bool = False) -> None:
         """Tell the user something, briefly on the screen and for good in the log."""
@@ -295,7 +301,12 @@ def run_app(run: Run, options: UiOptions | None = None) -> int:
         run: Not opened yet; it belongs to the loop that is started here.
         options: By default those of the run's configuration.
     """
-    return asyncio.run(_run_app(run, options or UiOptions.of(run.config)))
+    # Starting up allocates a lot and frees nothing: without the collector the first paint comes a fifth sooner.
+    gc.disable()
+    try:
+        return asyncio.run(_run_app(run, options or UiOptions.of(run.config)))
+    finally:
+        gc.enable()
 
 
 async def _run_app(run: Run, options: UiOptions) -> int:

@@ -122,8 +122,9 @@ def _shaded(tokens: CellTokens, colours: Colours, dark: bool) -> Iterator[tuple[
         yield " abc ", token_style(change, colours, dark=dark)
         yield f" {words}  ", _DIM
     yield "\n\n", _PLAIN
-    yield "largest changes\n", _DIM
-    for place in sorted(range(len(changes)), key=lambda place: -abs(changes[place]))[:5]:
+    largest = sorted(range(len(changes)), key=lambda place: -abs(changes[place]))[:5]
+    yield "largest changes, nats\n", _DIM
+    for place in largest:
         yield f"{changes[place]:+9.3f}  {one_line(repr(tokens.texts[place])[1:-1])}\n", _PLAIN
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from memscope.config import Config
 from memscope.ui.palette import Colours
+
+if TYPE_CHECKING:
+    from memscope.config import Config
 
 __all__ = ["UiOptions"]
 

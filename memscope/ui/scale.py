@@ -59,15 +59,14 @@ def level_code(level: int) -> int:
 
 def _fine_table() -> bytes:
     """Map the top 16 bits of a float64 (sign, exponent, 4 bits of mantissa) to fine bytes."""
-    table = bytearray([_FINE_ZERO]) * 0x10000
-    lowest = (1023 + _LOWEST_EXPONENT) << 4
-    for bits in range(lowest, 0x7FF1):
-        bucket = min((bits - lowest) * _STEPS_AN_OCTAVE // 16, _BUCKETS - 1)
-        table[bits] = _FINE_UP + bucket
-        table[bits | 0x8000] = _FINE_DOWN + bucket
-    for bits in range(0x7FF1, 0x8000):
-        table[bits] = table[bits | 0x8000] = _FINE_UNSCORED
-    return bytes(table)
+    below = bytes([_FINE_ZERO]) * ((1023 + _LOWEST_EXPONENT) << 4)
+    not_numbers = bytes([_FINE_UNSCORED]) * (0x8000 - 0x7FF1)
+    halves = []
+    for first in (_FINE_UP, _FINE_DOWN):
+        inside = b"".join(bytes([first + bucket]) * (16 // _STEPS_AN_OCTAVE) for bucket in range(_BUCKETS))
+        above = bytes([first + _BUCKETS - 1]) * (0x7FF1 - len(below) - len(inside))
+        halves.append(below + inside + above + not_numbers)
+    return b"".join(halves)
 
 
 _FINE = _fine_table()

@@ -118,7 +118,8 @@ class GridRows:
 
     def peak(self) -> float:
         """Return the largest divergence of all, negative ones by their size when they are shown; in nats."""
-        peak = max(map(self.maximum, range(len(self.versions))), default=0.0)
+        known = (row for row, status in enumerate(self.grid.status) if status != "waiting")
+        peak = max(map(self.maximum, known), default=0.0)
         if self.scale.signed:
             lows = (min((v for v in values if v < 0), default=0.0) for values in self.grid.values)
             peak = max(peak, -min(lows, default=0.0))

@@ -94,6 +94,7 @@ class HeatmapView(ScrollView, can_focus=True):
             if row in places:
                 self._refresh_line(self.geometry.line_of(places[row]))
         self.footers_changed()
+        self.post_message(self.LookChanged())
         if self.memory in changed:
             self.post_message(self.CursorMoved())
 
