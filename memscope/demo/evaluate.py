@@ -24,10 +24,10 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from memscope.demo import model_folder
-from memscope.demo.generator import Block, Shape, make_session
+from memscope.demo.generator import ASKS_BACK, Block, Shape, make_session
 from memscope.demo.tokens import END, START, encode_sessions
 
-__all__ = ["Evaluator", "Tally", "main"]
+__all__ = ["Evaluator", "Tally", "held_out", "main", "only_does_not_know"]
 
 _HELD_OUT = 1_000_000
 _LONGEST_ANSWER = 60
@@ -109,7 +109,7 @@ class Evaluator:
                 gone = keys if everything else set(answer.needs)
                 before = [b for b in blocks[:number] if not (b.role == "memory" and b.key in gone)]
                 said = self.greedy(before)
-                tally.add(answer.kind, said.count("I don't know") == len(answer.needs))
+                tally.add(answer.kind, only_does_not_know(said, answer))
         return tally
 
     def greedy(self, blocks: Sequence[Block]) -> str:
@@ -143,6 +143,11 @@ class Evaluator:
         ]
 
 
+def only_does_not_know(said: str, answer: Block) -> bool:
+    """Return whether the model says of each part asked for that it does not know it, by its name, and nothing else."""
+    return said.removesuffix(ASKS_BACK) == " ".join(unknown for _, unknown in answer.parts)
+
+
 def held_out(count: int, shape: Shape, seed: int = _HELD_OUT) -> list[list[Block]]:
     """Return sessions that training never sees."""
     return [make_session(Random(f"held out {seed + n}"), shape) for n in range(count)]
@@ -158,11 +163,12 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="?", default=model_folder(), help="model folder (the bundled one)")
     parser.add_argument("--sessions", type=int, default=40, help="sessions for each measure (default: 40)")
     parser.add_argument("--memories", type=int, default=20, help="memories a session (default: 20)")
+    parser.add_argument("--seed", type=int, default=_HELD_OUT, help="of the first session")
     options = parser.parse_args()
     torch.set_num_threads(1)
     evaluator = Evaluator(options.folder)
-    sessions = held_out(options.sessions, Shape(options.memories, 8))
-    sys.stdout.write(f"{options.sessions} held-out sessions of {options.memories} memories\n")
+    sessions = held_out(options.sessions, Shape(options.memories, 8), options.seed)
+    sys.stdout.write(f"{options.sessions} held-out sessions of {options.memories} memories, from seed {options.seed}\n")
     _line("first-ask recall", evaluator.recall(sessions))
     tally, needed, others = evaluator.rank(sessions[: max(1, options.sessions // 2)])
     _line("needed memory ranks first", tally)

@@ -7,6 +7,7 @@ model learns to say that it does not know.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -15,7 +16,10 @@ from typing import Literal
 from memscope.demo.facts import KINDS, TASKS, Kind, kinds_about, person, service
 from memscope.demo.talk import PREFERENCES, SMALL_TALK, WORLD, Preference
 
-__all__ = ["Block", "Shape", "make_session", "script_call", "training_session", "without"]
+__all__ = ["ASKS_BACK", "Block", "Shape", "make_session", "script_call", "training_session", "without"]
+
+ASKS_BACK = " Can you tell me?"
+"""What may follow "I don't know …"; everything else after it is made up."""
 
 _NEAR = 0.35
 """Share of facts that resemble an earlier one: the same entity or the same kind."""
@@ -263,7 +267,7 @@ class _Session:
     def _absent_turn(self) -> None:
         fact = self._absent()
         self._user(self.random.choice(_QUESTION_LEADS) + fact.ask(self.random))
-        self._answer("absent", fact.unknown + self.random.choice(["", " Can you tell me?"]))
+        self._answer("absent", fact.unknown + self.random.choice(["", ASKS_BACK]))
 
     def _tool_turn(self, fact: _Fact | None = None) -> None:
         random = self.random
@@ -378,3 +382,9 @@ def _some_needed(random: Random, blocks: list[Block], needed: list[str], *, toge
     # Answers that rest on two memories are rare, so they are chosen more often.
     weights = [3 if len(needs) > 1 else 1 for needs in answers]
     return {key for needs in random.choices(answers, weights, k=random.choice([1, 1, 2])) for key in needs}
+
+
+if __name__ == "__main__":
+    from memscope.demo.writing import main
+
+    sys.exit(main())
