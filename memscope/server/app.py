@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias, TypeVar
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,10 +16,12 @@ from starlette.routing import Route
 
 from memscope.server.guard import Guard, read_body
 from memscope.server.http_errors import ApiError, bad_request, error_response
+from memscope.server.replies import json_response
 from memscope.server.runtime import Runtime
 from memscope.server.schemas import CompletionRequest, ScoreRequest, check_ids, check_model, check_ranges, decode
+from memscope.server.training_api import training_routes
 
-__all__ = ["create_app", "json_response"]
+__all__ = ["create_app"]
 
 T = TypeVar("T")
 _Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -29,8 +30,8 @@ _CLIENT_CLOSED = 499
 """What nobody reads: the client is gone."""
 
 
-def create_app(runtime: Runtime, routes: list[Route] | None = None) -> Starlette:
-    """Return the ASGI application around a runtime, with further routes (training) beside the scorer's own."""
+def create_app(runtime: Runtime) -> Starlette:
+    """Return the ASGI application around a runtime."""
     api = _Api(runtime)
     own = [
         Route("/health", api.health),
@@ -41,7 +42,7 @@ def create_app(runtime: Runtime, routes: list[Route] | None = None) -> Starlette
         Route("/v1/completions", api.completions, methods=["POST"]),
     ]
     app = Starlette(
-        routes=own + (routes or []),
+        routes=own + training_routes(runtime),
         middleware=[Middleware(Guard, api_key=runtime.options.api_key)],
         exception_handlers={
             ApiError: _on_api_error,
@@ -52,11 +53,6 @@ def create_app(runtime: Runtime, routes: list[Route] | None = None) -> Starlette
     )
     app.router.redirect_slashes = False
     return app
-
-
-def json_response(body: Any, status: int = 200) -> Response:
-    """Return a JSON response."""
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
 
 
 class _Api:

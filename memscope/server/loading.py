@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from memscope.server.passes import Pass, PlainPass, PrefixPass
 from memscope.server.paths import ComputePath, choose_path, vocabulary_size
 from memscope.server.tokenizer_view import TokenizerView
 
-__all__ = ["LoadedModel", "load", "with_weights"]
+__all__ = ["LoadedModel", "load", "training_copy", "with_weights"]
 
 _CHUNK_CPU = 512
 _CHUNK_DEVICE = 2048
@@ -114,8 +115,16 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
     )
 
 
+def training_copy(loaded: LoadedModel) -> PreTrainedModel:
+    """Return a copy of the weights that computes as the model came, so that it has gradients."""
+    model = copy.deepcopy(loaded.model)
+    loaded.path.undo(model)
+    return model
+
+
 def with_weights(loaded: LoadedModel, model: PreTrainedModel) -> LoadedModel:
     """Return the same service around other weights of the same architecture: new fingerprint, empty store."""
+    loaded.path.apply(model)
     return LoadedModel(
         model=model,
         tokenizer=loaded.tokenizer,

@@ -35,14 +35,27 @@ class ComputePath:
     Attributes:
         prefix_cache: Prefixes are shared between requests.
         attention: The attention implementation set on the model.
+        stock: The attention that the model came with, which has gradients.
         plain_head: The head can be applied apart from the model (used by plain forwards only).
         note: Why not a faster path, in one line, or "".
     """
 
     prefix_cache: bool
     attention: str
+    stock: str
     plain_head: bool
     note: str
+
+    def apply(self, model: PreTrainedModel) -> None:
+        """Let other weights of the same architecture take this path."""
+        if self.attention == attention.PRODUCTS:
+            products.accelerate(model)
+        model.set_attn_implementation(self.attention)
+
+    def undo(self, model: PreTrainedModel) -> None:
+        """Give a model back the computation that it came with."""
+        products.restore(model)
+        model.set_attn_implementation(self.stock)
 
 
 def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
@@ -70,20 +83,20 @@ def choose_path(model: PreTrainedModel, max_tokens: int | None) -> ComputePath:
     ids = _check_ids(model)
     reference, plain_head = _plain(model, ids)
     if why := obstacle(model, max_tokens):
-        return ComputePath(False, own, plain_head, f"computed without prefix reuse: {why}")
+        return ComputePath(False, own, own, plain_head, f"computed without prefix reuse: {why}")
     attention.register()
     if products.pays(model):
         products.accelerate(model)
         if _with_attention(model, attention.PRODUCTS, ids, reference):
-            return ComputePath(True, attention.PRODUCTS, plain_head, "")
+            return ComputePath(True, attention.PRODUCTS, own, plain_head, "")
         products.restore(model)
     if attention.available(model.device) and _with_attention(model, attention.FLASH, ids, reference):
-        return ComputePath(True, attention.FLASH, plain_head, "")
+        return ComputePath(True, attention.FLASH, own, plain_head, "")
     model.set_attn_implementation(own)
     if _reproduces(model, ids, reference):
-        return ComputePath(True, own, plain_head, "lower-right attention is not usable here: plain chunks instead")
+        return ComputePath(True, own, own, plain_head, "lower-right attention is not usable here: plain chunks instead")
     return ComputePath(
-        False, own, plain_head, "computed without prefix reuse: a shared prefix did not reproduce a plain forward"
+        False, own, own, plain_head, "computed without prefix reuse: a shared prefix did not reproduce a plain forward"
     )
 
 

@@ -1,0 +1,166 @@
+"""Training jobs: one at a time, the others wait; every accepted job is listed for as long as the server lives.
+
+A job works on a copy of the model. Only when it has succeeded are its weights put in use, all at once; a job that fails
+or is cut short leaves the old ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import shutil
+import tempfile
+import threading
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from memscope.server.http_errors import ApiError
+from memscope.server.runtime import Runtime
+from memscope.server.train_schemas import TrainRequest
+
+__all__ = ["Job", "Jobs"]
+
+
+@dataclass
+class Job:
+    """One accepted request.
+
+    Attributes:
+        id: Its name.
+        key: The Idempotency-Key it came under, or None.
+        digest: Hash of the request, to tell a repetition from another request under the same key.
+        request: What was asked; dropped when it has ended.
+        status: "queued", "running", "succeeded" or "failed".
+        losses: The loss after each step, in nats a token.
+        steps: Steps in all.
+        error: Why it failed.
+        weights: Fingerprint of the new weights, once they are in use.
+        saved: Folder they were written to, or None.
+    """
+
+    id: str
+    key: str | None
+    digest: bytes
+    request: TrainRequest | None
+    steps: int
+    status: str = "queued"
+    losses: list[float] = field(default_factory=list)
+    error: str | None = None
+    weights: str | None = None
+    saved: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the job as clients see it."""
+        error = None if self.error is None else {"message": self.error, "type": "TrainingError"}
+        result = None if self.weights is None else {"weights": self.weights, "saved_to": self.saved}
+        return {
+            "job_id": self.id,
+            "idempotency_key": self.key,
+            "status": self.status,
+            "step": len(self.losses),
+            "steps": self.steps,
+            "loss": self.losses[-1] if self.losses else None,
+            "losses": self.losses,
+            "result": result,
+            "error": error,
+        }
+
+
+class Jobs:
+    """The queue and the list."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._jobs: dict[str, Job] = {}
+        self._by_key: dict[str, Job] = {}
+        self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def accept(self, request: TrainRequest, key: str | None) -> Job:
+        """Take a request, or find the job that an earlier one under the same key became.
+
+        Raises:
+            ApiError: The key was used for another request (409).
+        """
+        digest = hashlib.blake2b(msgspec.json.encode(request)).digest()
+        with self._lock:
+            if key is not None and (known := self._by_key.get(key)) is not None:
+                if known.digest != digest:
+                    raise ApiError(409, "this Idempotency-Key was used for another request")
+                return known
+            job = Job(f"job-{uuid.uuid4().hex[:12]}", key, digest, request, request.options.steps)
+            self._jobs[job.id] = job
+            if key is not None:
+                self._by_key[key] = job
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="memscope-train", daemon=True)
+                self._thread.start()
+        self._queue.put(job)
+        return job
+
+    def get(self, name: str) -> Job:
+        """Return a job.
+
+        Raises:
+            ApiError: There is none of that name (404).
+        """
+        try:
+            return self._jobs[name]
+        except KeyError:
+            raise ApiError(404, f"there is no job {name!r}") from None
+
+    def all(self) -> list[Job]:
+        """Return every job, oldest first."""
+        return list(self._jobs.values())
+
+    def _work(self) -> None:
+        while True:
+            job = self._queue.get()
+            try:
+                self._train(job)
+            except Exception as error:  # whatever goes wrong is the job's end, never the server's
+                job.error = f"{type(error).__name__}: {error}"
+                job.status = "failed"
+            job.request = None
+
+    def _train(self, job: Job) -> None:
+        from memscope.server.loading import with_weights
+        from memscope.server.train import fine_tuned
+
+        request = job.request
+        if request is None:
+            raise RuntimeError("a job without its request")
+        job.status = "running"
+        loaded = self._runtime.loaded
+        model = fine_tuned(
+            loaded, request.training_data.samples, request.options, lambda _, loss: job.losses.append(loss)
+        )
+        fresh = with_weights(loaded, model)
+        if self._runtime.options.save_to is not None:
+            job.saved = str(_save(fresh, self._runtime.options.save_to))
+        self._runtime.swap(fresh)
+        job.weights = fresh.weights
+        job.status = "succeeded"
+
+
+def _save(loaded: Any, folder: Path) -> Path:
+    """Write a loadable model folder; one that is there already is replaced whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    loaded.model.save_pretrained(fresh)
+    for name, text in loaded.tokenizer.files().items():
+        (fresh / name).write_text(text, encoding="utf-8")
+    for path in fresh.iterdir():
+        path.chmod(0o644)
+    fresh.chmod(0o755)
+    old = fresh.with_name(f"{fresh.name}-old")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    return folder
