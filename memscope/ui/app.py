@@ -39,6 +39,7 @@ from memscope.ui.palette import colours_of
 from memscope.ui.panes import PANES, Workspace
 from memscope.ui.rescore import answers, wish_for
 from memscope.ui.safe import one_line, shorten
+from memscope.ui.tasks import Tasks
 from memscope.ui.title import Title
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ class MemscopeApp(App[int]):
         self._log_pane = LogPane(id="log")
         self._title_line = Title(run)
         self._workspace = Workspace({"heatmap": self._heatmap, "detail": self._detail, "log": self._log_pane})
-        self._conductor = Conductor(run)
-        self._cell = CellWatch(run, self._heatmap.view, self._detail)
+        self._tasks = Tasks(self)
+        self._conductor = Conductor(run, self._tasks.start)
+        self._cell = CellWatch(run, self._heatmap.view, self._detail, self._tasks.start)
         self._feed = Feed(self._deliver)
         self._stop_listening = run.listen(self._feed)
         self._progress: Progress | None = None
@@ -284,8 +286,7 @@ class MemscopeApp(App[int]):
     async def shut_down(self) -> None:
         """End what the screen started; the run itself is closed by its owner."""
         self._stop_listening()
-        await self._cell.close()
-        await self._conductor.close()
+        await self._tasks.close()
 
     def _use_theme(self, name: str) -> None:
         if name in self.available_themes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from math import isnan
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
@@ -23,8 +24,14 @@ _Cell: TypeAlias = tuple[Measure, int, int, float]
 class CellWatch:
     """Follows the cursor of one heatmap."""
 
-    def __init__(self, run: Run, view: HeatmapView, pane: DetailPane) -> None:
-        self._run, self._view, self._pane = run, view, pane
+    def __init__(
+        self,
+        run: Run,
+        view: HeatmapView,
+        pane: DetailPane,
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._run, self._view, self._pane, self._start = run, view, pane, start
         self._measure: Measure = "necessity"
         self._cell: _Cell | None = None
         self._tokens: CellTokens | None = None
@@ -56,14 +63,7 @@ class CellWatch:
         if self._rest is not None:
             self._rest.cancel()
         if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask(facts))
-
-    async def close(self) -> None:
-        """Ask for nothing any more."""
-        asking = self._asking
-        self._drop()
-        if asking is not None:
-            await asyncio.gather(asking, return_exceptions=True)
+            self._asking = self._start(self._ask(facts))
 
     def facts(self) -> CellFacts | None:
         """Return what the grid knows of the cell; None when no row is shown."""

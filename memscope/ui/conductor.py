@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
@@ -31,8 +31,9 @@ class Wish:
 class Conductor:
     """Owns the task that talks to the run. What goes wrong is announced by the run's events."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
         self._run = run
+        self._start = start
         self._wishes: deque[Wish] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -45,19 +46,12 @@ class Conductor:
         """Fulfil a wish after those that wait."""
         self._wishes.append(wish)
         if not self.busy:
-            self._task = asyncio.create_task(self._work())
+            self._task = self._start(self._work())
 
     def stop(self) -> None:
         """Forget what waits and end what runs; finished rows stay."""
         self._wishes.clear()
         self._run.cancel()
-
-    async def close(self) -> None:
-        """Stop, and wait for the end."""
-        self._wishes.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def _work(self) -> None:
         while self._wishes:

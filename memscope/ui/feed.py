@@ -100,7 +100,7 @@ def _ready(event: ScorerReady) -> str:
 
 
 def _finished(event: Finished) -> str:
-    ended = "stopped, results stay" if event.cancelled else "finished"
+    ended = "stopped, results stay," if event.cancelled else "ended"
     failed = f", {event.failed} rows failed" if event.failed else ""
     return (
         f"{ended} after {event.seconds:.1f} s{failed}: {event.calls} calls, "

@@ -29,7 +29,7 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
     assert [line.split(":")[0] for line in batch.lines] == [
         "row 3 failed",
         "beware",
-        "stopped, results stay after 4.0 s, 1 rows failed",
+        "stopped, results stay, after 4.0 s, 1 rows failed",
     ]
     feed(Trouble("again"))
     assert (await arrived.get()).lines == ["again"]

@@ -57,6 +57,7 @@ class HeatmapPane(Vertical):
         """Take note that filling has ended: rows find their places, and the scale is fitted the first time."""
         if not self._fitted and self.view.rows.peak() > 0:
             self.action_rescale()
+        self.view.nothing_runs()
         self.view.order_by()
 
     def action_sort(self) -> None:

@@ -57,6 +57,7 @@ class HeatmapView(ScrollView, can_focus=True):
         self._painter = Painter(self.rows, make_palette(colours, signed=False, dark=True))
         self._laid_out: tuple[object, Geometry] | None = None
         self._longest_key = 0
+        self._in_progress: set[int] = set()
         self._measure_keys()
 
     @property
@@ -82,6 +83,7 @@ class HeatmapView(ScrollView, can_focus=True):
         rows = GridRows(grid, self.rows.scale)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
+        self._in_progress = set()
         self._measure_keys()
         self._restyle()
         self._relayout()
@@ -89,6 +91,7 @@ class HeatmapView(ScrollView, can_focus=True):
     def rows_changed(self, changed: set[int]) -> None:
         """Take finished, failed, started or reset rows; repaints their lines."""
         places = {row: place for place, row in enumerate(self.rows.order)}
+        self._in_progress = {row for row in self._in_progress | changed if self.rows.status(row) == "running"}
         for row in changed:
             self.rows.changed(row)
             if row in places:
@@ -97,6 +100,10 @@ class HeatmapView(ScrollView, can_focus=True):
         self.post_message(self.LookChanged())
         if self.memory in changed:
             self.post_message(self.CursorMoved())
+
+    def nothing_runs(self) -> None:
+        """Repaint rows that were being scored: the end of a matrix tells nothing of each."""
+        self.rows_changed(self._in_progress)
 
     def footers_changed(self) -> None:
         """Repaint the lines of column sums and of the strip-all row."""
