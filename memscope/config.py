@@ -38,8 +38,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str = "auto"
     """How to ask the scorer: "auto" tries, "score" or "prompt_logprobs" insists."""
 
-    threshold: float = 1.0
-    """Divergence in nats from which a response is a candidate for training."""
+    threshold: float | None = None
+    """Divergence in nats from which a response is a candidate for training; None is the last one set on the screen."""
 
     rules: tuple[str, ...] | None = None
     """Detector rules that look for memories in chat messages; None is all of them."""
@@ -151,6 +151,6 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         checked = msgspec.convert(value, _TYPES[key], strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{origin}: option {key!r}: {error}, got {value!r}") from error
-    if key == "threshold" and not 0 <= checked < float("inf"):
+    if key == "threshold" and not (checked is not None and 0 <= checked < float("inf")):
         raise ConfigError(f"{origin}: option 'threshold': expected nats >= 0, got {value!r}")
     return checked

@@ -6,12 +6,11 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memscope.engines.base import Sampling
-from memscope.errors import MemscopeError, ScorerError, StoreError, TrainingError
+from memscope.errors import MemscopeError, StoreError, TrainingError
 from memscope.run import Run
 from memscope.scoring.alternates import generate_alternate
 from memscope.scoring.events import (
@@ -25,69 +24,45 @@ from memscope.scoring.events import (
 )
 from memscope.scoring.finetune import Context, Findings, find_candidates, recent_responses, strip_all
 from memscope.store.alternates import Alternates
-from memscope.store.database import Database
 from memscope.store.decisions import Decisions, Verdict, response_id
-from memscope.store.ledger import Ledger, Mark, Sample
-from memscope.training.proof import Proof, measured
-from memscope.training.samples import LESSONS, TrainingContext, TrainingSample, build_samples
+from memscope.store.ledger import Ledger, Mark, Sample, Shipment
+from memscope.training.proof import Measured, Proof, measured
+from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples
 
 if TYPE_CHECKING:
     from memscope.training.send import Job, TrainingServer
 
 __all__ = ["FineTuning", "Review"]
 
-_POLL_SECONDS = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What is about to be sent.
-
-    Attributes:
-        responses: Indices in the matrix.
-        samples: What leaves.
-        address: Whom it goes to.
-        loopback: The address is on this machine.
-        known: The user has agreed to this address before.
-        context: Whether memories stay in the context.
-        lesson: One line on what that teaches.
-        example: The first sample in full, as text.
-    """
-
-    responses: tuple[int, ...]
-    samples: tuple[TrainingSample, ...]
-    address: str
-    loopback: bool
-    known: bool
-    context: TrainingContext
-    lesson: str
-    example: str
-
-    @property
-    def tokens(self) -> int:
-        """Tokens in all."""
-        return sum(sample.tokens for sample in self.samples)
+_THRESHOLD_NATS = 1.0
+_UNKNOWN_JOB = (404, 405)
+"""How a server answers that does not tell how its jobs go, or that has forgotten them."""
 
 
 class FineTuning:
     """Everything about candidates of one run. All methods belong to the run's loop."""
 
-    def __init__(self, run: Run, database: Database) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self._database = database
+        database = self._database = run.database
         self._decisions = Decisions(database)
         self._ledger = Ledger(database)
         self._alternates = Alternates(database)
         self._divergences: dict[int, float] = {}
+        self._threshold = run.config.threshold
+        self._settled = False
 
     @property
     def threshold(self) -> float:
-        """Nats from which a response is a candidate; the last one set, else the configured one."""
-        return self.run.settings.get("threshold", self.run.config.threshold)
+        """Nats from which a response is a candidate: set here, else configured, else the last one ever set."""
+        if self._threshold is not None:
+            return self._threshold
+        return self.run.settings.get("threshold", _THRESHOLD_NATS)
 
     @threshold.setter
     def threshold(self, nats: float) -> None:
-        self.run.settings.set("threshold", max(0.0, nats))
+        self._threshold = max(0.0, nats)
+        self.run.settings.set("threshold", self._threshold)
 
     @property
     def alternates_on(self) -> bool:
@@ -120,6 +95,8 @@ class FineTuning:
         """
         await self.run.open()
         await self.run.follow_weights()
+        if not self._settled:
+            await self.settle()
         responses, window = recent_responses(self.run.prompt, self._entries, count)
         window = window if context == "window" else None
         found = await strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
@@ -150,8 +127,10 @@ class FineTuning:
             async for text in stream:
                 self.run.emit(AlternateGrew(response, text))
         except MemscopeError as error:
-            self.run.emit(AlternateFailed(response, str(error)))
-            return None
+            if not (isinstance(error, StoreError) and text):
+                self.run.emit(AlternateFailed(response, str(error)))
+                return None
+            self.run.emit(Trouble(f"the alternate of response {response} will not be remembered: {error}"))
         self.run.emit(AlternateDone(response, text))
         return text
 
@@ -173,22 +152,38 @@ class FineTuning:
         ids = self._ids()
         return {ids[key]: mark for key, mark in self._ledger.marks(list(ids)).items()}
 
-    async def review(self, responses: Sequence[int], context: TrainingContext) -> Review:
+    def shipments(self) -> tuple[Shipment, ...]:
+        """Return what was sent of this session, oldest first."""
+        return self._ledger.shipments(self.run.session.header.id)
+
+    def proofs(self) -> Mapping[str, Proof]:
+        """Return before and after of every shipment that was verified, by its key, oldest first."""
+        return {s.key: proof for s in self.shipments() if (proof := _kept(s)) is not None}
+
+    async def review(self, responses: Sequence[int], context: TrainingContext, *, again: bool = False) -> Review:
         """Return what sending these responses would send.
 
+        Args:
+            responses: Indices in the matrix.
+            context: Whether memories stay in the context.
+            again: Also what was trained, or is in doubt.
+
         Raises:
-            MemscopeError: Something in it cannot be sent.
+            MemscopeError: Something in it cannot be sent; the line names the response.
         """
         from memscope.engines.transport import is_loopback
 
         await self.run.open()
+        responses = tuple(dict.fromkeys(responses))
         if not responses:
             raise TrainingError("no response was chosen: nothing to send")
         samples = build_samples(self.run.prompt, responses, context, self.run.rescorer.scorer.info.max_tokens)
+        if not again:
+            self._ledger.check([Sample(self._id(index), index, None) for index in responses])
         address = self._server().address
         first = samples[0]
         return Review(
-            responses=tuple(responses),
+            responses=responses,
             samples=tuple(samples),
             address=address,
             loopback=is_loopback(address),
@@ -200,10 +195,29 @@ class FineTuning:
 
     def trust(self, address: str) -> None:
         """Remember that the user agreed to send samples to an address."""
-        self.run.settings.set(f"trusted {address}", True)
+        from memscope.engines.transport import is_loopback
 
-    async def send(self, review: Review, *, again: bool = False) -> tuple[str, Job]:
+        if not is_loopback(address):
+            self.run.settings.set(f"trusted {address}", True)
+
+    async def send(
+        self,
+        review: Review,
+        *,
+        again: bool = False,
+        undo_seconds: int = 0,
+        on_tick: Callable[[int], None] | None = None,
+    ) -> tuple[str, Job]:
         """Send what was reviewed; return the shipment's key and the job.
+
+        Cancelled within the undo window, nothing has left and nothing is marked; later, the shipment is in doubt until
+        the server has been asked.
+
+        Args:
+            review: What to send.
+            again: Also what was trained, or is in doubt.
+            undo_seconds: How long to wait before anything leaves.
+            on_tick: Called each second of that with the seconds that are left.
 
         Raises:
             TrainingError: It was refused, failed, or is in doubt; the ledger says which.
@@ -216,15 +230,23 @@ class FineTuning:
                 "the state database is in memory only: what is sent could be forgotten, so nothing is sent"
             )
         await self.settle()
-        if any(index not in self._divergences for index in review.responses):
-            await self.find()
-        before = await measured(self.run.prompt, self.run.rescorer, self._divergences)
-        samples = [Sample(self._id(i), i, self._divergences.get(i)) for i in review.responses]
+        before = await self._measured()
+        samples = [Sample(self._id(i), i, before["stripped"][str(i)]) for i in review.responses]
         info = self.run.rescorer.scorer.info
         key = self._ledger.prepare(
             review.address, info.model, self.run.session.header.id, review.context, samples, again=again
         )
-        self._ledger.prove(key, {"before": before})
+        try:
+            self._ledger.prove(key, {"before": before})
+            self.context = review.context
+            self._tell(key)
+            for left in range(undo_seconds, 0, -1):
+                if on_tick is not None:
+                    on_tick(left)
+                await asyncio.sleep(1)
+        except BaseException:
+            self._ledger.discard(key)
+            raise
         try:
             job = await ship(self._ledger, self._server(), key, review.samples, info.model)
         finally:
@@ -234,47 +256,75 @@ class FineTuning:
     async def watch(self, key: str, job: Job) -> Job:
         """Follow a job to its end and write that into the ledger.
 
+        Returns:
+            The job at its end; as it was seen last where the server does not tell.
+
         Raises:
             ScorerError: The server stopped answering; the job may go on there.
         """
-        server = self._server()
-        while not job.ended:
-            self.run.emit(JobProgress(job.id, job.status, job.step, job.steps, job.loss))
-            await asyncio.sleep(_POLL_SECONDS)
-            job = await server.job(job.id)
-        self.run.emit(JobProgress(job.id, job.status, job.step, job.steps, job.loss))
-        if job.status == "succeeded":
-            self._ledger.succeeded(key)
-        else:
-            self._ledger.failed(key, job.error or f"the job {job.status}")
-        self._tell(key)
-        return job
+        from memscope.engines.transport import RefusedError
+        from memscope.training.send import conclude
+
+        last = job
+        try:
+            async for last in self._server().progress(job):
+                self.run.emit(JobProgress(last.id, last.status, last.step, last.steps, last.loss))
+        except RefusedError as error:
+            if error.status not in _UNKNOWN_JOB:
+                raise
+            self.run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
+        if last.ended:
+            conclude(self._ledger, key, last)
+            self._tell(key)
+        return last
 
     async def verify(self, key: str) -> Proof:
         """Score a shipment's responses again, and the others, and keep before and after with the ledger's entry.
 
         Raises:
-            MemscopeError: The scorer failed, or there is no such shipment.
+            MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
         """
         shipment = next((s for s in self._ledger.shipments() if s.key == key), None)
         if shipment is None or not shipment.proof or "before" not in shipment.proof:
             raise TrainingError(f"there is nothing to compare with for shipment {key}")
-        await self.find()
-        after = await measured(self.run.prompt, self.run.rescorer, self._divergences)
+        if shipment.state != "succeeded":
+            raise TrainingError(f"shipment {key} is {shipment.state}: there is nothing to compare before it succeeded")
+        after = await self._measured()
         self._ledger.prove(key, {"before": shipment.proof["before"], "after": after})
+        await self.find()
         return Proof.of([s.position for s in shipment.samples], shipment.proof["before"], after)
 
     async def settle(self) -> None:
-        """Judge what ended processes left, and ask the server about shipments in doubt."""
+        """Judge what ended processes left; ask the server about what is in doubt and about jobs that nobody watched.
+
+        What cannot be judged now stays as it is, and is said.
+        """
         from memscope.training.send import reconcile
 
+        await self.run.open()
         server = self._server()
-        for shipment in self._ledger.settle():
-            if server.address.startswith(shipment.url.rpartition("/v1/")[0] or shipment.url):
+        self._settled = True
+        try:
+            self._ledger.settle()
+            shipments = self._ledger.shipments()
+        except StoreError as error:
+            self.run.emit(Trouble(f"what was sent earlier cannot be judged: {error}"))
+            return
+        for shipment in shipments:
+            if shipment.url == server.address:
                 try:
-                    await reconcile(self._ledger, server, shipment)
-                except ScorerError as error:
-                    self.run.emit(Trouble(f"a shipment is in doubt, and the server cannot be asked: {error}"))
+                    if await reconcile(self._ledger, server, shipment) is not None:
+                        self._tell(shipment.key)
+                except MemscopeError as error:
+                    self.run.emit(Trouble(f"a shipment is {shipment.state}, and more is not known: {error}"))
+
+    async def _measured(self) -> Measured:
+        """Score what a proof compares: all responses, with everything before them as context."""
+        await self.run.open()
+        await self.run.follow_weights()
+        everyone = range(len(self.run.prompt.responses))
+        stripped = await strip_all(self.run.prompt, self.run.rescorer, everyone)
+        return await measured(self.run.prompt, self.run.rescorer, stripped)
 
     @property
     def _entries(self) -> int:
@@ -296,3 +346,10 @@ class FineTuning:
         for shipment in self._ledger.shipments():
             if shipment.key == key:
                 self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))
+
+
+def _kept(shipment: Shipment) -> Proof | None:
+    proof = shipment.proof
+    if not proof or "after" not in proof:
+        return None
+    return Proof.of([sample.position for sample in shipment.samples], proof["before"], proof["after"])

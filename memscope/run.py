@@ -69,6 +69,7 @@ class Run:
         config: All options.
         grids: One a measure; they exist, unscored, from the beginning.
         earlier: The grids as they were before the scorer's weights last changed.
+        database: The state database.
         settings: Small values that outlive the run.
         scorer: Who answers, once known.
         state: What the run is doing.
@@ -88,7 +89,7 @@ class Run:
         self.cost = Cost()
         self.seconds = 0.0
         self._store = ScoreStore(database)
-        self._database = database
+        self.database = database
         self._source = ScorerSource(config)
         self._listeners: list[Callable[[Event], None]] = []
         self._rescorer: Rescorer | None = None
@@ -288,7 +289,7 @@ class Run:
         info = self.rescorer.scorer.info
         self.scorer = ScorerReady(info.kind, info.model, info.dtype, info.url, info.dialect, info.weights)
         self.emit(self.scorer)
-        self._say([*self._database.notes, *info.notes])
+        self._say([*self.database.notes, *info.notes])
 
     def _adopt(self, prompt: Prompt) -> None:
         self._prompt = prompt

@@ -43,27 +43,21 @@ def readable_session(path: str | None, config: Config) -> Session:
 @asynccontextmanager
 async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
     """Give a run that reports to stderr and to the debug log, and close everything at the end."""
-    async with _opened(session, config) as (run, _):
-        yield run
-
-
-@asynccontextmanager
-async def opened_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
-    """Give the fine-tuning of a run, which reports as in `opened_run`."""
-    async with _opened(session, config) as (run, database):
-        yield FineTuning(run, database)
-
-
-@asynccontextmanager
-async def _opened(session: Session, config: Config) -> AsyncIterator[tuple[Run, Database]]:
     database = Database(config.state_folder())
     run = Run(session, config, database)
     run.listen(ProgressLine())
     log = DebugLog(config, session)
     run.listen(log)
     try:
-        yield run, database
+        yield run
     finally:
         await run.close()
         log.close()
         database.close()
+
+
+@asynccontextmanager
+async def opened_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
+    """Give the fine-tuning of a run, which reports as in `opened_run`."""
+    async with opened_run(session, config) as run:
+        yield FineTuning(run)

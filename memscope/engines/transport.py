@@ -160,9 +160,9 @@ class Transport:
                 answer = await self._client.post(
                     path, content=content, timeout=timeout, headers={**json_type, **headers}
                 )
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
                 raise NotSentError(str(self._gone(error))) from error
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 why = str(error) or type(error).__name__
                 raise AnswerLostError(f"{self.root}{path}: the answer was lost ({why})") from error
             if answer.is_success:
@@ -209,6 +209,8 @@ class Transport:
                 )
             except httpx.TimeoutException as error:
                 await self._explain_timeout(error, path, seconds)
+            except httpx.DecodingError as error:
+                raise ScorerError(f"{self.root}{path}: the answer cannot be read ({error})") from error
             except httpx.TransportError as error:
                 if last or not await self.alive():
                     raise self._gone(error) from error

@@ -10,10 +10,12 @@ A shipment is one request with some responses. Its states:
 `sent` is written before the first byte leaves and `accepted` only with the server's job id, so that a kill at any
 moment leaves either the truth or *in doubt*. A response counts as trained from `accepted` on. A response that is under
 way, trained or in doubt is not taken into a new shipment unless the user insists: two memscopes cannot both send it.
+Two that watch the same job may both write the same end of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -114,6 +116,15 @@ class Ledger:
             )
         return key
 
+    def check(self, samples: Sequence[Sample]) -> None:
+        """See that responses may be sent, as `prepare` does.
+
+        Raises:
+            TrainingError: A response is under way, trained or in doubt.
+        """
+        with self._database.transaction() as connection:
+            _refuse_marked(connection, samples)
+
     def discard(self, key: str) -> None:
         """Forget a shipment of which nothing has left."""
         with self._database.transaction(immediate=True) as connection:
@@ -125,15 +136,15 @@ class Ledger:
 
     def accepted(self, key: str, job: str) -> None:
         """Note the server's job id: from now on the responses count as trained."""
-        self._move(key, "accepted", ("sent", "in doubt"), job=job)
+        self._move(key, "accepted", ("sent", "in doubt", "accepted"), job=job)
 
     def succeeded(self, key: str) -> None:
         """Note that the job ended well."""
-        self._move(key, "succeeded", ("accepted",))
+        self._move(key, "succeeded", ("accepted", "succeeded"))
 
     def failed(self, key: str, error: str) -> None:
         """Note that the request was refused or the job failed; its responses are free again."""
-        self._move(key, "failed", ("sent", "accepted", "in doubt"), error=error)
+        self._move(key, "failed", ("sent", "accepted", "in doubt", "failed"), error=error)
 
     def doubt(self, key: str, error: str) -> None:
         """Note that nobody knows whether the server took the request."""
@@ -252,10 +263,9 @@ def _process_start(pid: int) -> str:
 
     The start time in clock ticks where /proc tells it, else only whether the id is in use.
     """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" else fields[18]  # one that ended counts as gone before its parent notices
     if Path("/proc/self/stat").exists():
         return ""
     try:

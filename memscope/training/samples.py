@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from memscope.errors import TrainingError
 from memscope.prompt.prompt import Prompt
 
-__all__ = ["LESSONS", "TrainingContext", "TrainingSample", "build_samples", "training_data"]
+__all__ = ["LESSONS", "Review", "TrainingContext", "TrainingSample", "build_samples", "training_data"]
 
 TrainingContext: TypeAlias = Literal["with", "without"]
 
@@ -37,6 +37,36 @@ class TrainingSample:
     def tokens(self) -> int:
         """How long the sample is."""
         return len(self.context) + len(self.continuation)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What is about to be sent.
+
+    Attributes:
+        responses: Indices in the matrix.
+        samples: What leaves.
+        address: Whom it goes to.
+        loopback: The address is on this machine.
+        known: The user has agreed to this address before.
+        context: Whether memories stay in the context.
+        lesson: One line on what that teaches.
+        example: The first sample in full, as text.
+    """
+
+    responses: tuple[int, ...]
+    samples: tuple[TrainingSample, ...]
+    address: str
+    loopback: bool
+    known: bool
+    context: TrainingContext
+    lesson: str
+    example: str
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in all."""
+        return sum(sample.tokens for sample in self.samples)
 
 
 def build_samples(

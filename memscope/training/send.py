@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
-from memscope.engines.transport import AnswerLostError, NotSentError, RefusedError, Transport, error_text
-from memscope.errors import ScorerError, TrainingError
+from memscope.engines.transport import NotSentError, RefusedError, TimedOutError, Transport, error_text
+from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.store.ledger import Ledger, Shipment
 from memscope.training.samples import TrainingSample, training_data
 
-__all__ = ["Job", "TrainingServer", "reconcile", "ship"]
+__all__ = ["Job", "TrainingServer", "conclude", "reconcile", "ship"]
 
 _PATHS = ("/v1/train", "/train")
-_UNCLEAR = (500, 502, 504)
-"""Error statuses after which a server may have taken the request all the same."""
+_ABSENT = (404, 405)
+"""Error statuses of a path that the server does not have."""
+_NOT_TAKEN = (501, 503, 505)
+"""Server errors that say that nothing was taken; after any other the request may have been taken all the same."""
+_POLL_SECONDS = (0.3, 3.0)
+"""How long to wait between two looks at a job: at first, and at most."""
+_STATUSES = {
+    "complete": "succeeded",
+    "completed": "succeeded",
+    "done": "succeeded",
+    "finished": "succeeded",
+    "success": "succeeded",
+    "error": "failed",
+    "canceled": "cancelled",
+}
+"""Other servers' words for the ends of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +91,10 @@ class TrainingServer:
                 answer = await self._transport.post_once(self._paths[0], body, {"Idempotency-Key": key})
                 return _accepted(answer)
             except RefusedError as error:
-                if error.status not in (404, 405):
+                if error.status not in _ABSENT:
                     raise
                 if len(self._paths) == 1:
-                    raise TrainingError(_CANNOT.format(root=self._transport.root)) from error
+                    raise TrainingError(_CANNOT.format(root=self._transport.root, said=error.text)) from error
                 self._paths.pop(0)
 
     async def job(self, name: str) -> Job:
@@ -87,7 +103,33 @@ class TrainingServer:
         Raises:
             ScorerError: The server does not say.
         """
-        return _job(await self._transport.get(f"{self._paths[0]}/{name}"), name)
+        for path in self._paths:
+            try:
+                return _job(await self._transport.get(f"{path}/{quote(name, safe='')}"), name)
+            except RefusedError as error:
+                if error.status not in _ABSENT or path == self._paths[-1]:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def progress(self, job: Job) -> AsyncIterator[Job]:
+        """Yield a job now, after every change, and at its end.
+
+        Raises:
+            RefusedError: The server does not know the job (any more).
+            ScorerGoneError: The server cannot be reached any more.
+        """
+        pause, longest = _POLL_SECONDS
+        yield job
+        while not job.ended:
+            await asyncio.sleep(pause)
+            pause = min(1.2 * pause, longest)
+            try:
+                newer = await self.job(job.id)
+            except TimedOutError:
+                continue  # a server that is busy training may be slow to answer
+            if newer != job:
+                job = newer
+                yield job
 
     async def find(self, key: str) -> Job | None:
         """Return the job that a server took under a key; None when it has none or keeps no list.
@@ -108,7 +150,7 @@ class TrainingServer:
 
 
 _CANNOT = (
-    "{root} cannot train: it has neither /v1/train nor /train; memscope serve can "
+    "{root} cannot train: it answers neither at /v1/train nor at /train ({said}); memscope serve can "
     "(memscope serve --model …), or write the samples to a file with memscope export"
 )
 
@@ -118,48 +160,83 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, samples: Sequen
 
     Raises:
         TrainingError: It was refused, failed, or is in doubt; the ledger says which.
-        StoreError: The ledger cannot be written: nothing was sent, or the shipment is in doubt.
+        StoreError: The ledger cannot be written: nothing was sent, or the line says what was and counts as in doubt.
     """
-    ledger.sent(key)
+    try:
+        ledger.sent(key)
+    except StoreError as error:
+        raise StoreError(f"{error}: nothing was sent") from error
     try:
         job = await server.submit(samples, model, key)
     except NotSentError as error:
-        ledger.failed(key, str(error))
+        _write(ledger.failed, key, f"{error}: nothing was sent")
         raise TrainingError(f"{error}: nothing was sent") from error
-    except AnswerLostError as error:
+    except ScorerGoneError as error:
         job = await _in_doubt(ledger, server, key, error)
     except RefusedError as error:
-        if error.status in _UNCLEAR:
-            job = await _in_doubt(ledger, server, key, error)
-        else:
-            ledger.failed(key, str(error))
+        if error.status < 500 or error.status in _NOT_TAKEN:
+            _write(ledger.failed, key, str(error))
             raise TrainingError(str(error)) from error
+        job = await _in_doubt(ledger, server, key, error)
     except TrainingError as error:
-        if (job_or_none := await _found(server, key)) is None:
-            ledger.failed(key, str(error))
+        if (taken := await _found(server, key)) is None:
+            _write(ledger.failed, key, str(error))
             raise
-        job = job_or_none
+        job = taken
     except BaseException:
         ledger.doubt(key, "memscope was interrupted before the server answered")
         raise
-    ledger.accepted(key, job.id)
+    try:
+        ledger.accepted(key, job.id)
+    except StoreError as error:
+        raise StoreError(
+            f"the server took it as job {job.id}, which could not be written: {error}; {_LATER}"
+        ) from error
     return job
 
 
+_LATER = "it counts as in doubt, and the next memscope asks the server about it"
+
+
+def _write(mark: Callable[[str, str], None], key: str, why: str) -> None:
+    try:
+        mark(key, why)
+    except StoreError as error:
+        raise StoreError(f"{why}; this could not be written: {error}; {_LATER}") from error
+
+
 async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) -> Job | None:
-    """Ask the server about a shipment in doubt; what it took counts as accepted from now on.
+    """Ask the server about a shipment that is in doubt or accepted, and write what it says into the ledger.
+
+    Returns:
+        The job; None when the server knows of none, or the shipment is in another state.
 
     Raises:
         ScorerError: The server cannot be asked.
     """
-    job = await server.find(shipment.key)
-    if job is not None:
+    if shipment.state == "in doubt":
+        if (job := await server.find(shipment.key)) is None:
+            return None
         ledger.accepted(shipment.key, job.id)
+    elif shipment.state == "accepted" and shipment.job is not None:
+        job = await server.job(shipment.job)
+    else:
+        return None
+    if job.ended:
+        conclude(ledger, shipment.key, job)
     return job
 
 
+def conclude(ledger: Ledger, key: str, job: Job) -> None:
+    """Write the end of a job into the ledger."""
+    if job.status == "succeeded":
+        ledger.succeeded(key)
+    else:
+        ledger.failed(key, job.error or f"the job {job.status}")
+
+
 async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exception) -> Job:
-    ledger.doubt(key, str(error))
+    _write(ledger.doubt, key, str(error))
     if (job := await _found(server, key)) is not None:
         return job
     raise TrainingError(
@@ -189,15 +266,15 @@ def _accepted(body: bytes) -> Job:
 def _job(answer: Any, name: str | None) -> Job:
     if not isinstance(answer, dict):
         raise ScorerError(f"the training server's answer is no job: {answer!r:.80}")
-    result = answer.get("result")
-    error = answer.get("error")
+    result, loss = answer.get("result"), answer.get("loss")
+    status = str(answer.get("status", "unknown"))
     return Job(
         id=str(answer.get("job_id", answer.get("id", name))),
-        status=str(answer.get("status", "unknown")),
+        status=_STATUSES.get(status.lower(), status),
         step=_whole(answer.get("step")),
         steps=_whole(answer.get("steps")),
-        loss=float(answer["loss"]) if isinstance(answer.get("loss"), int | float) else None,
-        error=error.get("message") if isinstance(error, Mapping) else error,
+        loss=float(loss) if isinstance(loss, int | float) else None,
+        error=error_text(msgspec.json.encode(answer), 500) if answer.get("error") else None,
         weights=result.get("weights") if isinstance(result, Mapping) else None,
     )
 
