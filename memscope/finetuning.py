@@ -25,7 +25,7 @@ from memscope.scoring.events import (
 from memscope.scoring.finetune import Context, Findings, find_candidates, recent_responses, strip_all
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
-from memscope.store.ledger import Ledger, Mark, Sample, Shipment
+from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
 from memscope.training.proof import Measured, Proof, measured
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples
 
@@ -93,10 +93,8 @@ class FineTuning:
         Raises:
             MemscopeError: There is no scorer, or it failed.
         """
-        await self.run.open()
+        await self._open()
         await self.run.follow_weights()
-        if not self._settled:
-            await self.settle()
         responses, window = recent_responses(self.run.prompt, self._entries, count)
         window = window if context == "window" else None
         found = await strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
@@ -173,7 +171,7 @@ class FineTuning:
         """
         from memscope.engines.transport import is_loopback
 
-        await self.run.open()
+        await self._open()
         responses = tuple(dict.fromkeys(responses))
         if not responses:
             raise TrainingError("no response was chosen: nothing to send")
@@ -234,7 +232,12 @@ class FineTuning:
         samples = [Sample(self._id(i), i, before["stripped"][str(i)]) for i in review.responses]
         info = self.run.rescorer.scorer.info
         key = self._ledger.prepare(
-            review.address, info.model, self.run.session.header.id, review.context, samples, again=again
+            EMBEDDED * (info.kind == "embedded") + review.address,
+            info.model,
+            self.run.session.header.id,
+            review.context,
+            samples,
+            again=again,
         )
         try:
             self._ledger.prove(key, {"before": before})
@@ -311,12 +314,17 @@ class FineTuning:
             self.run.emit(Trouble(f"what was sent earlier cannot be judged: {error}"))
             return
         for shipment in shipments:
-            if shipment.url == server.address:
+            if shipment.url.removeprefix(EMBEDDED) == server.address:
                 try:
                     if await reconcile(self._ledger, server, shipment) is not None:
                         self._tell(shipment.key)
                 except MemscopeError as error:
                     self.run.emit(Trouble(f"a shipment is {shipment.state}, and more is not known: {error}"))
+
+    async def _open(self) -> None:
+        await self.run.open()
+        if not self._settled:
+            await self.settle()
 
     async def _measured(self) -> Measured:
         """Score what a proof compares: all responses, with everything before them as context."""

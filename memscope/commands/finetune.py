@@ -11,7 +11,7 @@ import msgspec
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.finetuning import FineTuning
-from memscope.scoring.events import AlternateFailed
+from memscope.scoring.events import AlternateFailed, Event, ShipmentChanged
 from memscope.scoring.finetune import Context, Findings
 from memscope.ui.safe import fit, one_line
 
@@ -33,9 +33,16 @@ async def _finetune(
     path: str | None, config: Config, output: str, count: int | None, context: Context, alternates: bool
 ) -> int:
     session = readable_session(path, config)
-    failed = []
+    failed: list[AlternateFailed] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, AlternateFailed):
+            failed.append(event)
+        elif isinstance(event, ShipmentChanged) and event.job is not None:
+            sys.stderr.write(f"memscope: job {one_line(event.job)}, sent earlier, is {event.state}\n")
+
     async with opened_finetuning(session, config) as tuning:
-        tuning.run.listen(lambda event: failed.append(event) if isinstance(event, AlternateFailed) else None)
+        tuning.run.listen(heard)
         findings = await tuning.find(count, context)
         said = await _alternates(tuning, findings) if alternates else {}
     report = _report(findings, said)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
-from memscope.finetuning import Review
+from memscope.finetuning import FineTuning, Review
 from memscope.scoring.events import Event, JobProgress
 from memscope.training.proof import Proof
 from memscope.training.samples import TrainingContext
@@ -17,7 +18,15 @@ from memscope.ui.safe import one_line
 
 __all__ = ["train"]
 
-_SHOWN_STEPS = 5
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    responses: Sequence[int]
+    context: TrainingContext | None
+    wait: bool
+    yes: bool
+    again: bool
+    verify: bool
 
 
 def train(
@@ -33,59 +42,97 @@ def train(
 ) -> int:
     """Send responses to training; the last line on stdout is `job <id> <status>`. 1 when the job failed.
 
+    Args:
+        path: The session file; None is the demo.
+        config: All options.
+        responses: Indices in the matrix.
+        context: Memories in the training context or not; None is the last choice.
+        wait: Follow the job to its end. A scorer that ends with this command is always waited for.
+        yes: Do not ask before sending.
+        again: Also what was trained, or is in doubt.
+        verify: Score again after the job.
+
     Raises:
         UsageError: Nobody can be asked whether to send.
-        MemscopeError: Nothing was sent, or the shipment is in doubt.
+        MemscopeError: Nothing was sent, the shipment is in doubt, or the job cannot be followed.
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    return asyncio.run(_train(path, config, responses, context, wait, yes, again, verify))
+    return asyncio.run(_train(path, config, _Wishes(responses, context, wait, yes, again, verify)))
 
 
-async def _train(
-    path: str | None,
-    config: Config,
-    responses: Sequence[int],
-    context: TrainingContext | None,
-    wait: bool,
-    yes: bool,
-    again: bool,
-    verify: bool,
-) -> int:
+async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
     session = readable_session(path, config)
     async with opened_finetuning(session, config) as tuning:
         tuning.run.listen(_progress)
-        review = await tuning.review(responses, context or tuning.context)
-        sys.stdout.write(
-            f"{len(review.samples)} samples, {review.tokens} tokens, {review.context} memories, to {review.address}\n"
-        )
+        review = await tuning.review(wishes.responses, wishes.context or tuning.context, again=wishes.again)
+        memories = f"{review.context} memories in the context"
+        sys.stdout.write(f"{len(review.samples)} samples, {review.tokens} tokens, {memories}, to {review.address}\n")
         sys.stdout.flush()
-        if not yes and not await asyncio.to_thread(_agreed, review):
-            raise TrainingError("not sent")
+        if not wishes.yes and not await _agreed(review):
+            raise TrainingError("nothing was sent")
         tuning.trust(review.address)
-        key, job = await tuning.send(review, again=again)
-        if wait or verify:
-            job = await tuning.watch(key, job)
-        if verify and job.status == "succeeded":
-            _print_proof(await tuning.verify(key))
-        if job.error:
-            sys.stderr.write(f"memscope: the job failed: {one_line(job.error)}\n")
-    sys.stdout.write(f"job {one_line(job.id)} {one_line(job.status)}\n")
-    return 1 if job.status == "failed" else 0
+        key, job = await tuning.send(review, again=wishes.again)
+        seen = [job.status]
+        tuning.run.listen(lambda event: seen.append(event.status) if isinstance(event, JobProgress) else None)
+        try:
+            if _ends_with_us(tuning) or wishes.wait or wishes.verify:
+                job = await tuning.watch(key, job)
+            if wishes.verify and job.status == "succeeded":
+                _print_proof(await tuning.verify(key))
+        except asyncio.CancelledError:
+            _say_how_to_look_again(tuning, job.id, review.address)
+            raise
+        finally:
+            sys.stdout.write(f"job {one_line(job.id)} {one_line(seen[-1])}\n")
+    if job.error:
+        sys.stderr.write(f"memscope: the job failed: {one_line(job.error)}\n")
+    return 1 if job.status in ("failed", "cancelled") else 0
 
 
-def _agreed(review: Review) -> bool:
+def _ends_with_us(tuning: FineTuning) -> bool:
+    """Whether the scorer, its jobs and its new weights end with this process; says so."""
+    if tuning.run.scorer is None or tuning.run.scorer.kind != "embedded":
+        return False
+    sys.stderr.write(
+        "memscope: the scorer that trains ends with this command, and its new weights with it; "
+        "to keep them, train on a memscope serve --save-to DIR that --url names\n"
+    )
+    return True
+
+
+def _say_how_to_look_again(tuning: FineTuning, job: str, address: str) -> None:
+    if tuning.run.scorer is not None and tuning.run.scorer.kind == "embedded":
+        sys.stderr.write(f"memscope: job {one_line(job)} ends here, with the scorer that ran it\n")
+    else:
+        sys.stderr.write(f"memscope: job {one_line(job)} goes on at {address}; memscope finetune says how it ended\n")
+
+
+async def _agreed(review: Review) -> bool:
     if not review.loopback and not review.known:
         sys.stdout.write(f"{review.address} is not on this machine: the samples leave it.\n")
     sys.stdout.write("send? [y/N] ")
     sys.stdout.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return (await _typed_line()).strip().lower() in ("y", "yes")
+
+
+async def _typed_line() -> str:
+    # Not in a thread: ctrl+c could not end one that waits for a line.
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(sys.stdin.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+    return sys.stdin.readline()
 
 
 def _progress(event: Event) -> None:
-    if isinstance(event, JobProgress) and (event.step % _SHOWN_STEPS == 0 or event.step == event.steps):
+    if isinstance(event, JobProgress):
         loss = f", loss {event.loss:.4f}" if event.loss is not None else ""
-        sys.stderr.write(f"memscope: job {one_line(event.job)} {event.status}, step {event.step}/{event.steps}{loss}\n")
+        step = f", step {event.step}/{event.steps}" if event.steps else ""
+        sys.stderr.write(f"memscope: job {one_line(event.job)} {one_line(event.status)}{step}{loss}\n")
 
 
 def _print_proof(proof: Proof) -> None:

@@ -30,10 +30,13 @@ import msgspec
 from memscope.errors import TrainingError
 from memscope.store.database import Database
 
-__all__ = ["Ledger", "Mark", "Sample", "Shipment", "ShipmentState"]
+__all__ = ["EMBEDDED", "Ledger", "Mark", "Sample", "Shipment", "ShipmentState"]
 
 ShipmentState: TypeAlias = Literal["prepared", "sent", "accepted", "succeeded", "failed", "in doubt"]
 Mark: TypeAlias = Literal["sending", "trained", "in doubt"]
+
+EMBEDDED = "embedded scorer "
+"""What the address of a scorer begins with that ends, with its jobs and its list of them, when its memscope ends."""
 
 _MARKS: dict[str, Mark] = {
     "prepared": "sending",
@@ -176,22 +179,23 @@ class Ledger:
     def settle(self) -> tuple[Shipment, ...]:
         """Judge what processes that ended left behind, and return every shipment in doubt.
 
-        Of a prepared shipment nothing has left: it is forgotten. A sent one without an answer is in doubt.
+        Of a prepared shipment nothing has left: it is forgotten. A sent one without an answer is in doubt. What an
+        embedded scorer had not finished has failed: nothing is left of it.
         """
         with self._database.transaction(immediate=True) as connection:
             open_ones = connection.execute(
-                "SELECT key, state, owner FROM shipments WHERE state IN ('prepared', 'sent')"
+                "SELECT key, state, owner, url FROM shipments "
+                "WHERE state IN ('prepared', 'sent', 'accepted', 'in doubt')"
             ).fetchall()
-            for key, state, owner in open_ones:
+            for key, state, owner, url in open_ones:
                 if owner == self._owner or _alive(owner):
                     continue
                 if state == "prepared":
                     _discard(connection, key)
-                else:
-                    connection.execute(
-                        "UPDATE shipments SET state = 'in doubt', error = ? WHERE key = ?",
-                        ("memscope ended before the server answered", key),
-                    )
+                elif url.startswith(EMBEDDED):
+                    _judge(connection, key, "failed", "the embedded scorer ended before the job did")
+                elif state == "sent":
+                    _judge(connection, key, "in doubt", "memscope ended before the server answered")
         return tuple(shipment for shipment in self.shipments() if shipment.state == "in doubt")
 
     def _move(
@@ -234,6 +238,10 @@ def _marks(connection: sqlite3.Connection, responses: Sequence[str]) -> dict[str
         if found:
             marks[response] = max(found, key=strength.index)
     return marks
+
+
+def _judge(connection: sqlite3.Connection, key: str, state: ShipmentState, why: str) -> None:
+    connection.execute("UPDATE shipments SET state = ?, error = ? WHERE key = ?", (state, why, key))
 
 
 def _discard(connection: sqlite3.Connection, key: str) -> None:
