@@ -18,6 +18,7 @@ from memscope.errors import MemscopeError, ScorerError, UsageError
 from memscope.server.folder import check_installed
 from memscope.server.lifetime import end_with_parent, end_with_stdin
 from memscope.server.options import ServeOptions
+from memscope.server.saving import check_target
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,7 +37,7 @@ def serve(options: ServeOptions) -> None:
     The port answers `/health` while the model is still loading.
 
     Raises:
-        UsageError: A non-loopback address without an API key.
+        UsageError: A non-loopback address without an API key, or a folder to save to that holds other things.
         ScorerError: Packages are missing, the port is taken, or the model cannot be loaded.
         KeyboardInterrupt: Ended by SIGINT.
     """
@@ -45,6 +46,8 @@ def serve(options: ServeOptions) -> None:
     if options.watch_stdin:
         end_with_stdin()
     check_installed()
+    if options.save_to is not None:
+        check_target(options.save_to)
     listener = _listen(options)
     from memscope.server.app import create_app
     from memscope.server.runtime import Runtime

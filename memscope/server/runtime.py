@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memscope.server.folder import model_folder
@@ -28,6 +29,7 @@ class Runtime:
         self.error: BaseException | None = None
         self._loaded: LoadedModel | None = None
         self._worker: Worker | None = None
+        self._stops: list[Callable[[float], bool]] = []
 
     @property
     def status(self) -> str:
@@ -78,6 +80,12 @@ class Runtime:
         """Put other weights in use. Requests that have begun finish with those they began with."""
         self._loaded = loaded
 
+    def at_stop(self, stop: Callable[[float], bool]) -> None:
+        """Register what else must stop: called with a time-out in seconds, it says whether it has stopped."""
+        self._stops.append(stop)
+
     def stop(self, timeout: float) -> bool:
-        """Stop computing; return whether the worker ended within `timeout` seconds."""
-        return self._worker is None or self._worker.stop(timeout)
+        """Stop computing; return whether everything ended, each within `timeout` seconds."""
+        worker = [] if self._worker is None else [self._worker.stop]
+        ended = [stop(timeout) for stop in (*self._stops, *worker)]
+        return all(ended)

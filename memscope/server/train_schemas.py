@@ -25,11 +25,11 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         learning_rate: AdamW's; None takes 3e-4 for all weights and 1e-3 for LoRA.
         steps: Optimizer steps.
-        batch_size: Samples a step; 0 takes all of them.
+        batch_size: Sequences a step; 0 takes all of them. Samples that continue each other are one sequence.
         method: "full" changes all weights, "lora" an adapter that is merged at the end; None chooses by size.
         anchor: Weight of the divergence from the old weights on the samples' own contexts, which keeps what else the
             model says in place; 0 turns it off.
-        seed: Of the order of samples.
+        seed: Of the order of samples and of the adapter's first weights.
     """
 
     learning_rate: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -37,7 +37,7 @@ class TrainOptions(msgspec.Struct, forbid_unknown_fields=True):
     batch_size: Annotated[int, Meta(ge=0)] = 0
     method: Literal["full", "lora"] | None = None
     anchor: Annotated[float, Meta(ge=0)] = 1.0
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class _TrainingData(msgspec.Struct):

@@ -45,13 +45,18 @@ def _child() -> Iterator[tuple[subprocess.Popen[str], int]]:
             process.kill()
 
 
-def test_a_child_announces_itself_answers_with_its_token_and_ends_on_sigterm() -> None:
+def test_a_child_announces_itself_answers_with_its_token_and_ends_on_sigterm_even_while_training() -> None:
     with _child() as (process, port):
         url = f"http://127.0.0.1:{port}/v1/score"
         body = {"prompt": [5, 6, 7], "score_ranges": [[1, 3]]}
         assert httpx.post(url, json=body).status_code == 401
         reply = httpx.post(url, json=body, headers={"Authorization": "Bearer token"})
         assert reply.json()["scores"][0]["total_logprob"] < 0
+        samples = [{"context_ids": [5, 6], "continuation_ids": [7]}]
+        training = {"training_data": {"samples": samples}, "options": {"steps": 10_000}}
+        headers = {"Authorization": "Bearer token"}
+        job = httpx.post(f"http://127.0.0.1:{port}/v1/train", json=training, headers=headers).json()
+        assert job["status"] in {"queued", "running"}
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (0, "")
