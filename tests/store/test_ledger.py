@@ -120,3 +120,30 @@ def test_verdicts_survive_and_can_be_taken_back(tmp_path: Path) -> None:
     assert decisions.verdicts([one, two, "x"]) == {one: "approved", two: "rejected"}
     decisions.decide([one], None)
     assert decisions.verdicts([one]) == {}
+
+
+@pytest.mark.parametrize("state", ["sent", "accepted", "succeeded"])
+def test_what_an_embedded_scorer_had_not_finished_is_free_again(tmp_path: Path, state: str) -> None:
+    steps = ["l.sent(k)", "l.accepted(k, 'job')", "l.succeeded(k)"][
+        : ["sent", "accepted", "succeeded"].index(state) + 1
+    ]
+    program = (
+        "import sys; from pathlib import Path; from memscope.store.database import Database\n"
+        "from memscope.store.ledger import EMBEDDED, Ledger, Sample; l = Ledger(Database(Path(sys.argv[1])))\n"
+        f"k = l.prepare(EMBEDDED + 'http://host', 'tiny', 's', 'without', [Sample('r1', 3, 1.0)]); {'; '.join(steps)}\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    ledger = Ledger(Database(tmp_path))
+    assert ledger.settle() == ()
+    assert ledger.marks(["r1"]) == ({"r1": "trained"} if state == "succeeded" else {})
+
+
+def test_two_watchers_may_write_the_same_end(ledger: Ledger) -> None:
+    key = prepare(ledger)
+    ledger.sent(key)
+    for _ in range(2):
+        ledger.accepted(key, "job-1")
+    for _ in range(2):
+        ledger.succeeded(key)
+    with pytest.raises(TrainingError, match="is succeeded and cannot become failed"):
+        ledger.failed(key, "no")

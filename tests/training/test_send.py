@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from memscope.engines.transport import Transport
-from memscope.errors import TrainingError
+from memscope.errors import ScorerGoneError, StoreError, TrainingError
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger, Sample
+from memscope.training import send
 from memscope.training.samples import TrainingSample
-from memscope.training.send import TrainingServer, reconcile, ship
+from memscope.training.send import Job, TrainingServer, reconcile, ship
 
 pytestmark = pytest.mark.anyio
 
@@ -30,11 +31,19 @@ class Trainer:
         self.takes = takes
         self.path = path
         self.jobs: dict[str, str] = {}
+        self.states: list[Answer] = []
         self.posts = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path != self.path:
+        if request.url.path == "/health":
+            return httpx.Response(200)
+        if not request.url.path.startswith(self.path):
             return httpx.Response(404, json={"detail": "Not Found"})
+        if request.url.path != self.path:
+            state = self.states.pop(0)
+            if isinstance(state, BaseException):
+                raise state
+            return state
         if request.method == "GET":
             listed = [{"job_id": job, "idempotency_key": key, "status": "queued"} for key, job in self.jobs.items()]
             return httpx.Response(200, json={"jobs": listed})
@@ -90,7 +99,10 @@ REFUSALS: dict[str, tuple[Callable[[], list[Answer]], str]] = {
     "413": (lambda: [httpx.Response(413, json={"error": {"message": "too large"}})], "413 too large"),
     "422": (lambda: [httpx.Response(422, json={"detail": "no"})], "422 no"),
     "429": (lambda: [httpx.Response(429, json={"error": {"message": "later"}}) for _ in range(3)], "429 later"),
+    "503": (lambda: [httpx.Response(503, json={"error": {"message": "full"}}) for _ in range(3)], "503 full"),
+    "a redirect": (lambda: [httpx.Response(307, headers={"Location": "/"}, text="there")], "307 there"),
     "down": (lambda: [httpx.ConnectError("refused")], "nothing was sent"),
+    "no proxy": (lambda: [httpx.ProxyError("407")], "nothing was sent"),
     "not json": (lambda: [httpx.Response(200, text="<html>")], "not JSON"),
     "no job": (lambda: [httpx.Response(200, json={"ok": True})], "names no job"),
     "error inside": (lambda: [httpx.Response(200, json={"error": {"message": "out of memory"}})], "out of memory"),
@@ -119,6 +131,8 @@ LOST: dict[str, Callable[[], Answer]] = {
     "silent": lambda: httpx.ReadTimeout("slow"),
     "500": lambda: httpx.Response(500, text="oops"),
     "504": lambda: httpx.Response(504),
+    "unreadable": lambda: httpx.DecodingError("bad gzip"),
+    "engine died": lambda: httpx.Response(500, json={"error": {"message": "EngineCore encountered an issue."}}),
 }
 
 
@@ -157,3 +171,91 @@ async def test_an_interruption_before_the_answer_leaves_a_doubt(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         await ship(ledger, server, key, SAMPLES, "tiny")
     assert state(ledger) == ("in doubt", None)
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, mark: str) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("state database: database or disk is full")
+
+    monkeypatch.setattr(ledger, mark, full)
+
+
+async def test_nothing_leaves_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer()
+    ledger, server, key = parts(trainer, tmp_path)
+    full_disk(monkeypatch, ledger, "sent")
+    with pytest.raises(StoreError, match="disk is full: nothing was sent"):
+        await ship(ledger, server, key, SAMPLES, "tiny")
+    assert trainer.posts == 0
+
+
+async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, server, key = parts(Trainer(), tmp_path)
+    full_disk(monkeypatch, ledger, "accepted")
+    with pytest.raises(StoreError, match=r"took it as job job-1, .*disk is full; it counts as in doubt"):
+        await ship(ledger, server, key, SAMPLES, "tiny")
+    assert ledger.marks(["r3"]) == {"r3": "sending"}
+
+
+@pytest.mark.parametrize(("answer", "mark"), [("422", "failed"), ("cut", "doubt")])
+async def test_a_disk_that_fills_up_hides_no_refusal_and_no_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, mark: str
+) -> None:
+    answers: dict[str, Answer] = {
+        "422": httpx.Response(422, json={"detail": "bad ids"}),
+        "cut": httpx.ReadError("bad line"),
+    }
+    ledger, server, key = parts(Trainer(answers[answer]), tmp_path)
+    full_disk(monkeypatch, ledger, mark)
+    with pytest.raises(StoreError, match=r"bad (ids|line).*could not be written"):
+        await ship(ledger, server, key, SAMPLES, "tiny")
+
+
+def progress(step: int, status: str = "running") -> httpx.Response:
+    return httpx.Response(200, json={"job_id": "j/1", "status": status, "step": step, "steps": 3, "loss": 1.0 / step})
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send, "_POLL_SECONDS", (0.0, 0.0))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("path", ["/v1/train", "/train"])
+async def test_a_job_is_told_at_every_change(tmp_path: Path, path: str) -> None:
+    trainer = Trainer(path=path)
+    trainer.states = [progress(1), progress(1), httpx.ReadTimeout("slow"), progress(3, "completed")]
+    _, server, _ = parts(trainer, tmp_path)
+    seen = [job async for job in server.progress(Job("j/1", "queued"))]
+    assert [(job.status, job.step, job.loss) for job in seen] == [
+        ("queued", 0, None),
+        ("running", 1, 1.0),
+        ("succeeded", 3, 1 / 3),
+    ]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_failed_job_says_why(tmp_path: Path) -> None:
+    trainer = Trainer()
+    trainer.states = [httpx.Response(200, json={"status": "failed", "error": {"message": "the loss became nan"}})]
+    ledger, server, key = parts(trainer, tmp_path)
+    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    (shipment,) = ledger.shipments()
+    ended = await reconcile(ledger, server, shipment)
+    assert ended == Job(job.id, "failed", error="the loss became nan")
+    (shipment,) = ledger.shipments()
+    assert (shipment.state, shipment.error) == ("failed", "the loss became nan")
+    assert ledger.marks(["r3"]) == {}
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_server_that_goes_away_leaves_the_job_accepted(tmp_path: Path) -> None:
+    trainer = Trainer()
+    trainer.states = [httpx.ReadError("cut") for _ in range(3)]
+    ledger, server, key = parts(trainer, tmp_path)
+    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    with pytest.raises(ScorerGoneError):
+        _ = [seen async for seen in server.progress(job)]
+    assert state(ledger) == ("accepted", "job-1")
