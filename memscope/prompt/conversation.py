@@ -177,12 +177,14 @@ class Conversation:
         first = max(0, slot.message) if slot else 0
         roles = (message.role for message in self.messages[first : index + 1])
         key = (_NUMBER.sub("0", frame), str(slot is None), *roles)  # numbers of tool calls make no other joint
-        if key not in self._joints:
-            offset = self._joint_offset(frame, slot, index, marked)
-            self._joints[key] = None if offset is None else frame[offset:]
-            return offset
-        header = self._joints[key]
-        return None if header is None or not frame.endswith(header) else len(frame) - len(header)
+        header = self._joints.get(key, frame)
+        if header is None:
+            return None
+        if key in self._joints and frame.endswith(header):
+            return len(frame) - len(header)
+        offset = self._joint_offset(frame, slot, index, marked)
+        self._joints[key] = None if offset is None else frame[offset:]
+        return offset
 
     def _joint_offset(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
         try:

@@ -46,12 +46,6 @@ class Slot:
     message: int
     reasoning: bool = False
 
-    def spellings(self) -> Iterator[str]:
-        """Yield the ways in which a template may write the text."""
-        yield from (self.text, self.text.strip(), self.text.rstrip(), self.text.lstrip())
-        yield from (json.dumps(self.text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True))
-        yield from (json.dumps(self.text, ensure_ascii=ascii_only) for ascii_only in (False, True))
-
 
 class Mark(NamedTuple):
     """Where a text stands in a marked rendering: [start, end), in characters."""
@@ -153,17 +147,21 @@ class Marker:
         Raises:
             MismatchError: They do not fit together.
         """
-        marks = self.marks(marked)
-        frames = [*(start for start, _, _ in marks), len(marked)]
-        at = frames[0]
+        chains = list(_chains(self.marks(marked)))
+        starts = [*(chain[0].start for chain in chains), len(marked)]
+        at = starts[0]
         if not real.startswith(marked[:at]):
-            raise MismatchError(marks[0].slot.message if marks else -1)
+            raise MismatchError(chains[0][0].slot.message if chains else -1)
         segments = [Segment(marked[:at], 0, at, None)]
-        for (start, end, slot), until in zip(marks, frames[1:], strict=True):
+        for chain, until in zip(chains, starts[1:], strict=True):
+            end = chain[-1].end
             frame = marked[end:until]
-            text = _spelled(slot, frame, real, at, is_last=until == len(marked))
-            segments += [Segment(text, start, end, slot), Segment(frame, end, until, None)]
-            at += len(text) + len(frame)
+            texts = _spelled(chain, frame, real, at, is_last=until == len(marked))
+            segments += [
+                Segment(text, mark.start, mark.end, mark.slot) for mark, text in zip(chain, texts, strict=True)
+            ]
+            segments.append(Segment(frame, end, until, None))
+            at += sum(map(len, texts)) + len(frame)
         return [segment for segment in segments if segment.end > segment.start]
 
     def _part(self, part: Part, index: int, *, literal: bool, reasoning: bool = False) -> str:
@@ -180,12 +178,56 @@ class Marker:
         return self._control.sub(lambda match: self.mark(Slot(match.group(), like.owner, like.message)), text)
 
 
-def _spelled(slot: Slot, frame: str, real: str, at: int, *, is_last: bool) -> str:
-    for text in slot.spellings():
-        end = at + len(text)
-        if real.startswith(text, at) and real.startswith(frame, end) and (not is_last or end + len(frame) == len(real)):
-            return text
-    raise MismatchError(slot.message)
+def _chains(marks: Sequence[Mark]) -> Iterator[list[Mark]]:
+    """Yield the marks, those together that touch each other."""
+    chain: list[Mark] = []
+    for mark in marks:
+        if chain and chain[-1].end != mark.start:
+            yield chain
+            chain = []
+        chain.append(mark)
+    if chain:
+        yield chain
+
+
+def _spelled(chain: Sequence[Mark], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
+    """Return how the template wrote the texts of a chain, which stand at a place with a frame behind them.
+
+    Raises:
+        MismatchError: Neither as they are, nor trimmed, nor as JSON.
+    """
+    for texts in _spellings([mark.slot.text for mark in chain]):
+        whole = "".join(texts) + frame
+        if real.startswith(whole, at) and (not is_last or at + len(whole) == len(real)):
+            return texts
+    raise MismatchError(chain[-1].slot.message)
+
+
+def _spellings(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the ways in which a template may write texts that follow each other."""
+    yield texts
+    whole = "".join(texts)
+    left, right = len(whole) - len(whole.lstrip()), len(whole.rstrip())
+    for start, end in ((left, right), (0, right), (left, len(whole))):
+        yield list(_clipped(texts, start, end))
+    for ascii_only in (False, True):
+        escaped = [json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts]
+        yield escaped
+        yield _quoted(escaped)
+    yield [text.strip() for text in texts]  # several fields that touch, each trimmed
+
+
+def _quoted(texts: Sequence[str]) -> list[str]:
+    first = ['"' + texts[0], *texts[1:]]
+    return [*first[:-1], first[-1] + '"']
+
+
+def _clipped(texts: Sequence[str], start: int, end: int) -> Iterator[str]:
+    """Yield what remains of each text when only [start, end) of their whole remains."""
+    at = 0
+    for text in texts:
+        yield text[max(0, start - at) : max(0, end - at)]
+        at += len(text)
 
 
 def _letters(number: int) -> str:

@@ -82,19 +82,20 @@ def _passes(
         say(_REWRITES)
     if dropped := _dropped(conversation, whole):
         frame = conversation.messages[dropped[0]].frame
+        count = f"{len(dropped)} node{'s' * (len(dropped) > 1)}"
         say(
-            f"the chat template leaves out text: {len(dropped)} messages are not written whole, the first is "
-            f"{frame.section} node {frame.position} ({frame.label})"
+            f"the chat template leaves out the text of {count}, the first is {frame.section} node {frame.position} "
+            f"({frame.label})"
         )
     return passes, single if rewrites else None
 
 
 def _dropped(conversation: Conversation, whole: Rendering) -> list[int]:
     """Return the messages of which some content does not appear."""
-    seen = {mark.slot.owner for marks in whole.marks.values() for mark in marks}
+    seen = {(mark.slot.owner, mark.slot.text) for marks in whole.marks.values() for mark in marks}
     return [
         index
         for index, message in enumerate(conversation.messages)
         if not conversation.is_literal(index)
-        and any(part.text.strip() and part.owner not in seen for part in message.content)
+        and any(part.text.strip() and (part.owner, part.text) not in seen for part in message.content)
     ]

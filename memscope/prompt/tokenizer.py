@@ -171,6 +171,10 @@ class Tokenizer:
                     add_generation_prompt=add_generation_prompt,
                 )
             )
+        except ImportError as error:
+            raise PromptError(
+                "this model's chat template needs jinja2, which is not installed: pip install jinja2"
+            ) from error
         except Exception as error:  # a template is a program and may raise anything
             reason = str(error).strip().splitlines() or [type(error).__name__]
             raise PromptError(f"{self._folder}: the chat template refuses this conversation: {reason[0]}") from error
