@@ -17,6 +17,7 @@ from memscope.store.weights import MemoryWeight
 __all__ = [
     "MAX_AGE_SECONDS",
     "WINDOW_RESPONSES",
+    "Due",
     "Incremental",
     "MemoryScore",
     "due_memories",
@@ -42,12 +43,28 @@ class MemoryScore:
 
 @dataclass(frozen=True, slots=True)
 class Incremental:
-    """What an incremental pass did: memories scored and failed, and those it left because they are fresh or late."""
+    """What an incremental pass did.
+
+    Attributes:
+        scored: Oldest first.
+        failed: Errors by memory key.
+        fresh: Keys of memories left alone because they were scored a short while ago.
+        late: Keys of memories left alone because they have too few responses yet.
+    """
 
     scored: tuple[MemoryScore, ...]
     failed: Mapping[str, str]
-    fresh: int
-    late: int
+    fresh: tuple[str, ...]
+    late: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which memories are to be scored now, oldest first, and the keys of those that are not, with the reason."""
+
+    memories: tuple[MemorySpan, ...]
+    fresh: tuple[str, ...]
+    late: tuple[str, ...]
 
 
 async def score_memory(
@@ -84,21 +101,28 @@ async def score_memory(
     return MemoryScore(memory.key, sum(divergences), max(divergences), len(wanted))
 
 
-def due_memories(
-    prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, max_age: float
-) -> tuple[list[MemorySpan], int, int]:
-    """Return the memories to score now, oldest first, and how many were left as fresh and as late.
+def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, max_age: float) -> Due:
+    """Choose the memories to score now.
 
     Args:
         prompt: The tokenised session.
         known: What is remembered of memories, by key.
         now: Unix seconds.
-        max_age: Seconds after which a memory is due again.
+        max_age: Seconds after which a memory is due again; one scored in the future, by a clock that was wrong, is too.
     """
-    early = [memory for memory in prompt.memories if memory.conversation_share <= _EARLY_SHARE]
-    due = [m for m in early if m.key not in known or now - known[m.key].last_scored >= max_age]
+    early = [memory for memory in prompt.memories if _has_responses(prompt, memory)]
+    due = [m for m in early if m.key not in known or not 0 <= now - known[m.key].last_scored < max_age]
     due.sort(key=lambda memory: known[memory.key].last_scored if memory.key in known else 0.0)
-    return due, len(early) - len(due), len(prompt.memories) - len(early)
+    due_keys, early_keys = {memory.key for memory in due}, {memory.key for memory in early}
+    return Due(
+        memories=tuple(due),
+        fresh=tuple(memory.key for memory in early if memory.key not in due_keys),
+        late=tuple(memory.key for memory in prompt.memories if memory.key not in early_keys),
+    )
+
+
+def _has_responses(prompt: Prompt, memory: MemorySpan) -> bool:
+    return memory.conversation_share <= _EARLY_SHARE and memory.first_response < len(prompt.responses)
 
 
 async def score_incrementally(
@@ -118,10 +142,10 @@ async def score_incrementally(
     Raises:
         ScorerGoneError: The scorer is gone; what was handed over stays.
     """
-    due, fresh, late = due_memories(prompt, known, now, max_age)
+    due = due_memories(prompt, known, now, max_age)
     scored: list[MemoryScore] = []
     failed: dict[str, str] = {}
-    for memory in due:
+    for memory in due.memories:
         try:
             score = await score_memory(prompt, rescorer, memory, window=window, context=context)
         except ScorerGoneError:
@@ -133,4 +157,4 @@ async def score_incrementally(
         else:
             scored.append(score)
             on_scored(score)
-    return Incremental(tuple(scored), failed, fresh, late)
+    return Incremental(tuple(scored), failed, due.fresh, due.late)

@@ -1,0 +1,179 @@
+"""`memscope importance`: score the memories that are due, a few at a time, and print the weights of all."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from memscope.commands.opening import opened_run, readable_session
+from memscope.config import Config
+from memscope.run import Run
+from memscope.scoring.events import Progress
+from memscope.scoring.finetune import Context
+from memscope.scoring.importance import (
+    MAX_AGE_SECONDS,
+    WINDOW_RESPONSES,
+    Incremental,
+    MemoryScore,
+    due_memories,
+    score_incrementally,
+)
+from memscope.scoring.rescoring import Cost
+from memscope.store.weights import MemoryWeight, MemoryWeights
+from memscope.ui.safe import fit, one_line
+
+__all__ = ["importance"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    max_age: float
+    window: int
+    context: Context
+
+
+def importance(
+    path: str | None,
+    config: Config,
+    output: str,
+    max_age: float = MAX_AGE_SECONDS,
+    window: int = WINDOW_RESPONSES,
+    context: Context = "window",
+) -> int:
+    """Score what is due and print all memories as json or table; 1 when a memory failed.
+
+    What is scored is kept at once: an interrupted run loses only the memory it was at.
+
+    Args:
+        path: The session file; None is the demo.
+        config: All options.
+        output: "json" or "table".
+        max_age: Seconds after which a memory is scored again.
+        window: Responses after a memory's first appearance that are scored.
+        context: Of the conversation, the window alone or everything before too.
+
+    Raises:
+        MemscopeError: There is no scorer, it is gone, or the session cannot be used.
+    """
+    return asyncio.run(_importance(path, config, output, _Wishes(max_age, window, context)))
+
+
+async def _importance(path: str | None, config: Config, output: str, wishes: _Wishes) -> int:
+    session = readable_session(path, config)
+    async with opened_run(session, config) as run:
+        began = time.monotonic()
+        result = await _scored(run, wishes)
+        report = _report(run, result, time.monotonic() - began)
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if output == "json" else _table(report, wishes))
+    sys.stdout.flush()
+    return 1 if result.failed else 0
+
+
+async def _scored(run: Run, wishes: _Wishes) -> Incremental:
+    await run.open()
+    await run.follow_weights()
+    run.rescorer.cost = run.cost = Cost()
+    weights, model, now = MemoryWeights(run.database), run.rescorer.scorer.info.model, time.time()
+    known = weights.all(model)
+    count = len(due_memories(run.prompt, known, now, wishes.max_age).memories)
+    done = 0
+
+    def passed() -> None:
+        nonlocal done
+        done += 1
+        run.emit(Progress(done, count, None, None))
+
+    def keep(score: MemoryScore) -> None:
+        weights.add(model, score.key, score.maximum, time.time())
+        passed()
+
+    return await score_incrementally(
+        run.prompt,
+        run.rescorer,
+        known,
+        now,
+        keep,
+        max_age=wishes.max_age,
+        window=wishes.window,
+        context=wishes.context,
+        on_failed=lambda _key, _error: passed(),
+    )
+
+
+def _report(run: Run, result: Incremental, seconds: float) -> dict[str, Any]:
+    info, header = run.rescorer.scorer.info, run.session.header
+    weights = MemoryWeights(run.database).all(info.model)
+    scores = {score.key: score for score in result.scored}
+    return {
+        "memscope": 1,
+        "session": {"id": header.id, "title": header.title},
+        "scorer": {"kind": info.kind, "model": info.model, "dtype": info.dtype, "weights": info.weights},
+        "memories": [
+            {"key": memory.key, "section": memory.section}
+            | _remembered(weights.get(memory.key))
+            | _measured(scores.get(memory.key))
+            | _status(memory.key, result)
+            for memory in run.prompt.memories
+        ],
+        "scored": len(result.scored),
+        "failed": len(result.failed),
+        "fresh": len(result.fresh),
+        "late": len(result.late),
+        "cost": {
+            "calls": run.cost.calls,
+            "tokens_naive": run.cost.tokens_naive,
+            "tokens_forwarded": run.cost.tokens_forwarded,
+            "seconds": round(seconds, 3),
+        },
+    }
+
+
+def _remembered(weight: MemoryWeight | None) -> dict[str, Any]:
+    if weight is None:
+        return {"weight": None, "last_scored": None, "times": 0}
+    stamp = datetime.fromtimestamp(weight.last_scored, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {"weight": weight.weight, "last_scored": stamp, "times": weight.times}
+
+
+def _measured(score: MemoryScore | None) -> dict[str, Any]:
+    if score is None:
+        return {"max": None, "total": None, "responses": None}
+    return {"max": score.maximum, "total": score.total, "responses": score.responses}
+
+
+def _status(key: str, result: Incremental) -> dict[str, str]:
+    if key in result.failed:
+        return {"status": "failed", "error": result.failed[key]}
+    return {"status": "fresh" if key in result.fresh else "late" if key in result.late else "scored"}
+
+
+def _table(report: dict[str, Any], wishes: _Wishes) -> str:
+    lines = [_summary(report, wishes)]
+    if report["memories"]:
+        lines += ["", f"{fit('memory', 32)}   weight      max    total  responses  times  last scored           status"]
+    for memory in sorted(report["memories"], key=lambda memory: -(memory["weight"] or 0.0)):
+        numbers = "".join(_number(memory[name]) for name in ("weight", "max", "total"))
+        seen = "" if memory["responses"] is None else memory["responses"]
+        stamp = fit(memory["last_scored"] or "never", 20)
+        lines.append(f"{fit(memory['key'], 32)}{numbers} {seen:>10} {memory['times']:>6}  {stamp}  {memory['status']}")
+    failed = [memory for memory in report["memories"] if "error" in memory]
+    lines += [f"{one_line(memory['key'])} failed: {one_line(memory['error'])}" for memory in failed]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _summary(report: dict[str, Any], wishes: _Wishes) -> str:
+    left = f"{report['fresh']} scored less than {wishes.max_age:g} s ago, {report['late']} with too few responses yet"
+    if not report["scored"] and not report["failed"]:
+        return f"nothing to score: {left}; weights in nats"
+    failed = f", {report['failed']} failed" if report["failed"] else ""
+    return f"{report['scored']} memories scored{failed}; {left}; weights in nats"
+
+
+def _number(value: float | None) -> str:
+    return f"{'·':>9}" if value is None else f"{value:>9.2f}"

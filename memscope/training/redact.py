@@ -1,0 +1,182 @@
+"""Secrets taken out of what is exported, as far as rules can see them.
+
+Best effort: a rule knows the shape of a secret, not the secret. What was found is only ever counted by rule; no text of
+it is kept, returned or put into a message. Redaction works on a copy of the session, so that token ids are made from
+the redacted text; divergences were measured on the original.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from memscope.session.nodes import Branch, Leaf, Memory, Node, Session, ToolCall
+
+__all__ = ["RULES", "Redactor"]
+
+_STRICT_NAME = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|(?:api|access|private|secret|auth|encryption|signing)[ _-]?key"
+    r"|(?:access|auth|api|refresh|session|bearer|bot|id)[ _-]?token|client[ _-]?secret|connection[ _-]?string)s?"
+)
+_ANY_NAME = rf"(?:{_STRICT_NAME}|secrets?|credentials?)"
+_ENTROPY_BITS = 3.5
+"""Bits a character: words and paths stay below, random base64 and hexadecimal text of 20 characters above, mostly."""
+
+
+def _always(_match: re.Match[str]) -> bool:
+    return True
+
+
+def _looks_random(match: re.Match[str]) -> bool:
+    value = match["secret"]
+    counts = Counter(value)
+    bits = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+    return mixed and bits >= _ENTROPY_BITS
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A shape of secrets.
+
+    Attributes:
+        name: What it is called in reports.
+        pattern: Where it stands; the group `secret`, if there is one, is what is replaced, else all of it.
+        accepts: Looks at a match once more.
+    """
+
+    name: str
+    pattern: re.Pattern[str]
+    accepts: Callable[[re.Match[str]], bool] = _always
+
+
+def _rule(name: str, pattern: str, flags: int = 0) -> Rule:
+    return Rule(name, re.compile(pattern, flags))
+
+
+RULES: tuple[Rule, ...] = (
+    _rule(
+        "private-key",
+        r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END (?P=kind)-----|\Z)",
+        re.DOTALL,
+    ),
+    _rule("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
+    _rule("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{30,255}|github_pat_[A-Za-z0-9_]{30,255})\b"),
+    _rule("gitlab-token", r"\bgl(?:pat|ptt|rt|dt|cbt|soat)-[A-Za-z0-9_-]{20,}"),
+    _rule(
+        "slack-token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|https://hooks\.slack\.com/(?:services|workflows)/[\w/]{20,}"
+    ),
+    _rule("stripe-key", r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}\b"),
+    _rule("model-api-key", r"\bsk-[A-Za-z0-9_-]{20,}|\bhf_[A-Za-z0-9]{30,}\b"),
+    _rule("google-key", r"\bAIza[A-Za-z0-9_-]{35}|\bya29\.[A-Za-z0-9_-]{20,}"),
+    _rule("package-token", r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,})"),
+    _rule("jwt", r"\beyJ[A-Za-z0-9_-]{5,}\.eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*"),
+    _rule("url-password", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/?#@]{0,100}:(?P<secret>[^\s/?#@]{1,200})@", re.IGNORECASE),
+    _rule(
+        "authorization",
+        r"\b(?:bearer|authorization['\"]?\s{0,3}[:=]\s{0,3}['\"]?(?:basic|token))\s{1,3}(?P<secret>[\w.~+/=-]{8,})",
+        re.IGNORECASE,
+    ),
+    _rule(
+        "assignment",
+        rf"(?<![A-Za-z])(?:{_ANY_NAME}['\"]?\s{{0,3}}(?:=>|:=|[:=])|{_STRICT_NAME}\s{{1,3}}is\s)\s{{0,3}}"
+        r"(?:(?P<quote>['\"`])(?P<quoted>[^'\"`\n]{1,500})(?P=quote)|(?P<bare>(?!\[redacted:)[^\s'\"`,;]{3,500}))",
+        re.IGNORECASE,
+    ),
+    Rule(
+        "random-assignment",
+        re.compile(
+            r"(?:key|token|secret|auth|credential|cookie)\w{0,20}['\"]?\s{0,3}(?:=>|:=|[:=])\s{0,3}['\"`]?"
+            r"(?P<secret>[A-Za-z0-9+/_=-]{20,500})",
+            re.IGNORECASE,
+        ),
+        _looks_random,
+    ),
+)
+"""In the order in which they are tried; what one replaced, later ones leave alone. E-mail addresses are no secrets."""
+
+_GROUPS = ("secret", "quoted", "bare")
+_SECRET_FIELD = re.compile(rf"(?:[a-z0-9]+[ _-])*{_ANY_NAME}|token|authorization", re.IGNORECASE)
+
+
+class Redactor:
+    """Replaces secrets by `[redacted:RULE]` and counts them.
+
+    Attributes:
+        counts: How many secrets each rule replaced so far.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._keys: dict[str, str] = {}
+
+    def text(self, text: str) -> str:
+        """Return a text without what the rules find."""
+        for rule in RULES:
+            text = rule.pattern.sub(lambda match, rule=rule: self._replaced(rule, match), text)  # type: ignore[misc]
+        return text
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value with every string redacted; strings under a name such as "password" altogether."""
+        match value:
+            case str():
+                return self.text(value)
+            case Mapping():
+                return {self.text(str(name)): self._field(str(name), item) for name, item in value.items()}
+            case list() | tuple():
+                return [self.value(item) for item in value]
+            case _:
+                return value
+
+    def session(self, session: Session) -> Session:
+        """Return a session of the same shape with every text redacted, memory keys included: some are made of text."""
+        header = msgspec.structs.replace(session.header, title=self.text(session.header.title))
+        nodes = tuple(self._node(node) for node in session.nodes)
+        return msgspec.structs.replace(session, header=header, nodes=nodes, tools=tuple(map(self.value, session.tools)))
+
+    def key(self, key: str) -> str:
+        """Return a memory's key redacted: always the same, and never that of another memory."""
+        if key not in self._keys:
+            redacted = name = self.text(key)
+            taken = self._keys.values()
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{redacted}-{number}"
+            self._keys[key] = name
+        return self._keys[key]
+
+    def _replaced(self, rule: Rule, match: re.Match[str]) -> str:
+        if not rule.accepts(match):
+            return match.group()
+        self.counts[rule.name] += 1
+        name = next((name for name in _GROUPS if match.groupdict().get(name) is not None), 0)
+        start, end = match.start(name) - match.start(), match.end(name) - match.start()
+        return f"{match.group()[:start]}[redacted:{rule.name}]{match.group()[end:]}"
+
+    def _field(self, name: str, item: Any) -> Any:
+        if isinstance(item, str) and item and _SECRET_FIELD.fullmatch(name):
+            self.counts["assignment"] += 1
+            return "[redacted:assignment]"
+        return self.value(item)
+
+    def _node(self, node: Node) -> Node:
+        if not isinstance(node, Branch):
+            return self._leaf(node)
+        leaves = tuple(self._leaf(leaf) for leaf in node.children)
+        return msgspec.structs.replace(node, children=leaves, extra=self.value(node.extra))
+
+    def _leaf(self, leaf: Leaf) -> Leaf:
+        extra = self.value(leaf.extra)
+        if isinstance(leaf, ToolCall):
+            return msgspec.structs.replace(leaf, arguments=self.value(leaf.arguments), extra=extra)
+        text = self.text(leaf.text)
+        if isinstance(leaf, Memory):
+            return msgspec.structs.replace(leaf, text=text, key=self.key(leaf.key), extra=extra)
+        return msgspec.structs.replace(leaf, text=text, extra=extra)
