@@ -6,8 +6,8 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from memscope.engines.base import Sampling
 from memscope.errors import MemscopeError, StoreError, TrainingError
@@ -23,6 +23,7 @@ from memscope.scoring.events import (
     Trouble,
 )
 from memscope.scoring.finetune import Context, Findings, find_candidates, recent_responses, strip_all
+from memscope.scoring.rescoring import WeightsChangedError
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
 from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from memscope.training.send import Job, TrainingServer
 
 __all__ = ["FineTuning", "Review"]
+
+T = TypeVar("T")
 
 _THRESHOLD_NATS = 1.0
 _UNKNOWN_JOB = (404, 405)
@@ -94,10 +97,11 @@ class FineTuning:
             MemscopeError: There is no scorer, or it failed.
         """
         await self._open()
-        await self.run.follow_weights()
         responses, window = recent_responses(self.run.prompt, self._entries, count)
         window = window if context == "window" else None
-        found = await strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
+        found = await self._of_one_model(
+            lambda: strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
+        )
         self._divergences = found
         for index, nats in found.items():
             self.run.grids["necessity"].stripped[index] = nats
@@ -329,10 +333,22 @@ class FineTuning:
     async def _measured(self) -> Measured:
         """Score what a proof compares: all responses, with everything before them as context."""
         await self.run.open()
-        await self.run.follow_weights()
         everyone = range(len(self.run.prompt.responses))
-        stripped = await strip_all(self.run.prompt, self.run.rescorer, everyone)
-        return await measured(self.run.prompt, self.run.rescorer, stripped)
+
+        async def measure() -> Measured:
+            stripped = await strip_all(self.run.prompt, self.run.rescorer, everyone)
+            return await measured(self.run.prompt, self.run.rescorer, stripped)
+
+        return await self._of_one_model(measure)
+
+    async def _of_one_model(self, score: Callable[[], Awaitable[T]]) -> T:
+        """Score with the weights in use now; once more when a job changed them meanwhile."""
+        await self.run.follow_weights()
+        try:
+            return await score()
+        except WeightsChangedError:
+            await self.run.follow_weights()
+            return await score()
 
     @property
     def _entries(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from memscope.config import Config
 from memscope.engines.transport import RefusedError
 from memscope.errors import ScorerError, StoreError, TrainingError
 from memscope.finetuning import FineTuning
+from memscope.prompt.prompt import Variant
 from memscope.run import Run
 from memscope.scoring.events import (
     AlternateDone,
@@ -25,6 +26,7 @@ from memscope.scoring.events import (
     StrippedDone,
     Trouble,
 )
+from memscope.scoring.rescoring import ResponseScore, WeightsChangedError
 from memscope.session.nodes import Session
 from memscope.store.alternates import Alternates
 from memscope.store.database import Database
@@ -229,6 +231,27 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         await tuning.send(again, again=True)
         assert tuning.context == "with"
         assert len(tuning.shipments()) == 2
+
+
+async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(small_session, config) as (tuning, _):
+        await tuning.run.open()
+        score, changes = tuning.run.rescorer.score, 1
+
+        async def changed(variants: Sequence[Variant], *, fresh: bool = False) -> dict[int, ResponseScore]:
+            nonlocal changes
+            if changes:
+                changes -= 1
+                raise WeightsChangedError("the weights changed")
+            return await score(variants, fresh=fresh)
+
+        monkeypatch.setattr(tuning.run.rescorer, "score", changed)
+        assert (await tuning.find()).responses_seen == 3
+        changes = 2
+        with pytest.raises(WeightsChangedError):
+            await tuning.find()
 
 
 async def test_within_the_undo_window_nothing_has_left(small_session: Session, training: Config) -> None:

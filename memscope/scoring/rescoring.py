@@ -12,7 +12,11 @@ from memscope.errors import ScorerError
 from memscope.prompt.prompt import Variant
 from memscope.store.scores import Score, ScoreStore, score_keys
 
-__all__ = ["Cost", "Rescorer", "ResponseScore"]
+__all__ = ["Cost", "Rescorer", "ResponseScore", "WeightsChangedError"]
+
+
+class WeightsChangedError(ScorerError):
+    """A training job ended while scores were asked for: those before and after do not belong together."""
 
 
 @dataclass(slots=True)
@@ -101,5 +105,5 @@ class Rescorer:
         scored = await self.scorer.score(ids, ranges, from_position=from_position)
         self.cost.tokens_forwarded += scored.forwarded
         if scored.weights and scored.weights != self.scorer.info.weights:
-            raise ScorerError("the scorer's weights changed while it was scoring: score again")
+            raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
         return list(zip(scored.totals, scored.tokens, strict=True))
