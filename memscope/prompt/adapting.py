@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
 from memscope.prompt.chat_template import Abilities
-from memscope.prompt.messages import Message, Part, joined
+from memscope.prompt.messages import Call, Message, Part, joined
 from memscope.session.nodes import ToolCall
 from memscope.session.text import leaf_text
 
@@ -26,8 +27,22 @@ def adapted(messages: Sequence[Message], abilities: Abilities, say: Callable[[st
         say: Called with a line for everything that had to be changed; the same line may come several times.
     """
     adapting = _Adapting(abilities, say)
-    fitted = [adapting.shape(message) for message in messages]
+    fitted = [adapting.shape(message) for message in _answering(messages)]
     return adapting.turns(adapting.systems(fitted))
+
+
+def _answering(messages: Sequence[Message]) -> Iterator[Message]:
+    """Yield the messages, tool results with the id and name of the call that they answer, which templates ask for."""
+    open_calls: deque[Call] = deque()
+    for message in messages:
+        open_calls.extend(message.calls)
+        if message.role != "tool" or not open_calls:
+            yield message
+            continue
+        number = message.fields.get("tool_call_id")
+        call = next((call for call in open_calls if call.number == number), open_calls[0])
+        open_calls.remove(call)
+        yield replace(message, fields={"tool_call_id": call.number, "name": call.name} | dict(message.fields))
 
 
 class _Adapting:

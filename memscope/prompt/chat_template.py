@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from memscope.errors import PromptError
 from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["Abilities", "ChatTemplate"]
+__all__ = ["Abilities", "ChatTemplate", "Style"]
 
 _SYSTEM, _USER, _ASSISTANT = (
     {"role": role, "content": text}
@@ -23,25 +24,76 @@ _CALL = {
 _RESULT = {"role": "tool", "name": "sampletool", "tool_call_id": "call00001", "content": "Sampleresult"}
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a template wants to be spoken to.
+
+    Attributes:
+        blocks: Contents are lists of blocks, as templates of models with pictures want them.
+        closing: What it writes once behind the last message when no turn is opened; it belongs to no message.
+        header: What it writes in front of an answer and leaves out where it is asked to open the turn.
+    """
+
+    blocks: bool = False
+    closing: str = ""
+    header: str = ""
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]]) -> Style:
+        """Find out by trying."""
+        texts = (_USER["content"], _ASSISTANT["content"])
+        wants = {
+            blocks: ChatTemplate(tokenizer, tools, cls(blocks)).shows([_USER, _ASSISTANT], *texts)
+            for blocks in (False, True)
+        }
+        blocks = wants[True] and not wants[False]
+        template = ChatTemplate(tokenizer, tools, cls(blocks))
+        try:
+            answered = template.render([_USER, _ASSISTANT])
+            followed = template.render([_USER, _ASSISTANT, _USER])
+            closing = _closing(answered, followed, tokenizer)
+            asked, opened = (template.render([_USER], open_turn=opens) for opens in (False, True))
+        except PromptError:
+            return cls(blocks)
+        return cls(blocks, closing, _header(asked, answered) if asked == opened and not closing else "")
+
+
 class ChatTemplate:
     """The template of a tokenizer, with the tool definitions of one session."""
 
-    def __init__(self, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]] = (), style: Style | None = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._tools = tools
+        self.style = Style.of(tokenizer, tools) if style is None else style
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, open_turn: bool = False) -> str:
-        """Render messages; `open_turn` opens the assistant's next turn after them.
+        """Render messages, without what closes the conversation.
+
+        Args:
+            messages: Chat messages.
+            open_turn: Open the assistant's next turn after them.
 
         Raises:
             PromptError: The template refuses them.
         """
-        return self._tokenizer.apply_template(messages, self._tools, add_generation_prompt=open_turn)
+        if self.style.blocks:
+            messages = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in map(dict, messages)]
+        rendered = self._tokenizer.apply_template(messages, self._tools, add_generation_prompt=open_turn)
+        return rendered if open_turn else rendered.removesuffix(self.style.closing)
 
     def shows(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
         """Whether the template takes these messages and writes these texts, in this order."""
+        return self._shows(messages, texts, open_turn=False)
+
+    def shows_asked(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
+        """The same in front of an opened turn."""
+        return self._shows(messages, texts, open_turn=True)
+
+    def _shows(self, messages: Sequence[Mapping[str, Any]], texts: Sequence[str], *, open_turn: bool) -> bool:
         try:
-            rendered = self.render(messages)
+            rendered = self.render(messages, open_turn=open_turn)
         except PromptError:
             return False
         at = 0
@@ -90,7 +142,8 @@ class Abilities:
         called = template.shows([u, calling], "sampletool", "samplename", "samplevalue")
         texts = [message["content"] for message in (s, u, a)]
         return cls(
-            system=template.shows([s, u, a], *texts),
+            # Some templates write the system message only in front of the last question.
+            system=template.shows([s, u, a], *texts) or template.shows_asked([s, u], *texts[:2]),
             systems=template.shows([s, more, u, a], texts[0], more["content"], *texts[1:]),
             system_inside=template.shows(
                 [u, s, a, more, s, u, a],
@@ -102,3 +155,49 @@ class Abilities:
             repeats=template.shows([u, u, a, a, u], *(texts[n] for n in (1, 1, 2, 2, 1))),
             assistant_first=template.shows([a, u, a], *(texts[n] for n in (2, 1, 2))),
         )
+
+    def lesser(self) -> Iterator[Abilities]:
+        """Yield these abilities, then fewer and fewer, for templates that refuse some combination of them."""
+        yield self
+        fewer = (
+            {"reasoning": False},
+            {"calls": False},
+            {"reasoning": False, "calls": False},
+            {"reasoning": False, "calls": False, "tool": False},
+            {name: False for name in self.__slots__ if name != "system"},
+        )
+        for names in fewer:
+            if any(getattr(self, name) for name in names):
+                yield replace(self, **names)
+
+
+def _header(asked: str, answered: str) -> str:
+    """Return what stands between a question and an answer; "" where it says nothing, as after [/INST]."""
+    if not answered.startswith(asked):
+        return ""
+    header = answered[len(asked) :].partition(_ASSISTANT["content"])[0]
+    return header if any(map(str.isalpha, header)) else ""
+
+
+def _closing(ended: str, followed: str, tokenizer: Tokenizer) -> str:
+    """Return what stands behind the last message of a conversation and not behind the same message further up.
+
+    Args:
+        ended: A question and an answer.
+        followed: The same and another question.
+        tokenizer: The tokenizer, for its control tokens.
+    """
+    answer = _ASSISTANT["content"]
+    if answer not in ended or answer not in followed:
+        return ""
+    control = re.compile(f"({'|'.join(map(re.escape, tokenizer.control_texts)) or '(?!)'})")
+    tail, frame = (control.split(text[text.rindex(answer) + len(answer) :]) for text in (ended, followed))
+    opening = next(iter(control.findall(followed.removeprefix(tokenizer.beginning))), None)
+    kept: list[str] = []
+    for mine, other in zip(tail, frame, strict=False):
+        if mine != other or mine == opening:
+            break
+        kept.append(mine)
+    if kept == tail or not any(map(control.fullmatch, kept)):
+        return ""  # nothing closes, or the end of the turn itself is written differently
+    return "".join(tail[len(kept) :])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memscope.errors import PromptError
-from memscope.prompt.chat_template import ChatTemplate
+from memscope.prompt.chat_template import ChatTemplate, Style
 from memscope.prompt.messages import Message, Owner
 from memscope.prompt.skeleton import FRONT, Mark, Marker, Segment, Slot
 from memscope.prompt.tokenizer import Tokenizer
@@ -20,6 +20,8 @@ from memscope.prompt.tokenizer import Tokenizer
 __all__ = ["Conversation", "Rendering", "Turn"]
 
 _NUMBER = re.compile(r"\d+")
+_LONGEST_HEADER = 200
+"""Characters by which the headers of messages are told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Conversation:
 
     Attributes:
         messages: The messages.
+        style: How the template wants them.
         appends: False as soon as it was seen that the template writes earlier messages differently when others follow.
     """
 
@@ -61,6 +64,7 @@ class Conversation:
         tokenizer: Tokenizer,
         tools: Sequence[Mapping[str, Any]],
         messages: Sequence[Message],
+        style: Style,
         literal: Collection[str],
     ) -> None:
         """Take messages.
@@ -69,6 +73,7 @@ class Conversation:
             tokenizer: The tokenizer with the template.
             tools: Tool definitions, passed to the template.
             messages: Messages that the template takes.
+            style: How it wants them.
             literal: Roles whose texts the template looks into; only memories and control tokens are marked in them.
         """
         self.messages = tuple(messages)
@@ -81,9 +86,10 @@ class Conversation:
             self.marker.message(message, index, literal=message.role in literal)
             for index, message in enumerate(messages)
         ]
-        self._template = ChatTemplate(tokenizer, tools)
+        self._template = ChatTemplate(tokenizer, tools, style)
+        self.style = style
         guarded = self.marker.value(list(tools), Slot("", FRONT, -1), literal=True)
-        self._marked_template = ChatTemplate(tokenizer, guarded)
+        self._marked_template = ChatTemplate(tokenizer, guarded, style)
         self._beginning = tokenizer.beginning
         self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
         self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
@@ -177,14 +183,16 @@ class Conversation:
         first = max(0, slot.message) if slot else 0
         roles = (message.role for message in self.messages[first : index + 1])
         key = (_NUMBER.sub("0", frame), str(slot is None), *roles)  # numbers of tool calls make no other joint
-        header = self._joints.get(key, frame)
-        if header is None:
-            return None
-        if key in self._joints and frame.endswith(header):
-            return len(frame) - len(header)
-        offset = self._joint_offset(frame, slot, index, marked)
-        self._joints[key] = None if offset is None else frame[offset:]
-        return offset
+        if (frame, *key) in self._joints:
+            header = self._joints[frame, *key]
+            return None if header is None else len(frame) - len(header)
+        header = self._joints.get(key)
+        if header is None or not frame.endswith(header):
+            offset = self._joint_offset(frame, slot, index, marked)
+            header = None if offset is None else frame[offset:]
+            self._joints.setdefault(key, header)
+        self._joints[frame, *key] = header
+        return None if header is None else len(frame) - len(header)
 
     def _joint_offset(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
         try:
@@ -201,15 +209,17 @@ class Conversation:
 
     def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
         """Return how long an assistant message's header is, and whether it is the opened turn as it is."""
-        own, end = rendering.marks.get(index, ()), rendering.starts[index + 1]
-        until = own[0].start if own else len(rendering.marked) if end is None else end
+        own = rendering.marks.get(index, ())
+        turn = rendering.marked[begin : own[0].start if own else rendering.starts[index + 1]]
         before = self.messages[index - 1] if index else None
-        key = (rendering.marked[begin:until], before.role if before else "", str(bool(before and before.calls)))
+        key = (turn[:_LONGEST_HEADER], before.role if before else "", str(bool(before and before.calls)))
         if key not in self._headers:
-            self._headers[key] = self._header_length(rendering.marked[begin:], index)
+            self._headers[key] = self._header_length(turn, index)
         return self._headers[key]
 
     def _header_length(self, turn: str, index: int) -> tuple[int, bool]:
+        if self.style.header:
+            return len(self.style.header) * turn.startswith(self.style.header), True
         try:
             opened = self.marked(index, open_turn=True)
         except PromptError:  # nothing stands before it
@@ -217,6 +227,13 @@ class Conversation:
         at = self._starts(opened, index, open_turn=True)[-1]
         if at is None:
             return 0, False
-        header = opened[at:]
-        common = next((n for n, (a, b) in enumerate(zip(header, turn, strict=False)) if a != b), len(header))
-        return common, common == len(header)
+        common = self._common(opened[at:], turn)
+        return common, common == len(opened) - at
+
+    def _common(self, header: str, turn: str) -> int:
+        """Return how much of a header a turn begins with: whole, or up to the border of a token, a tag or a line."""
+        if turn.startswith(header):
+            return len(header)
+        ends = [match.span() for match in self._control.finditer(header)]
+        borders = {0, *(edge for span in ends for edge in span), *(n + 1 for n, c in enumerate(header) if c in "\n>")}
+        return max(border for border in borders if turn.startswith(header[:border]))

@@ -137,6 +137,14 @@ class Pass:
         """Return all ids, nothing left out."""
         return _joined(self.pieces)
 
+    def memory_tokens(self) -> dict[str, int]:
+        """Return the number of tokens of every memory, over all its appearances here."""
+        tokens: dict[str, int] = {}
+        for piece in self.pieces:
+            if piece.memory is not None:
+                tokens[piece.memory] = tokens.get(piece.memory, 0) + len(piece.ids)
+        return tokens
+
     def variant(
         self, without: Collection[str], responses: Collection[int] | None, entries: range | None
     ) -> Variant | None:
@@ -212,7 +220,7 @@ class Prompt:
         self.notes = tuple(dict.fromkeys(notes))
         self._pass_of = {index: one for one in self.passes for index in one.responses}
         self.responses = tuple(responses)
-        self.memories = _memories(session, layout or self.passes[0], self.responses)
+        self.memories = _memories(session, layout or self.passes[0], self.passes, self.responses)
 
     def __len__(self) -> int:
         """Return the number of tokens of the longest pass."""
@@ -267,20 +275,23 @@ def _joined(pieces: Iterable[Piece]) -> array[int]:
     return ids
 
 
-def _memories(session: Session, layout: Pass, responses: Sequence[Response]) -> tuple[MemorySpan, ...]:
-    tokens: dict[str, int] = {}
+def _memories(
+    session: Session, layout: Pass, passes: Sequence[Pass], responses: Sequence[Response]
+) -> tuple[MemorySpan, ...]:
     before: dict[str, tuple[int, int]] = {}
     total, conversation = 0, 0
     for piece in layout.pieces:
         if piece.memory is not None:
-            tokens[piece.memory] = tokens.get(piece.memory, 0) + len(piece.ids)
             before.setdefault(piece.memory, (total, conversation))
         total += len(piece.ids)
         conversation += len(piece.ids) * (piece.section == "conversation")
+    places = _first_places(session)
+    # A template that rewrites may write a memory only in the prompts of some responses, or nowhere.
+    tokens = layout.memory_tokens() if places.keys() == before.keys() else _most_tokens([layout, *passes])
     entries = [response.entry_index for response in responses]
     spans = []
-    for key, (section, position) in _first_places(session).items():
-        at, share = before.get(key, (total, conversation))  # a template may leave a memory out altogether
+    for key, (section, position) in places.items():
+        at, share = before.get(key, (total, conversation))
         inside = section == "conversation"
         spans.append(
             MemorySpan(
@@ -294,6 +305,14 @@ def _memories(session: Session, layout: Pass, responses: Sequence[Response]) -> 
             )
         )
     return tuple(spans)
+
+
+def _most_tokens(passes: Sequence[Pass]) -> dict[str, int]:
+    most: dict[str, int] = {}
+    for one in passes:
+        for key, tokens in one.memory_tokens().items():
+            most[key] = max(tokens, most.get(key, 0))
+    return most
 
 
 def _first_places(session: Session) -> dict[str, tuple[Section, int]]:

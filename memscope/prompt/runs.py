@@ -12,6 +12,8 @@ from memscope.prompt.conversation import Conversation, Rendering, Turn
 from memscope.prompt.messages import Message, Owner, Part
 from memscope.prompt.skeleton import FRONT, Slot
 from memscope.prompt.stretches import Run
+from memscope.session.nodes import ToolCall
+from memscope.session.text import leaf_text
 
 __all__ = ["lost", "own_runs", "runs"]
 
@@ -56,19 +58,21 @@ def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
     whole = conversation.rendering(index + 1)
     turn = conversation.turn(whole, index)
     missing = lost(conversation, whole, index)
+    before = whole.marked[: turn.start]
     prompt = conversation.marked(index, open_turn=True) if index else ""
-    if (turn.opened and whole.marked[: turn.start] == prompt) or not index:
-        opening = whole.marked[: turn.start]
+    if (turn.opened and before.startswith(prompt)) or not index:
         yield from runs(conversation, whole, {}, 0, turn.start)
     else:
         front = conversation.rendering(index, open_turn=True)
         stop = _prompt_end(front, whole, turn, index, thinks=bool(missing))
-        opening = front.marked[:stop]
+        before = front.marked[:stop]
         yield from runs(conversation, front, {}, 0, stop)
+        if conversation.style.header:
+            yield from runs(conversation, whole, {}, turn.start - len(conversation.style.header), turn.start)
     if not missing:
         yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
         return
-    thinking = opening.rstrip().endswith(_THINK.strip())
+    thinking = before.rstrip().endswith(_THINK.strip())
     if message.reasoning:
         yield from _thought(message, opened=thinking)
         yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
@@ -76,6 +80,8 @@ def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
     for number, part in enumerate(missing):
         text = part.text.removeprefix(_THINK) if thinking and number == 0 else part.text
         yield Run(text, part.owner, True, False)
+    for call in message.calls:
+        yield Run(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
     ending = conversation.ending(whole.marked[: turn.end])
     yield Run(ending, _speaker(message), False, False)
 

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 
 from memscope.errors import PromptError
 from memscope.prompt.adapting import adapted
-from memscope.prompt.chat_template import Abilities, ChatTemplate
+from memscope.prompt.chat_template import Abilities, ChatTemplate, Style
 from memscope.prompt.conversation import Conversation, Rendering
 from memscope.prompt.messages import Message, messages_of
 from memscope.prompt.prompt import Pass, Prompt
 from memscope.prompt.responses import counted, responses_of
 from memscope.prompt.runs import lost, own_runs, runs
-from memscope.prompt.skeleton import MismatchError
-from memscope.prompt.stretches import StretchEncoder
+from memscope.prompt.skeleton import FRONT, MismatchError
+from memscope.prompt.stretches import Run, StretchEncoder
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
 
@@ -37,22 +37,35 @@ def render_template(session: Session, tokenizer: Tokenizer) -> Prompt:
     Raises:
         PromptError: There is no template, or it refuses the session, or what it does with the texts cannot be followed.
     """
+    template = ChatTemplate(tokenizer, session.tools)
+    refusal: PromptError | None = None
+    for abilities in Abilities.of(template).lesser():
+        try:
+            return _rendered(session, tokenizer, template.style, abilities)
+        except PromptError as error:
+            refusal = refusal or error
+    raise refusal or PromptError("the chat template refuses this session")
+
+
+def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: Abilities) -> Prompt:
     responses = responses_of(session)
     notes: list[str] = []
-    abilities = Abilities.of(ChatTemplate(tokenizer, session.tools))
     messages = messages_of(session, {response.entry_index: response.index for response in responses})
     messages = adapted(messages, abilities, notes.append)
     if not messages:
         return Prompt(session, [Pass(())], responses, notes)
     literal: list[str] = []
     while True:
-        conversation = Conversation(tokenizer, session.tools, messages, literal)
+        conversation = Conversation(tokenizer, session.tools, messages, style, literal)
         try:
             passes, layout = _passes(conversation, StretchEncoder(tokenizer), notes.append)
         except MismatchError as error:
             literal.append(_role_to_look_into(messages, error.message, literal))
         else:
-            return Prompt(session, passes, counted(responses, passes), notes, layout=layout)
+            found = counted(responses, passes)
+            if unwritten := [response.entry_index for response in found if not response.tokens]:
+                raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
+            return Prompt(session, passes, found, notes, layout=layout)
 
 
 def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[str]) -> str:
@@ -75,27 +88,30 @@ def _passes(
     whole = conversation.rendering(len(conversation.messages))
     speaking = [index for index, message in enumerate(conversation.messages) if message.responses]
     turns = {index: conversation.turn(whole, index) for index in speaking}
-    single = Pass(encoder.pieces(runs(conversation, whole, turns)))
+    closing = Run(conversation.style.closing, FRONT, protected=False, opens=False)
+    single = Pass(encoder.pieces([*runs(conversation, whole, turns), closing]))
     rewrites = not conversation.appends or any(lost(conversation, whole, index) for index in speaking)
     passes = [Pass(encoder.pieces(own_runs(conversation, index))) for index in speaking] if rewrites else [single]
     if rewrites:
         say(_REWRITES)
-    if dropped := _dropped(conversation, whole):
-        frame = conversation.messages[dropped[0]].frame
-        count = f"{len(dropped)} node{'s' * (len(dropped) > 1)}"
-        say(
-            f"the chat template leaves out the text of {count}, the first is {frame.section} node {frame.position} "
-            f"({frame.label})"
-        )
+    _say_dropped(conversation, whole, speaking, say)
     return passes, single if rewrites else None
 
 
-def _dropped(conversation: Conversation, whole: Rendering) -> list[int]:
-    """Return the messages of which some content does not appear."""
-    seen = {(mark.slot.owner, mark.slot.text) for marks in whole.marks.values() for mark in marks}
-    return [
-        index
+def _say_dropped(
+    conversation: Conversation, whole: Rendering, speaking: Sequence[int], say: Callable[[str], None]
+) -> None:
+    """Say which messages have content that appears neither in the whole conversation nor in the last prompt."""
+    last = conversation.marked(speaking[-1], open_turn=True) if speaking and speaking[-1] else ""
+    marks = [*conversation.marker.marks(whole.marked), *conversation.marker.marks(last)]
+    seen = {(mark.slot.owner, mark.slot.text) for mark in marks}
+    dropped = [
+        message.frame
         for index, message in enumerate(conversation.messages)
         if not conversation.is_literal(index)
         and any(part.text.strip() and (part.owner, part.text) not in seen for part in message.content)
     ]
+    if dropped:
+        count = f"{len(dropped)} node{'s' * (len(dropped) > 1)}"
+        first = f"{dropped[0].section} node {dropped[0].position} ({dropped[0].label})"
+        say(f"the chat template leaves out the text of {count}, the first is {first}")

@@ -122,12 +122,6 @@ def write_tokenizer(folder: Path, special: list[str], template: Any, *, pieces: 
 
 
 @pytest.fixture(scope="session")
-def shapes() -> dict[str, tuple[list[str], str]]:
-    """Return special tokens and template by shape."""
-    return SHAPES
-
-
-@pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[..., Path]:
     """Return the way to write a tokenizer into a folder: `(folder, special, template, pieces=False)`."""
     return write_tokenizer

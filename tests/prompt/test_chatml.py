@@ -7,7 +7,7 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import memscope.demo
@@ -28,6 +28,7 @@ from memscope.session.nodes import (
     ToolResult,
 )
 
+UNHURRIED = settings(deadline=None)
 TOKENIZER = Tokenizer.load(Path(memscope.demo.__file__).parent / "model")
 E = TOKENIZER.encode
 START, END = TOKENIZER.token_id("<|im_start|>"), TOKENIZER.token_id("<|im_end|>")
@@ -152,6 +153,7 @@ def test_what_was_guessed_is_said_once() -> None:
     assert render(session(Content(section="journal", text="a")), TOKENIZER).notes == ()
 
 
+@UNHURRIED
 @given(SESSIONS)
 def test_leaving_memories_out_changes_no_other_nodes_ids(made: Session) -> None:
     prompt = render(made, TOKENIZER)
@@ -171,6 +173,7 @@ def test_leaving_memories_out_changes_no_other_nodes_ids(made: Session) -> None:
                     assert scored(variant.ids, variant.ranges, variant.owners, index) == prompt.continuation_ids(index)
 
 
+@UNHURRIED
 @given(SESSIONS)
 def test_every_appearance_of_a_key_goes(made: Session) -> None:
     kept = [without_key(node) for node in made.nodes]
@@ -179,6 +182,7 @@ def test_every_appearance_of_a_key_goes(made: Session) -> None:
     assert list(chain.from_iterable(piece.ids for piece in left)) == ids(bare)
 
 
+@UNHURRIED
 @given(SESSIONS)
 def test_control_tokens_are_the_turns_and_nothing_else(made: Session) -> None:
     turns = sum(not isinstance(node, Log) for node in made.nodes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import memscope.demo
@@ -12,6 +12,7 @@ from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Branch, Content, Header, Memory, Node, Session
 
+UNHURRIED = settings(deadline=None)
 TOKENIZER = Tokenizer.load(Path(memscope.demo.__file__).parent / "model")
 
 
@@ -77,6 +78,7 @@ def test_a_window_keeps_the_head_and_these_nodes_only() -> None:
     assert bare == render(session(NODES[3], NODES[4]), TOKENIZER).context_ids(0)
 
 
+@UNHURRIED
 @given(st.integers(0, 8), st.integers(0, 8), st.sets(st.sampled_from(["name", "port", "late"])))
 def test_a_window_is_the_session_of_its_nodes(start: int, stop: int, gone: set[str]) -> None:
     window = PROMPT.variants(gone, entries=range(start, stop))

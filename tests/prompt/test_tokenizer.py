@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tokenizers
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import memscope.demo
@@ -15,6 +15,7 @@ from memscope.errors import PromptError
 from memscope.prompt.tokenizer import Tokenizer
 
 BUNDLED = Path(memscope.demo.__file__).parent / "model"
+UNHURRIED = settings(deadline=None)
 TOKENIZER = Tokenizer.load(BUNDLED)
 
 ORDINARY = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -28,6 +29,7 @@ def changed_tokenizer(folder: Path, **changes: object) -> Path:
     return folder
 
 
+@UNHURRIED
 @given(HOSTILE)
 def test_text_with_the_tokenizers_own_special_tokens_stays_text(text: str) -> None:
     ids = TOKENIZER.encode(text)
@@ -35,6 +37,7 @@ def test_text_with_the_tokenizers_own_special_tokens_stays_text(text: str) -> No
     assert TOKENIZER.decode(ids) == text
 
 
+@UNHURRIED
 @given(HOSTILE)
 def test_the_texts_of_tokens_join_to_the_decoded_text(text: str) -> None:
     ids = [*TOKENIZER.encode(text), *sorted(TOKENIZER.control)]
@@ -43,6 +46,7 @@ def test_the_texts_of_tokens_join_to_the_decoded_text(text: str) -> None:
     assert "".join(texts) == TOKENIZER.decode(ids)
 
 
+@UNHURRIED
 @given(st.lists(st.integers(0, TOKENIZER.vocab_size - 1), max_size=30))
 def test_even_ids_that_are_no_text_have_texts_that_join(ids: list[int]) -> None:
     assert "".join(TOKENIZER.token_texts(ids)) == TOKENIZER.decode(ids)
