@@ -86,14 +86,14 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "assignment",
         rf"(?<![A-Za-z])(?:{_ANY_NAME}['\"]?\s{{0,3}}(?:=>|:=|[:=])|{_STRICT_NAME}\s{{1,3}}is\s)\s{{0,3}}"
-        r"(?:(?P<quote>['\"`])(?P<quoted>[^'\"`\n]{1,500})(?P=quote)|(?P<bare>(?!\[redacted:)[^\s'\"`,;]{3,500}))",
+        r"(?:(?P<quote>['\"`])(?P<quoted>[^'\"`\n]+)(?P=quote)|(?P<bare>(?!\[redacted:)[^\s'\"`,;]{2,}[^\s'\"`,;.]))",
         re.IGNORECASE,
     ),
     Rule(
         "random-assignment",
         re.compile(
             r"(?:key|token|secret|auth|credential|cookie)\w{0,20}['\"]?\s{0,3}(?:=>|:=|[:=])\s{0,3}['\"`]?"
-            r"(?P<secret>[A-Za-z0-9+/_=-]{20,500})",
+            r"(?P<secret>[A-Za-z0-9+/_=-]{20,})",
             re.IGNORECASE,
         ),
         _looks_random,

@@ -1,0 +1,154 @@
+"""`memscope export`: which responses, to where, and what never happens to files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memscope.commands.export import export
+from memscope.config import Config
+from memscope.errors import TrainingError, UsageError
+from memscope.session.native import read_native
+from memscope.store.database import Database
+from memscope.store.decisions import Decisions, Verdict, response_id
+
+Output = pytest.CaptureFixture[str]
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def decide(path: Path, config: Config, verdicts: dict[int, Verdict]) -> None:
+    session = read_native(path.read_bytes(), str(path))
+    answers = [(2, "The staging database listens on port 7432."), (6, "The retro meeting is on Thursday at 15:30.")]
+    places = {0: (1, "2026-11-20T10:00:00Z", answers[0][1]), 1: (5, "2026-11-20T10:01:00Z", answers[1][1])}
+    database = Database(config.state_folder())
+    for index, verdict in verdicts.items():
+        Decisions(database).decide([response_id(session.header.id, *places[index])], verdict)
+    database.close()
+
+
+def test_the_candidates_go_to_stdout_when_nothing_is_approved(small_file: Path, config: Config, capsys: Output) -> None:
+    assert export(str(small_file), config, "trl") == 0
+    out, err = capsys.readouterr()
+    made = records(out)
+    assert {record["provenance"]["index"] for record in made} == {0, 1}
+    assert all(record["provenance"]["divergence"] > 3 for record in made)
+    assert all(record["provenance"]["weights"] for record in made)
+    assert "exporting 2 candidates, none being approved" in err
+    assert "2 records for trl written to stdout" in err
+
+
+def test_approved_responses_come_before_candidates(small_file: Path, config: Config, capsys: Output) -> None:
+    decide(small_file, config, {1: "approved"})
+    assert export(str(small_file), config, "messages") == 0
+    (record,) = records(capsys.readouterr().out)
+    assert record["provenance"]["index"] == 1
+    assert record["messages"][-1]["content"] == "The retro meeting is on Thursday at 15:30."
+
+
+def test_a_rejected_candidate_stays_out(small_file: Path, config: Config, capsys: Output) -> None:
+    decide(small_file, config, {0: "rejected"})
+    assert export(str(small_file), config, "messages") == 0
+    (record,) = records(capsys.readouterr().out)
+    assert record["provenance"]["index"] == 1
+
+
+def test_named_responses_are_exported_whatever_they_are(small_file: Path, config: Config, capsys: Output) -> None:
+    assert export(str(small_file), config, "messages", responses=[2], context="with") == 0
+    (record,) = records(capsys.readouterr().out)
+    assert record["messages"][-1]["content"] == "You're welcome."
+    assert any("C217" in message["content"] for message in record["messages"])
+
+
+def test_without_a_candidate_the_reason_is_said(small_file: Path, config: Config) -> None:
+    decide(small_file, config, {0: "rejected", 1: "rejected"})
+    with pytest.raises(TrainingError, match="all are rejected"):
+        export(str(small_file), config, "trl")
+
+
+def test_dpo_generates_the_alternates(small_file: Path, config: Config, capsys: Output) -> None:
+    assert export(str(small_file), config, "dpo") == 0
+    for record in records(capsys.readouterr().out):
+        (chosen,), (rejected,) = record["chosen"], record["rejected"]
+        assert chosen["role"] == rejected["role"] == "assistant"
+        assert rejected["content"] != chosen["content"]
+
+
+def test_sdft_has_privileged_context(small_file: Path, config: Config, capsys: Output) -> None:
+    assert export(str(small_file), config, "sdft", responses=[1]) == 0
+    (record,) = records(capsys.readouterr().out)
+    assert "The retro meeting is on Thursday at 15:30." in record["privileged_context"]
+    assert record["prompt"][-1] == {"role": "user", "content": "When is the retro meeting?"}
+
+
+def test_the_matrix_is_csv_or_json_by_the_name(small_file: Path, config: Config, tmp_path: Path) -> None:
+    table, report = tmp_path / "m.csv", tmp_path / "m.json"
+    assert export(str(small_file), config, "matrix", destination=str(table)) == 0
+    assert export(str(small_file), config, "matrix", destination=str(report)) == 0
+    rows = list(csv.reader(io.StringIO(table.read_text())))
+    divergence = json.loads(report.read_text())["divergence"]
+    assert [[float(cell) for cell in row[6:]] for row in rows[1:]] == divergence
+    assert export(str(small_file), config, "matrix", destination=str(table), output="json", force=True) == 0
+    assert json.loads(table.read_text())["divergence"] == divergence
+
+
+def test_an_existing_file_is_not_replaced_and_nothing_is_started(small_file: Path, config: Config) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        export(str(small_file), config, "trl", destination=str(small_file))
+    assert not config.state_folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"target": "matrix", "responses": [1]}, "takes no --responses"),
+        ({"target": "matrix", "context": "with"}, "takes no --responses and no --context"),
+        ({"target": "trl", "output": "csv"}, "always JSON Lines"),
+        ({"target": "sdft", "context": "with"}, "privileged context"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    small_file: Path, config: Config, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        export(str(small_file), config, **options)
+
+
+def test_redaction_reaches_ids_messages_and_keys_and_tells_counts_only(
+    small_file: Path, config: Config, capsys: Output, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret.jsonl"
+    text = (
+        small_file.read_text()
+        .replace("listens on port 7432", "has password=hunter2")
+        .replace("db/port", "password=key2")
+    )
+    path.write_text(text)
+    for target in ("trl", "messages", "sdft", "dpo", "matrix"):
+        assert export(str(path), config, target, redact=True) == 0
+        out, err = capsys.readouterr()
+        assert "hunter2" not in out + err
+        assert "password=key2" not in out + err
+        assert "redacted, as far as the rules can see: assignment" in err
+
+
+def test_redacted_ids_are_those_of_the_redacted_text(
+    small_file: Path, config: Config, capsys: Output, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret.jsonl"
+    path.write_text(small_file.read_text().replace("listens on port 7432", "has password=hunter2"))
+    other = tmp_path / "clean.jsonl"
+    other.write_text(small_file.read_text().replace("listens on port 7432", "has password=[redacted:assignment]"))
+    made = []
+    for file, redact in ((path, True), (other, False)):
+        export(str(file), config, "trl", responses=[0], redact=redact)
+        made.append(records(capsys.readouterr().out)[0])
+    assert made[0]["input_ids"] == made[1]["input_ids"]
+    assert made[0]["provenance"]["divergence"] != made[1]["provenance"]["divergence"], "measured on the original"
