@@ -208,6 +208,71 @@ def _indices(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"expected indices such as 3,5, got {text!r}") from None
 
 
+def _export_parser() -> argparse.ArgumentParser:
+    parser = _parser("export", _ABOUT["export"], _export)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--to", required=True, choices=("trl", "messages", "sdft", "dpo", "matrix"), help="for what")
+    parser.add_argument("--output", metavar="FILE", help="write here instead of to stdout")
+    parser.add_argument("--responses", type=_indices, metavar="I,J", help="these; else the approved, else candidates")
+    parser.add_argument("--context", choices=("with", "without"), help="memories in the context, or not (default)")
+    parser.add_argument("--redact", action="store_true", help="replace what looks like a secret, and say how many")
+    parser.add_argument("--force", action="store_true", help="replace a file that is there")
+    parser.add_argument("--format", choices=("csv", "json"), help="of the matrix")
+    _common(parser)
+    return parser
+
+
+def _export(options: argparse.Namespace) -> int:
+    from memscope.commands.export import export
+
+    return export(
+        options.session,
+        _config(options),
+        options.to,
+        destination=options.output,
+        responses=options.responses,
+        context=options.context,
+        output=options.format,
+        redact=options.redact,
+        force=options.force,
+    )
+
+
+def _importance_parser() -> argparse.ArgumentParser:
+    parser = _parser("importance", _ABOUT["importance"], _importance)
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+    parser.add_argument("--max-age", type=_seconds, default=3600.0, metavar="S", help="seconds until due again (3600)")
+    parser.add_argument("--window", type=_count, default=50, metavar="N", help="responses after the memory (50)")
+    parser.add_argument("--context", choices=("window", "full"), default="window", help="the window, or all before too")
+    _common(parser)
+    return parser
+
+
+def _importance(options: argparse.Namespace) -> int:
+    from memscope.commands.importance import importance
+
+    return importance(
+        options.session, _config(options), options.format, options.max_age, options.window, options.context
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
+    return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
 def _serve_parser() -> argparse.ArgumentParser:
     from memscope.server.arguments import add_arguments
 
@@ -228,6 +293,8 @@ _ABOUT = {
     "score": "score the full matrix and print it",
     "finetune": "find responses that lean on memories: candidates for training",
     "train": "send responses to training and watch the job",
+    "importance": "score the memories that are due, a little at a time",
+    "export": "write training records or the matrix to a file",
     "doctor": "say what scorer answers, what it can do, and why not",
     "serve": "serve a model: log-probabilities, completions, training",
 }
@@ -236,6 +303,8 @@ _COMMANDS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "score": _score_parser,
     "finetune": _finetune_parser,
     "train": _train_parser,
+    "importance": _importance_parser,
+    "export": _export_parser,
     "doctor": _doctor_parser,
     "serve": _serve_parser,
 }
