@@ -98,7 +98,7 @@ class _Adapting:
                 groups.append([message])
         found = [joined(group) for group in groups]
         first = next((n for n, message in enumerate(found) if message.role != "system"), None)
-        if first is not None and found[first].role == "assistant" and not self._can.assistant_first:
+        if first is not None and found[first].role != "user" and not self._can.assistant_first:
             self._say("the chat template wants the user to begin: an empty user turn comes first")
             found.insert(first, Message("user", owners=(replace(found[first].owners[0], response=None),)))
         return found

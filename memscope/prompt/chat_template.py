@@ -31,11 +31,13 @@ class Style:
     Attributes:
         blocks: Contents are lists of blocks, as templates of models with pictures want them.
         closing: What it writes once behind the last message when no turn is opened; it belongs to no message.
-        header: What it writes in front of an answer and leaves out where it is asked to open the turn.
+        opening: What it writes behind a question when it is asked to open the turn.
+        header: What it writes in front of an answer where it opens no turns.
     """
 
     blocks: bool = False
     closing: str = ""
+    opening: str = ""
     header: str = ""
 
     @classmethod
@@ -55,7 +57,14 @@ class Style:
             asked, opened = (template.render([_USER], open_turn=opens) for opens in (False, True))
         except PromptError:
             return cls(blocks)
-        return cls(blocks, closing, _header(asked, answered) if asked == opened and not closing else "")
+        asked = asked.removesuffix(closing)
+        opening = opened.removeprefix(asked) if opened.startswith(asked) else ""
+        return cls(blocks, closing, opening, "" if opening else _header(asked, answered))
+
+    @property
+    def introduces(self) -> bool:
+        """Whether something stands in front of an answer even when nothing comes before it."""
+        return bool(self.opening or self.header)
 
 
 class ChatTemplate:
@@ -153,13 +162,14 @@ class Abilities:
             calls=called,
             reasoning=template.shows([u, a | {"reasoning_content": "Samplethought"}], "Samplethought", texts[2]),
             repeats=template.shows([u, u, a, a, u], *(texts[n] for n in (1, 1, 2, 2, 1))),
-            assistant_first=template.shows([a, u, a], *(texts[n] for n in (2, 1, 2))),
+            assistant_first=template.style.introduces and template.shows([a, u, a], *(texts[n] for n in (2, 1, 2))),
         )
 
     def lesser(self) -> Iterator[Abilities]:
         """Yield these abilities, then fewer and fewer, for templates that refuse some combination of them."""
         yield self
         fewer = (
+            {"assistant_first": False},
             {"reasoning": False},
             {"calls": False},
             {"reasoning": False, "calls": False},

@@ -17,9 +17,10 @@ from memscope.prompt.messages import Message, Owner
 from memscope.prompt.skeleton import FRONT, Mark, Marker, Segment, Slot
 from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["Conversation", "Rendering", "Turn"]
+__all__ = ["EVERYTHING", "Conversation", "Rendering", "Turn"]
 
 _NUMBER = re.compile(r"\d+")
+EVERYTHING = "*"
 _LONGEST_HEADER = 200
 """Characters by which the headers of messages are told apart."""
 
@@ -74,16 +75,17 @@ class Conversation:
             tools: Tool definitions, passed to the template.
             messages: Messages that the template takes.
             style: How it wants them.
-            literal: Roles whose texts the template looks into; only memories and control tokens are marked in them.
+            literal: Roles whose texts the template looks into: only memories and control tokens are marked in those
+                that hold tags, and with `EVERYTHING` among them, in all.
         """
         self.messages = tuple(messages)
         self.appends = True
+        self._literal = frozenset(literal)
         self.real = [message.as_dict() for message in messages]
         self.marker = Marker(repr((self.real, tools)), tokenizer.control_texts)
-        self._literal = frozenset(literal)
         self._frames = [message.frame for message in messages]
         self._marked_messages = [
-            self.marker.message(message, index, literal=message.role in literal)
+            self.marker.message(message, index, literal=self.is_literal(index))
             for index, message in enumerate(messages)
         ]
         self._template = ChatTemplate(tokenizer, tools, style)
@@ -127,7 +129,10 @@ class Conversation:
 
     def is_literal(self, index: int) -> bool:
         """Whether a message's texts stand unmarked in marked renderings."""
-        return self.messages[index].role in self._literal
+        message = self.messages[index]
+        if EVERYTHING in self._literal:
+            return True
+        return message.role in self._literal and any("<" in part.text for part in message.content)
 
     def ending(self, marked: str) -> str:
         """Return the control token with which a marked rendering ends; "" without one."""
@@ -223,7 +228,7 @@ class Conversation:
         try:
             opened = self.marked(index, open_turn=True)
         except PromptError:  # nothing stands before it
-            return 0, False
+            return self._common(self.style.opening, turn), False
         at = self._starts(opened, index, open_turn=True)[-1]
         if at is None:
             return 0, False

@@ -110,7 +110,8 @@ class Marker:
             literal: Mark only memories and control tokens: for templates that look into the texts.
         """
         made = message.as_dict()
-        made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
+        if made["content"].strip():  # templates may drop a message that is blank, which a mark is not
+            made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
         if message.reasoning:
             parts = (self._part(part, index, literal=literal, reasoning=True) for part in message.reasoning)
             made["reasoning_content"] = "\n".join(parts)

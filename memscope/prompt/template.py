@@ -9,11 +9,12 @@ preceded it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from memscope.errors import PromptError
 from memscope.prompt.adapting import adapted
 from memscope.prompt.chat_template import Abilities, ChatTemplate, Style
-from memscope.prompt.conversation import Conversation, Rendering
+from memscope.prompt.conversation import EVERYTHING, Conversation, Rendering
 from memscope.prompt.messages import Message, messages_of
 from memscope.prompt.prompt import Pass, Prompt
 from memscope.prompt.responses import counted, responses_of
@@ -54,6 +55,8 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
     messages = adapted(messages, abilities, notes.append)
     if not messages:
         return Prompt(session, [Pass(())], responses, notes)
+    if not style.introduces and not tokenizer.beginning:
+        messages[0] = replace(messages[0], memory=None)  # without it an answer's first token would have no context
     literal: list[str] = []
     while True:
         conversation = Conversation(tokenizer, session.tools, messages, style, literal)
@@ -65,6 +68,8 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
             found = counted(responses, passes)
             if unwritten := [response.entry_index for response in found if not response.tokens]:
                 raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
+            if any(one.pieces and one.pieces[0].response is not None for one in passes):
+                raise PromptError("the chat template writes nothing before the first response")
             return Prompt(session, passes, found, notes, layout=layout)
 
 
@@ -74,6 +79,8 @@ def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[s
     for message in around:
         if message.role not in literal:
             return message.role
+    if EVERYTHING not in literal:
+        return EVERYTHING
     frame = around[0].frame
     raise PromptError(
         f"the chat template changes the text of {frame.section} node {frame.position} ({frame.label}) in a way that "

@@ -46,12 +46,15 @@ def whole(folder: Path, messages: list[dict[str, Any]]) -> list[int]:
     ],
 )
 def test_what_closes_the_conversation_belongs_to_no_response(ending: str, tmp_path: Path, make_tokenizer: Make) -> None:
-    template = "{% for m in messages %}<|begin|>{{ m['role'] }}\n{{ m['content'] }}<|done|>\n{% endfor %}" + ending
-    folder = make_tokenizer(tmp_path, ["<|begin|>", "<|done|>", "<|eos|>"], template)
+    template = (
+        "{% for m in messages %}<|begin|>{{ m['role'] }}\n{{ '<|say|>' if m['role'] == 'assistant' else '' }}"
+        "{{ m['content'] }}<|done|>\n{% endfor %}" + ending
+    )
+    folder = make_tokenizer(tmp_path, ["<|begin|>", "<|say|>", "<|done|>", "<|eos|>"], template)
     prompt, tokenizer = rendered(folder, ASKED, ANSWERED, ASKED, ANSWERED)
     assert prompt.appends
     assert prompt.notes == ()
-    assert said(prompt, tokenizer) == ["Here.<|done|>", "Here.<|done|>"]
+    assert said(prompt, tokenizer) == ["<|say|>Here.<|done|>", "<|say|>Here.<|done|>"]
     assert list(chain.from_iterable(one.ids() for one in prompt.passes)) == whole(folder, MESSAGES)
 
 
@@ -135,6 +138,37 @@ def test_what_the_opened_turn_adds_is_cut_at_a_whole_token(tmp_path: Path, make_
     folder = make_tokenizer(tmp_path, ["<|begin|>", "<|tool|>", "<|think|>", "<|done|>"], template)
     prompt, tokenizer = rendered(folder, ASKED, ANSWERED)
     assert said(prompt, tokenizer) == ["<|tool|>Here.<|done|>"]
+
+
+def test_a_blank_message_may_be_dropped(tmp_path: Path, make_tokenizer: Make) -> None:
+    template = (
+        "{% for m in messages if m['content'] | trim %}<|begin|>{{ m['role'] }}\n{{ m['content'] }}<|done|>{% endfor %}"
+        "{% if add_generation_prompt %}<|begin|>assistant\n{% endif %}"
+    )
+    folder = make_tokenizer(tmp_path, ["<|begin|>", "<|done|>"], template)
+    prompt, tokenizer = rendered(folder, Memory(section="identity", key="a", text=" "), ASKED, ANSWERED)
+    assert said(prompt, tokenizer) == ["Here.<|done|>"]
+    assert prompt.memories[0].tokens == 0
+
+
+def test_a_conversation_that_the_assistant_begins_has_a_header_that_is_not_scored(
+    templates: Callable[[str], Tokenizer],
+) -> None:
+    prompt = render(Session(header=Header(id="s"), nodes=(ANSWERED, ASKED)), templates("blocks"))
+    assert said(prompt, templates("blocks")) == ["Here.<|end|>"]
+    assert templates("blocks").decode(prompt.context_ids(0)) == "<|block|>assistant\n"
+
+
+def test_an_answers_first_token_always_has_something_before_it(tmp_path: Path, make_tokenizer: Make) -> None:
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}[INST]{{ m['content'] }}[/INST]"
+        "{% elif m['role'] == 'assistant' %}{{ m['content'] }}</s>{% endif %}{% endfor %}"
+    )
+    folder = make_tokenizer(tmp_path, ["[INST]", "[/INST]", "</s>"], template)
+    prompt, tokenizer = rendered(folder, Memory(key="a", text="A fact."), ANSWERED)
+    (variant,) = prompt.variants({"a"})
+    assert tokenizer.decode(variant.ids) == "[INST][/INST]Here.</s>"
+    assert said(rendered(folder, ANSWERED)[0], tokenizer) == ["Here.</s>"]
 
 
 def test_a_template_that_refuses_a_question_and_an_answer_is_refused(tmp_path: Path, make_tokenizer: Make) -> None:
