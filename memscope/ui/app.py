@@ -20,11 +20,14 @@ from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
 from memscope.errors import MemscopeError
+from memscope.scoring.delta import delta_grid
 from memscope.scoring.events import Progress
-from memscope.scoring.grid import Measure
+from memscope.scoring.grid import Grid, Measure
+from memscope.ui.candidates import CandidatesPane
 from memscope.ui.cell import CellWatch
 from memscope.ui.clipboard import copy
 from memscope.ui.conductor import Conductor, Wish
+from memscope.ui.desk import Desk
 from memscope.ui.detail import DetailPane
 from memscope.ui.dialogs import Ask, Choose
 from memscope.ui.export import proposed_name, write_grid
@@ -79,8 +82,18 @@ class MemscopeApp(App[int]):
         self._detail = DetailPane(colours, id="detail")
         self._log_pane = LogPane(id="log")
         self._title_line = Title(run)
-        self._workspace = Workspace({"heatmap": self._heatmap, "detail": self._detail, "log": self._log_pane})
         self._tasks = Tasks(self)
+        self._desk = Desk(self, run, self._tasks)
+        self._workspace = Workspace(
+            {
+                "heatmap": self._heatmap,
+                "detail": self._detail,
+                "candidates": self._desk.candidates,
+                "diff": self._desk.diff,
+                "log": self._log_pane,
+            }
+        )
+        self._delta = False
         self._conductor = Conductor(run, self._tasks.start)
         self._cell = CellWatch(run, self._heatmap.view, self._detail, self._tasks.start)
         self._feed = Feed(self._deliver)
@@ -132,9 +145,9 @@ class MemscopeApp(App[int]):
     def _draw(self, batch: Batch) -> None:
         if not self.is_running or not self._title_line.is_attached:
             return
-        view, grid = self._heatmap.view, self.measured.grids[self.measure]
-        if batch.reload:
-            view.show_grid(grid)
+        view = self._heatmap.view
+        if batch.reload or (self._delta and batch.rows):
+            view.show_grid(self._shown_grid())
         elif rows := batch.rows.get(self.measure):
             view.rows_changed(rows)
         else:
@@ -144,6 +157,8 @@ class MemscopeApp(App[int]):
         if batch.finished is not None:
             self._heatmap.filled()
         self._tell(batch)
+        if batch.tuned:
+            self._desk.take(batch)
         self._progress = batch.progress or self._progress
         self._title_line.update_run(self.measure, self._progress)
 
@@ -158,7 +173,40 @@ class MemscopeApp(App[int]):
             line = f"{said}\n{key} starts it again"
             self.notify(line, title="scorer lost", markup=False, severity="error", timeout=15)
 
+    def _shown_grid(self) -> Grid:
+        now = self.measured.grids[self.measure]
+        before = self.measured.earlier.get(self.measure)
+        return delta_grid(before, now) if self._delta and before is not None else now
+
     # What the user does.
+
+    def on_candidates_pane_moved(self) -> None:
+        """Keep the diff on the cursor."""
+        self._desk.moved()
+
+    def on_candidates_pane_decided(self, event: CandidatesPane.Decided) -> None:
+        """Approve or reject."""
+        self._desk.tuner.decide(event.responses, event.verdict)
+
+    def on_candidates_pane_wanted(self, event: CandidatesPane.Wanted) -> None:
+        """Do what the candidates' keys ask for."""
+        self._desk.want(event.what, event.by)
+
+    def open_pane(self, name: str) -> None:
+        """Show a pane and give it the keyboard."""
+        self._workspace.open(name)
+
+    def action_delta(self) -> None:
+        """Show what changed since the weights did, or the map again."""
+        if self.measured.earlier.get(self.measure) is None:
+            self.say("nothing to compare with: the weights have not changed since memscope was started")
+            return
+        self._delta = not self._delta
+        self._heatmap.show_signed(self._delta)
+        self._heatmap.view.show_grid(self._shown_grid())
+        self.say(
+            "after minus before, signed: blue is less dependent than before" if self._delta else "the map as it is now"
+        )
 
     def on_heatmap_view_cursor_moved(self) -> None:
         """Keep the detail on the cursor."""
@@ -193,7 +241,7 @@ class MemscopeApp(App[int]):
         """Show the other measure, and score it when it was not."""
         self.measure = "sufficiency" if self.measure == "necessity" else "necessity"
         grid = self.measured.grids[self.measure]
-        self._heatmap.view.show_grid(grid)
+        self._heatmap.view.show_grid(self._shown_grid())
         self._cell.moved(self.measure)
         self._title_line.update_run(self.measure, self._progress)
         if self.options.score and set(grid.status) == {"waiting"}:

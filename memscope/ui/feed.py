@@ -7,8 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memscope.scoring.events import (
+    AlternateDone,
+    AlternateFailed,
+    AlternateGrew,
     Event,
     Finished,
+    JobProgress,
     NoiseFloorMeasured,
     Progress,
     PromptReady,
@@ -18,6 +22,8 @@ from memscope.scoring.events import (
     ScorerLost,
     ScorerReady,
     ScorerStarting,
+    ShipmentChanged,
+    StrippedDone,
     Trouble,
 )
 from memscope.scoring.grid import Measure
@@ -40,6 +46,11 @@ class Batch:
         progress: The latest.
         lost: The scorer is gone.
         finished: A matrix ended.
+        stripped: The strip-all row is known, or known better.
+        alternates: What alternates say so far, by response; complete ones stand in `said` too.
+        said: Responses whose alternate is complete.
+        unsaid: Why an alternate could not be generated, by response.
+        shipment: A shipment or its job moved on; one line.
     """
 
     rows: dict[Measure, set[int]] = field(default_factory=dict)
@@ -50,6 +61,16 @@ class Batch:
     progress: Progress | None = None
     lost: ScorerLost | None = None
     finished: Finished | None = None
+    stripped: bool = False
+    alternates: dict[int, str] = field(default_factory=dict)
+    said: set[int] = field(default_factory=set)
+    unsaid: dict[int, str] = field(default_factory=dict)
+    shipment: str | None = None
+
+    @property
+    def tuned(self) -> bool:
+        """Whether anything about candidates happened."""
+        return bool(self.stripped or self.alternates or self.unsaid or self.shipment or self.finished or self.reload)
 
     def add(self, event: Event) -> None:
         """Take one event."""
@@ -88,6 +109,27 @@ class Batch:
             case Finished():
                 self.finished = event
                 self.lines.append(_finished(event))
+            case _:
+                self._tuning(event)
+
+    def _tuning(self, event: Event) -> None:
+        match event:
+            case StrippedDone():
+                self.stripped = True
+            case AlternateGrew(response, text):
+                self.alternates[response] = text
+            case AlternateDone(response, text):
+                self.alternates[response] = text
+                self.said.add(response)
+            case AlternateFailed(response, error):
+                self.unsaid[response] = error
+                self.lines.append(f"alternate of response {response}: {error}")
+            case JobProgress(job, status, step, steps, loss):
+                self.shipment = f"job {job} {status}, step {step} of {steps}" + (f", loss {loss:.3f}" if loss else "")
+            case ShipmentChanged(_, state, job, error):
+                self.lines.append(
+                    f"training: {state}" + (f", job {job}" if job else "") + (f": {error}" if error else "")
+                )
             case _:
                 pass
 

@@ -10,7 +10,20 @@ from collections.abc import Iterable, Mapping
 
 from textual.binding import Binding, BindingType
 
-__all__ = ["APP", "DETAIL", "DIALOG", "HEATMAP", "HEATMAP_PANE", "LOG", "WORKSPACE", "check_keymap", "known_ids"]
+__all__ = [
+    "APP",
+    "CANDIDATES",
+    "DETAIL",
+    "DIALOG",
+    "DIFF",
+    "HEATMAP",
+    "HEATMAP_PANE",
+    "LOG",
+    "REVIEW",
+    "WORKSPACE",
+    "check_keymap",
+    "known_ids",
+]
 
 
 def _key(id: str, key: str, action: str, short: str, full: str, *, show: bool = False) -> Binding:  # noqa: A002
@@ -50,6 +63,42 @@ LOG: list[BindingType] = [
     _key("log.down", "down,j", "scroll_down", "down", "Scroll down"),
 ]
 
+CANDIDATES: list[BindingType] = [
+    _key("candidate.up", "up,k", "move(-1)", "up", "Move up"),
+    _key("candidate.down", "down,j", "move(1)", "down", "Move down"),
+    _key("candidate.page_up", "pageup", "page(-1)", "page up", "Move up by a screenful"),
+    _key("candidate.page_down", "pagedown", "page(1)", "page down", "Move down by a screenful"),
+    _key("candidate.first", "home", "edge(False)", "first", "Go to the first candidate"),
+    _key("candidate.last", "end", "edge(True)", "last", "Go to the last candidate"),
+    _key(
+        "candidate.approve",
+        "a",
+        "decide('approved')",
+        "approve",
+        "Approve; once more takes it back",
+        show=True,
+    ),
+    _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; once more takes it back", show=True),
+    _key("candidate.select", "space", "choose", "select", "Select, for approving or rejecting many", show=True),
+    _key("candidate.send", "t", "want('send')", "train", "Send the approved to training, after a review", show=True),
+    _key("candidate.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
+    _key("candidate.raise", "plus,equals_sign", "want('threshold', 1)", "+", "Raise the threshold", show=True),
+    _key("candidate.lower", "minus", "want('threshold', -1)", "-", "Lower the threshold", show=True),
+    _key("candidate.find", "r", "want('find')", "re-score", "Score without memories again: before → after", show=True),
+    _key("candidate.open", "enter", "want('diff')", "diff", "See the response against its alternate", show=True),
+]
+
+DIFF: list[BindingType] = [
+    _key("diff.up", "up,k", "scroll_up", "up", "Scroll up"),
+    _key("diff.down", "down,j", "scroll_down", "down", "Scroll down"),
+]
+
+REVIEW: list[BindingType] = [
+    _key("review.send", "enter", "send", "send", "Send, after some seconds in which Esc takes it back", show=True),
+    _key("review.context", "w", "context", "with/without", "Memories in the training context, or not", show=True),
+    _key("review.cancel", "escape", "cancel", "cancel", "Send nothing", show=True),
+]
+
 WORKSPACE: list[BindingType] = [
     _key("next_pane", "tab", "next_pane(1)", "next pane", "Go to the next pane"),
     _key("previous_pane", "shift+tab", "next_pane(-1)", "previous pane", "Go to the previous pane"),
@@ -67,6 +116,7 @@ APP: list[BindingType] = [
         _key(f"pane.{digit}", str(digit), f"digit({digit})", f"pane {digit}", f"Go to pane {digit}")
         for digit in range(1, 6)
     ),
+    _key("delta", "d", "delta", "before/after", "Show what changed since the weights did, or the map", show=True),
     _key("help", "question_mark", "help", "help", "Keys of the focused pane", show=True),
     _key("quit", "q", "ask_quit", "quit", "Quit; asks when something is running", show=True),
 ]
@@ -78,7 +128,18 @@ DIALOG: list[BindingType] = [
 
 def known_ids() -> frozenset[str]:
     """Return the ids of all bindings that can be remapped."""
-    groups: Iterable[list[BindingType]] = (APP, WORKSPACE, HEATMAP, HEATMAP_PANE, DETAIL, LOG, DIALOG)
+    groups: Iterable[list[BindingType]] = (
+        APP,
+        WORKSPACE,
+        HEATMAP,
+        HEATMAP_PANE,
+        DETAIL,
+        CANDIDATES,
+        DIFF,
+        LOG,
+        DIALOG,
+        REVIEW,
+    )
     return frozenset(binding.id for group in groups for binding in group if isinstance(binding, Binding) and binding.id)
 
 

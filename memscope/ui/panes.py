@@ -41,6 +41,8 @@ class PaneSpec:
 PANES = (
     PaneSpec("heatmap", "heatmap", 1, "upper"),
     PaneSpec("detail", "detail", 2, "upper"),
+    PaneSpec("candidates", "candidates", 3, "lower"),
+    PaneSpec("diff", "diff", 4, "lower"),
     PaneSpec("log", "log", 5, "lower"),
 )
 

@@ -86,8 +86,11 @@ class HeatmapPane(Vertical):
 
     def action_signed(self) -> None:
         """Show or clamp negative divergences."""
-        scale = self.view.rows.scale
-        self.view.rescale(replace(scale, signed=not scale.signed))
+        self.show_signed(not self.view.rows.scale.signed)
+
+    def show_signed(self, signed: bool) -> None:
+        """Show negative divergences, or clamp them."""
+        self.view.rescale(replace(self.view.rows.scale, signed=signed))
 
     def set_floor(self, nats: float) -> None:
         """Show as zero what cannot be told from zero."""

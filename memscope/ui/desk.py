@@ -1,0 +1,110 @@
+"""The desk: candidates, their diff and their sending, kept together; the app only passes messages on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memscope.session.nodes import Branch, Memory
+from memscope.session.text import leaf_text
+from memscope.ui.candidates import CandidatesPane
+from memscope.ui.dialogs import Choose
+from memscope.ui.diff_pane import DiffPane
+from memscope.ui.feed import Batch
+from memscope.ui.review import ReviewScreen
+from memscope.ui.tasks import Tasks
+from memscope.ui.tuner import Tuner
+
+if TYPE_CHECKING:
+    from memscope.run import Run
+    from memscope.training.samples import Review
+    from memscope.ui.app import MemscopeApp
+
+__all__ = ["Desk"]
+
+
+class Desk:
+    """Two panes and what stands behind them."""
+
+    def __init__(self, app: MemscopeApp, run: Run, tasks: Tasks) -> None:
+        self.candidates = CandidatesPane(id="candidates")
+        self.diff = DiffPane(id="diff")
+        self.tuner = Tuner(run, tasks, self.redraw, lambda line, warn: app.say(line, warn=warn))
+        self._app, self._run = app, run
+
+    def take(self, batch: Batch) -> None:
+        """Take what happened to candidates; a filled map is followed by the strip-all row."""
+        self.tuner.alternates |= batch.alternates
+        self.tuner.growing -= batch.said
+        self.tuner.failures |= batch.unsaid
+        if batch.shipment:
+            self.tuner.note(batch.shipment)
+        if batch.finished is not None and not batch.finished.cancelled:
+            self.tuner.find()
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Show everything anew."""
+        if self.candidates.is_attached:
+            self.candidates.show(self.tuner.state())
+            self.moved()
+
+    def moved(self) -> None:
+        """Show the candidate under the cursor in the diff."""
+        current = self.candidates.current
+        if current is None:
+            self.diff.show(None, "", None, "")
+            return
+        before = self._exchange_before(current.entry_index)
+        self.diff.show(current, before, self.tuner.alternates.get(current.index), self._note(current.index))
+
+    def want(self, what: str, by: float) -> None:
+        """Do what a key of the candidates asks for."""
+        match what:
+            case "find":
+                self.tuner.find()
+            case "alternates":
+                self.tuner.toggle_alternates()
+            case "threshold":
+                self.tuner.threshold(by > 0)
+            case "diff":
+                self._app.open_pane("diff")
+            case "send":
+                self._app.run_worker(self._send(), group="send", exclusive=True)
+
+    async def _send(self) -> None:
+        responses = self.tuner.to_send(self.candidates.chosen)
+        if not responses:
+            self._app.say("nothing to send: approve a candidate with a, or put the cursor on one that is not trained")
+            return
+        while (review := await self.tuner.review(responses)) is not None:
+            answer = await self._app.push_screen_wait(ReviewScreen(review))
+            if answer == "context":
+                self.tuner.tuning.context = "with" if review.context == "without" else "without"
+                continue
+            if answer == "send" and await self._agreed(review):
+                self.tuner.send(review)
+            return
+
+    async def _agreed(self, review: Review) -> bool:
+        if review.loopback or review.known:
+            return True
+        question = f"{review.address} is not on this machine. Send {len(review.samples)} samples there?"
+        answers = (("no", "No, send nothing"), ("yes", "Yes, and do not ask again for this address"))
+        return await self._app.push_screen_wait(Choose(question, answers)) == "yes"
+
+    def _note(self, index: int) -> str:
+        if error := self.tuner.failures.get(index):
+            return f"no alternate: {error}"
+        if index in self.tuner.growing:
+            return "the alternate is being generated"
+        if index in self.tuner.alternates:
+            return ""
+        return "the alternate is yet to come" if self.tuner.tuning.alternates_on else "g turns alternates on"
+
+    def _exchange_before(self, entry_index: int) -> str:
+        nodes = self._run.session.section("conversation")[:entry_index]
+        for node in reversed(nodes):
+            if isinstance(node, Branch) and node.role != "assistant":
+                text = "".join(leaf_text(leaf) for leaf in node.children if not isinstance(leaf, Memory))
+                return f"{node.role}: {text}"
+        return ""
