@@ -32,13 +32,21 @@ from memscope.session.nodes import (
 
 __all__ = ["read_chat"]
 
-_KNOWN = {"role", "content", "tool_calls", "tool_call_id", "name", "memory", "timestamp", "created_at"}
 _REASONING = ("reasoning_content", "reasoning", "thinking")
+_READ = {"type", "role", "content", "tool_calls", "memory", *_REASONING}
+_TIMES = ("timestamp", "created_at")
 _SEARCH_TOOL = "search_memory"
 
 
 def read_chat(
-    messages: Sequence[Any], name: str, detector: Detector, *, tools: Any = None, title: str = "", lines: bool = False
+    messages: Sequence[Any],
+    name: str,
+    detector: Detector,
+    *,
+    tools: Any = None,
+    title: str = "",
+    model: str = "",
+    lines: Sequence[int] | None = None,
 ) -> Session:
     """Turn messages into a session.
 
@@ -48,12 +56,13 @@ def read_chat(
         detector: The rules in use; it keeps what they found.
         tools: The tool definitions given beside the messages.
         title: A title given beside the messages.
-        lines: The messages stood one a line, so that errors can name the line.
+        model: The name of the model that answered, where the file gives it.
+        lines: For each message the number of its line, where they stood one a line, so that errors can name it.
 
     Raises:
         SessionError: A message is not one; the line says which and which field.
     """
-    reader = _Reader(name, detector, lines=lines)
+    reader = _Reader(name, detector, lines)
     for number, message in enumerate(messages):
         reader.take(number, message)
     if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
@@ -61,12 +70,12 @@ def read_chat(
     digest = hashlib.blake2b(msgspec.json.encode(messages), digest_size=8).hexdigest()
     rules = {rule: tuple(keys) for rule, keys in reader.rules().items()}
     source = Source(path=name, format="chat", whole=True, rules=rules, notes=reader.notes())
-    header = Header(id=f"chat-{digest}", title=title or PurePath(name).stem)
+    header = Header(id=f"chat-{digest}", title=title or PurePath(name).stem, model=model)
     return Session(header=header, nodes=tuple(reader.nodes), source=source, tools=tuple(tools or ()))
 
 
 class _Reader:
-    def __init__(self, name: str, detector: Detector, *, lines: bool) -> None:
+    def __init__(self, name: str, detector: Detector, lines: Sequence[int] | None) -> None:
         self.nodes: list[Branch] = []
         self._name, self._detector, self._lines = name, detector, lines
         self._where = name
@@ -86,7 +95,7 @@ class _Reader:
         )
 
     def take(self, number: int, message: Any) -> None:
-        self._where = f"{self._name}:{number + 1}" if self._lines else f"{self._name}: message {number}"
+        self._where = f"{self._name}:{self._lines[number]}" if self._lines else f"{self._name}: message {number}"
         if not isinstance(message, dict):
             raise self._wrong(None, "an object with a role", message)
         role = message.get("role")
@@ -98,10 +107,11 @@ class _Reader:
 
     def _branch(self, role: str, section: Section, message: dict[str, Any]) -> Branch:
         leaves = self._reasoning(message) + self._content(role, message) + self._calls(message)
-        stamps = (message.get(field) for field in ("timestamp", "created_at"))
-        stamp = next((s for s in stamps if isinstance(s, str) and is_timestamp(s)), None)
-        kept = {field: value for field, value in message.items() if field not in _KNOWN and field not in _REASONING}
-        kept |= {field: message[field] for field in ("tool_call_id", "name") if message.get(field) is not None}
+        if section != "conversation":
+            leaves = [msgspec.structs.replace(leaf, section=section) for leaf in leaves]
+        times = {field: time for field in _TIMES if isinstance(time := message.get(field), str) and is_timestamp(time)}
+        timed, stamp = next(iter(times.items()), (None, None))
+        kept = {field: value for field, value in message.items() if field not in _READ and field != timed}
         return Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=kept)
 
     def _reasoning(self, message: dict[str, Any]) -> list[Leaf]:
@@ -117,12 +127,16 @@ class _Reader:
                 raise self._wrong("content", "a string or a list of blocks", None)
             return []
         key = self._mark(message.get("memory"), "memory")
-        results = role == "tool" and message.get("tool_call_id") in self._searches
+        results = role == "tool" and self._answers_search(message)
         if isinstance(content, str):
             return self._text(role, content, key, results)
         if not isinstance(content, list):
             raise self._wrong("content", "a string or a list of blocks", content)
         return self._blocks(role, content, key, results)
+
+    def _answers_search(self, message: dict[str, Any]) -> bool:
+        call = message.get("tool_call_id")
+        return message.get("name") == _SEARCH_TOOL or (isinstance(call, str) and call in self._searches)
 
     def _blocks(self, role: str, blocks: list[Any], key: str | None, results: bool) -> list[Leaf]:
         leaves: list[Leaf] = []

@@ -1,19 +1,21 @@
 """The native session format: JSON Lines, a header first, then one node a line, append-only.
 
 Reading checks everything and says file, line and field of the first thing that is wrong. Fields that memscope does not
-know are kept in `extra` and written back. A last line without a newline is an append in progress: `NativeReader`
-keeps it for later, `read_native` reports it.
+know are kept in `extra` and written back, behind those it knows; a section is written where it is not `conversation`.
+A last line without a newline is an append in progress: `NativeReader` keeps it for later, `read_native` reports it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date
 from typing import Any
 
 import msgspec
 
 from memscope.errors import SessionError
+from memscope.session.json_text import parse_json
 from memscope.session.nodes import (
     SECTIONS,
     Branch,
@@ -31,7 +33,16 @@ from memscope.session.nodes import (
     ToolResult,
 )
 
-__all__ = ["LINE_LIMIT", "VERSION", "NativeReader", "is_timestamp", "node_line", "read_native", "write_native"]
+__all__ = [
+    "LINE_LIMIT",
+    "NODE_TYPES",
+    "VERSION",
+    "NativeReader",
+    "is_timestamp",
+    "node_line",
+    "read_native",
+    "write_native",
+]
 
 VERSION = 1
 LINE_LIMIT = 32 * 2**20
@@ -39,7 +50,8 @@ LINE_LIMIT = 32 * 2**20
 
 _TIMESTAMP = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?"
-    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)"
+    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
 )
 _TEXT_LEAVES: Mapping[str, type[Content | Thinking | ToolResult | Log]] = {
     "content": Content,
@@ -49,11 +61,18 @@ _TEXT_LEAVES: Mapping[str, type[Content | Thinking | ToolResult | Log]] = {
 }
 _NAMES: Mapping[type, str] = {kind: name for name, kind in _TEXT_LEAVES.items()}
 _SHOWN_CHARACTERS = 60
+_HEADER_FIELDS = {"type", "version", "id", "title", "model"}
 
 
 def is_timestamp(text: str) -> bool:
     """Whether a text is an RFC 3339 time."""
-    return _TIMESTAMP.fullmatch(text) is not None
+    if _TIMESTAMP.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True
 
 
 class _Fields:
@@ -128,6 +147,8 @@ _LEAVES: Mapping[str, Callable[[_Fields, Section], Leaf]] = {
     "memory": _memory,
     "tool_call": _tool_call,
 }
+NODE_TYPES = ("branch", *_LEAVES)
+"""What the field `type` of a node may say."""
 
 
 def _node(fields: _Fields) -> Node:
@@ -140,7 +161,7 @@ def _node(fields: _Fields) -> Node:
     if kind == "session":
         raise fields.wrong("type", "a node: a session has one header, on its first line", kind)
     if kind not in _LEAVES:
-        raise fields.wrong("type", f"one of branch, {', '.join(_LEAVES)}", kind)
+        raise fields.wrong("type", f"one of {', '.join(NODE_TYPES)}", kind)
     return _LEAVES[kind](fields, section)
 
 
@@ -179,14 +200,23 @@ def _header(fields: _Fields) -> Header:
 
 
 class NativeReader:
-    """Reads a session file piece by piece, as an agent appends to it."""
+    """Reads a session file piece by piece, as an agent appends to it.
+
+    Attributes:
+        name: The file as the user named it.
+        header: The session's header, once its line was complete.
+        nodes: The nodes of all complete lines.
+        pending: The bytes after the last newline: an append in progress.
+        offset: How many bytes of the file stand before `pending`.
+    """
 
     def __init__(self, name: str) -> None:
-        """Begin; `name` is the file as the user named it, for error lines."""
+        """Begin before the first byte."""
         self.name = name
         self.header: Header | None = None
         self.nodes: list[Node] = []
         self.pending = b""
+        self.offset = 0
         self._line = 0
 
     def feed(self, data: bytes) -> int:
@@ -199,6 +229,7 @@ class NativeReader:
         *lines, self.pending = (self.pending + data).split(b"\n")
         for line in lines:
             self._take(line)
+            self.offset += len(line) + 1
         self._check_length(self.pending, self._line + 1)
         return len(self.nodes) - before
 
@@ -220,7 +251,7 @@ class NativeReader:
             line = line.removeprefix(b"\xef\xbb\xbf")
         if not line.strip():
             raise SessionError(f"{where}: expected a JSON object, got an empty line")
-        fields = _Fields(_parsed(line, where), where)
+        fields = _Fields(parse_json(line, self.name, self._line), where)
         if self.header is None:
             self.header = _header(fields)
         else:
@@ -232,18 +263,6 @@ class NativeReader:
                 f"{self.name}:{number}: the line is longer than {LINE_LIMIT // 2**20} MiB; "
                 "a session has one node a line"
             )
-
-
-def _parsed(line: bytes, where: str) -> Any:
-    try:
-        line.decode("utf-8")
-        return msgspec.json.decode(line)
-    except UnicodeDecodeError as error:
-        raise SessionError(f"{where}: not UTF-8 at byte {error.start + 1} of the line") from error
-    except msgspec.DecodeError as error:
-        raise SessionError(f"{where}: not JSON: {error}") from error
-    except RecursionError as error:
-        raise SessionError(f"{where}: not usable: nested too deeply") from error
 
 
 def read_native(data: bytes, name: str) -> Session:
@@ -261,27 +280,48 @@ def read_native(data: bytes, name: str) -> Session:
 
 
 def write_native(session: Session) -> bytes:
-    """Return a session as a file's bytes; reading them gives the same session."""
+    """Return a session as a file's bytes; reading them gives the same header and nodes.
+
+    Raises:
+        SessionError: A text holds half of a surrogate pair, or a value is nested too deeply to be written.
+    """
     header = session.header
     first = {"type": "session", "version": VERSION, "id": header.id}
     first |= {name: value for name, value in (("title", header.title), ("model", header.model)) if value}
-    return b"".join(_lines([{**first, **header.extra}, *map(_as_dict, session.nodes)]))
+    return b"".join(_lines([_with_extra(first, header.extra, _HEADER_FIELDS), *map(_as_dict, session.nodes)]))
 
 
 def node_line(node: Node) -> bytes:
-    """Return one node as a line to append, newline included."""
+    """Return one node as a line to append, newline included.
+
+    Raises:
+        SessionError: As `write_native`.
+    """
     return b"".join(_lines([_as_dict(node)]))
 
 
 def _lines(objects: Iterable[Mapping[str, Any]]) -> Iterable[bytes]:
-    return (msgspec.json.encode(value) + b"\n" for value in objects)
+    for value in objects:
+        try:
+            yield msgspec.json.encode(value) + b"\n"
+        except (UnicodeEncodeError, RecursionError) as error:
+            raise SessionError(f"a {value['type']} cannot be written as JSON: {error}") from error
 
 
 def _as_dict(node: Node) -> dict[str, Any]:
     fields = _own(node)
     if node.section != "conversation":
         fields = {"type": fields.pop("type"), "section": node.section, **fields}
-    return {**fields, **node.extra}
+    return _with_extra(fields, node.extra, _fields_of(node))
+
+
+def _with_extra(fields: dict[str, Any], extra: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
+    """Add what memscope does not know; a name that the format gives a meaning is never written from there."""
+    return {**fields, **{name: value for name, value in extra.items() if name not in known}} if extra else fields
+
+
+def _fields_of(node: Node) -> Collection[str]:
+    return {"type", *type(node).__struct_fields__} - {"extra"}
 
 
 def _own(node: Node) -> dict[str, Any]:
@@ -290,7 +330,10 @@ def _own(node: Node) -> dict[str, Any]:
             fields: dict[str, Any] = {"type": "branch", "role": node.role}
             if node.timestamp is not None:
                 fields["timestamp"] = node.timestamp
-            return {**fields, "children": [{**_own(leaf), **leaf.extra} for leaf in node.children]}
+            return {
+                **fields,
+                "children": [_with_extra(_own(leaf), leaf.extra, _fields_of(leaf)) for leaf in node.children],
+            }
         case Memory():
             return {"type": "memory", "key": node.key, "text": node.text}
         case ToolCall():

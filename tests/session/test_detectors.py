@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memscope.errors import ConfigError, UsageError
+from memscope.session.detectors import RULES, Detector
+from tests.session.strategies import PROMPTS, QUICK
+
+OWN = r"key=(?P<key>\w+):(?P<text>[^;]*);"
+
+
+@QUICK
+@given(PROMPTS, st.sets(st.sampled_from(sorted(RULES))), st.sampled_from([None, OWN]), st.booleans())
+def test_joined_the_parts_are_the_text(text: str, rules: set[str], pattern: str | None, results: bool) -> None:
+    detector = Detector(rules, pattern)
+    parts = detector.split(text, search_results=results)
+    assert "".join(part for _, part in parts) == text
+    assert all(part for _, part in parts)
+    found = {key for keys in detector.found.values() for key in keys}
+    assert found == {key for key, _ in parts if key is not None}
+    for key in found:
+        key.encode("utf-8")
+
+
+def test_a_text_without_memories_is_one_part() -> None:
+    assert Detector().split("Hello, <world> - {not} a memory") == [(None, "Hello, <world> - {not} a memory")]
+    assert Detector().split("") == []
+
+
+def test_the_same_text_is_the_same_memory_and_another_text_never_is() -> None:
+    detector = Detector()
+    (_, (first, _), (second, _)) = detector.split("User Memories:\n- Likes tea!\n- Likes TEA?\n")
+    (_, (again, _)) = detector.split("User Memories:\n- Likes tea!\n")
+    assert first == again == "likes-tea"
+    assert second is not None
+    assert second.startswith("likes-tea-")
+    assert detector.found == {"mem0": {first: None, second: None}}
+
+
+def test_a_text_of_signs_alone_has_a_key_too() -> None:
+    assert Detector().split("User Memories:\n- ☂\n")[1] == ("memory", "- ☂\n")
+
+
+def test_a_key_made_of_one_endless_word_is_bounded() -> None:
+    key = Detector().split("User Memories:\n- " + "a" * 5000)[1][0]
+    assert key == "a" * 60
+
+
+def test_rules_are_switched_by_name() -> None:
+    text = 'User Memories:\n- Likes tea\n\n<memory key="a">b</memory>'
+    assert [key for key, _ in Detector({"tags"}).split(text)] == [None, "a"]
+    assert [key for key, _ in Detector(()).split(text)] == [None]
+
+
+def test_an_earlier_rule_wins_where_two_overlap() -> None:
+    text = '<memories>\n<memory key="a">b</memory>\n</memories>'
+    detector = Detector()
+    detector.split(text)
+    assert detector.found == {"tags": {"a": None}}
+
+
+def test_a_bullet_inside_a_memory_of_an_earlier_rule_is_part_of_it() -> None:
+    text = '<memory key="a">\nUser Memories:\n- Likes tea\n</memory>'
+    assert Detector().split(text) == [("a", text)]
+
+
+def test_search_results_are_records_only_where_they_answer_a_search() -> None:
+    text = '[{"key": "k", "value": {"content": "Likes tea"}}]'
+    assert Detector().split(text) == [(None, text)]
+    assert Detector().split(text, search_results=True)[1][0] == "k"
+    assert Detector({"tags"}).split(text, search_results=True) == [(None, text)]
+
+
+def test_the_users_own_pattern_goes_first_and_may_name_what_is_left_out() -> None:
+    detector = Detector(None, r"\[(?P<memory>(?P<key>\w+)=(?P<text>[^\]]*))\]")
+    assert detector.split("a [k=v] b") == [(None, "a ["), ("k", "k=v"), (None, "] b")]
+    assert detector.found == {"regex": {"k": None}}
+    assert Detector(None, OWN).split("key=a:b; c") == [("a", "key=a:b;"), (None, " c")]
+
+
+def test_a_pattern_that_matches_nothing_at_all_changes_nothing() -> None:
+    assert Detector((), "(?P<key>)(?P<text>)").split("abc") == [(None, "abc")]
+
+
+WRONG_PATTERNS = {
+    "(": "memory pattern '(': missing ), unterminated subpattern at position 0",
+    "(?P<text>a)": "memory pattern '(?P<text>a)': has no group named key, write (?P<key>…)",
+    "(?P<key>a)": "memory pattern '(?P<key>a)': has no group named text, write (?P<text>…)",
+    "a{99999999999999999999}": "memory pattern 'a{99999999999999999999}': the repetition number is too large",
+}
+
+
+@pytest.mark.parametrize("pattern", WRONG_PATTERNS)
+def test_a_wrong_pattern_is_told(pattern: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Detector(None, pattern)
+    assert str(caught.value) == WRONG_PATTERNS[pattern]
+
+
+def test_an_unknown_rule_is_told_with_those_there_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        Detector(["tags", "zep"])
+    assert str(caught.value) == ("memory rule 'zep' is unknown; there are tags, mem0, letta, graphiti, langmem, regex")
