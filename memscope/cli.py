@@ -308,7 +308,3 @@ _COMMANDS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "doctor": _doctor_parser,
     "serve": _serve_parser,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

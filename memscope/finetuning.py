@@ -5,7 +5,6 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,11 +22,12 @@ from memscope.scoring.events import (
     Trouble,
 )
 from memscope.scoring.finetune import Context, Findings, find_candidates, recent_responses, strip_all
-from memscope.scoring.rescoring import WeightsChangedError
+from memscope.scoring.grid import Column
+from memscope.scoring.rescoring import Rescorer, WeightsChangedError
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
 from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
-from memscope.training.proof import Measured, Proof, measured
+from memscope.training.proof import Measured, Proof, Trained, measured, trained_by
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ class FineTuning:
         self._ledger = Ledger(database)
         self._alternates = Alternates(database)
         self._divergences: dict[int, float] = {}
+        self._weights: str | None = None
+        self._teachers: dict[str, Rescorer] = {}
+        self._named: tuple[tuple[Column, ...], dict[str, Column]] = ((), {})
         self._threshold = run.config.threshold
         self._settled = False
 
@@ -102,16 +105,22 @@ class FineTuning:
         found = await self._of_one_model(
             lambda: strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
         )
-        self._divergences = found
+        self._divergences, self._weights = found, self.run.rescorer.scorer.info.weights
         for index, nats in found.items():
             self.run.grids["necessity"].stripped[index] = nats
         self.run.emit(StrippedDone())
         return self.findings()
 
     def findings(self) -> Findings:
-        """Return the candidates among what was scored, under the present threshold and marks."""
+        """Return the candidates among what was scored by the weights in use, under the present threshold and marks."""
         columns = self.run.grids["necessity"].columns
-        return find_candidates(self._divergences, columns, self.marks().keys(), self.threshold)
+        divergences = self._divergences if self.current else {}
+        return find_candidates(divergences, columns, self.marks().keys(), self.threshold)
+
+    @property
+    def current(self) -> bool:
+        """Whether responses were scored without memories by the weights in use."""
+        return bool(self._divergences) and self.run.scorer is not None and self.run.scorer.weights == self._weights
 
     async def alternate(self, response: int, seed: int = 0) -> str | None:
         """Generate what the model says in a response's place; events tell how it grows. None when it failed."""
@@ -146,13 +155,13 @@ class FineTuning:
 
     def verdicts(self) -> dict[int, Verdict]:
         """Return the decisions by response index."""
-        ids = self._ids()
-        return {ids[key]: verdict for key, verdict in self._decisions.verdicts(list(ids)).items()}
+        known = self._columns()
+        return {known[key].index: verdict for key, verdict in self._decisions.verdicts(list(known)).items()}
 
     def marks(self) -> dict[int, Mark]:
         """Return what the ledger says of responses, by index."""
-        ids = self._ids()
-        return {ids[key]: mark for key, mark in self._ledger.marks(list(ids)).items()}
+        known = self._columns()
+        return {known[key].index: mark for key, mark in self._ledger.marks(list(known)).items()}
 
     def shipments(self) -> tuple[Shipment, ...]:
         """Return what was sent of this session, oldest first."""
@@ -160,7 +169,19 @@ class FineTuning:
 
     def proofs(self) -> Mapping[str, Proof]:
         """Return before and after of every shipment that was verified, by its key, oldest first."""
-        return {s.key: proof for s in self.shipments() if (proof := _kept(s)) is not None}
+        return {s.key: proof for s in self.shipments() if (proof := Proof.kept(s)) is not None}
+
+    def unproven(self) -> tuple[str, ...]:
+        """Return the keys of shipments whose job succeeded and whose effect was not measured, oldest first."""
+        return tuple(
+            s.key
+            for s in self.shipments()
+            if s.state == "succeeded" and s.proof and "after" not in s.proof and not self._gone(s)
+        )
+
+    def trained(self) -> dict[int, Trained]:
+        """Return the responses that count as trained, by index, with what their last shipment says of them."""
+        return trained_by(self.shipments(), self._columns(), self._gone)
 
     async def review(self, responses: Sequence[int], context: TrainingContext, *, again: bool = False) -> Review:
         """Return what sending these responses would send.
@@ -192,7 +213,7 @@ class FineTuning:
             known=self.run.settings.get(f"trusted {address}", False),
             context=context,
             lesson=LESSONS[context],
-            example=self.run.tokenizer.decode(first.context) + self.run.tokenizer.decode(first.continuation),
+            example=(self.run.tokenizer.decode(first.context), self.run.tokenizer.decode(first.continuation)),
         )
 
     def trust(self, address: str) -> None:
@@ -202,24 +223,15 @@ class FineTuning:
         if not is_loopback(address):
             self.run.settings.set(f"trusted {address}", True)
 
-    async def send(
-        self,
-        review: Review,
-        *,
-        again: bool = False,
-        undo_seconds: int = 0,
-        on_tick: Callable[[int], None] | None = None,
-    ) -> tuple[str, Job]:
+    async def send(self, review: Review, *, again: bool = False) -> tuple[str, Job]:
         """Send what was reviewed; return the shipment's key and the job.
 
-        Cancelled within the undo window, nothing has left and nothing is marked; later, the shipment is in doubt until
-        the server has been asked.
+        Cancelled before the request leaves, nothing is marked; later, the shipment is in doubt until the server has
+        been asked.
 
         Args:
             review: What to send.
             again: Also what was trained, or is in doubt.
-            undo_seconds: How long to wait before anything leaves.
-            on_tick: Called each second of that with the seconds that are left.
 
         Raises:
             TrainingError: It was refused, failed, or is in doubt; the ledger says which.
@@ -247,13 +259,10 @@ class FineTuning:
             self._ledger.prove(key, {"before": before})
             self.context = review.context
             self._tell(key)
-            for left in range(undo_seconds, 0, -1):
-                if on_tick is not None:
-                    on_tick(left)
-                await asyncio.sleep(1)
         except BaseException:
             self._ledger.discard(key)
             raise
+        self._teachers[key] = self.run.rescorer
         try:
             job = await ship(self._ledger, self._server(), key, review.samples, info.model)
         finally:
@@ -359,8 +368,17 @@ class FineTuning:
 
         return TrainingServer(self.run.transport)
 
-    def _ids(self) -> dict[str, int]:
-        return {self._id(column.index): column.index for column in self.run.grids["necessity"].columns}
+    def _gone(self, shipment: Shipment) -> bool:
+        """Whether what a shipment taught ended with its scorer."""
+        if not shipment.url.startswith(EMBEDDED):
+            return False
+        return not self.run.is_open or self._teachers.get(shipment.key) is not self.run.rescorer
+
+    def _columns(self) -> dict[str, Column]:
+        columns = self.run.grids["necessity"].columns
+        if self._named[0] is not columns:
+            self._named = columns, {self._id(column.index): column for column in columns}
+        return self._named[1]
 
     def _id(self, index: int) -> str:
         column = self.run.grids["necessity"].columns[index]
@@ -370,10 +388,3 @@ class FineTuning:
         for shipment in self._ledger.shipments():
             if shipment.key == key:
                 self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))
-
-
-def _kept(shipment: Shipment) -> Proof | None:
-    proof = shipment.proof
-    if not proof or "after" not in proof:
-        return None
-    return Proof.of([sample.position for sample in shipment.samples], proof["before"], proof["after"])

@@ -106,6 +106,11 @@ class Run:
         return lambda: self._listeners.remove(callback)
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a scorer."""
+        return self._rescorer is not None
+
+    @property
     def transport(self) -> Transport:
         """The connection to the scorer's server; `open` first."""
         return self._source.transport
@@ -277,19 +282,23 @@ class Run:
 
     async def follow_weights(self) -> None:
         """Ask the scorer for its weights; after new ones no old number is shown, but `earlier` keeps them."""
-        before = self.rescorer.scorer.info.weights
         await self.rescorer.scorer.refresh()
-        if self.rescorer.scorer.info.weights != before:
-            for measure, grid in self.grids.items():
-                self.earlier[measure] = copy.deepcopy(grid)
-                grid.clear()
+        if self.scorer is None or self.scorer.weights != self.rescorer.scorer.info.weights:
             self._announce()
 
     def _announce(self) -> None:
         info = self.rescorer.scorer.info
+        if self.scorer is not None and self.scorer.weights != info.weights:
+            self._set_aside()
         self.scorer = ScorerReady(info.kind, info.model, info.dtype, info.url, info.dialect, info.weights)
         self.emit(self.scorer)
         self._say([*self.database.notes, *info.notes])
+
+    def _set_aside(self) -> None:
+        for measure, grid in self.grids.items():
+            if not grid.blank:
+                self.earlier[measure] = copy.deepcopy(grid)
+            grid.clear()
 
     def _adopt(self, prompt: Prompt) -> None:
         self._prompt = prompt

@@ -189,8 +189,9 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         assert review.address.endswith("/v1/train")
         assert review.loopback
         assert "memories left out" in review.lesson
-        assert review.example.endswith("The retro meeting is on Thursday at 15:30.<|im_end|>")
-        assert "Mira" not in review.example
+        context, learned = review.example
+        assert learned == "The retro meeting is on Thursday at 15:30.<|im_end|>"
+        assert "Mira" not in context
         with pytest.raises(TrainingError, match="no response was chosen"):
             await tuning.review([], "without")
         with pytest.raises(TrainingError, match="no response 9"):
@@ -215,12 +216,16 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         assert tuning.marks() == {0: "trained", 1: "trained"}
         job = await tuning.watch(key, job)
         assert job.status == "succeeded"
+        assert tuning.unproven() == (key,)
         assert job.step == job.steps > 0
         proof = await tuning.verify(key)
+        assert tuning.unproven() == ()
         assert dict(proof.before) == {c.index: c.divergence for c in before.candidates}
         assert proof.fall > 0.9
         assert proof.others_moved < 3
         assert tuning.proofs() == {key: proof}
+        assert {index: known.after for index, known in tuning.trained().items()} == dict(proof.after)
+        assert not any(known.running or known.gone for known in tuning.trained().values())
         assert tuning.findings().trained + len(tuning.findings().candidates) <= 2
         assert [e.state for e in events if isinstance(e, ShipmentChanged)] == ["prepared", "accepted", "succeeded"]
         assert [e.status for e in events if isinstance(e, JobProgress)][-1] == "succeeded"
@@ -252,29 +257,6 @@ async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
         changes = 2
         with pytest.raises(WeightsChangedError):
             await tuning.find()
-
-
-async def test_within_the_undo_window_nothing_has_left(small_session: Session, training: Config) -> None:
-    async with opened(small_session, training) as (tuning, _):
-        review = await tuning.review([0], "without")
-        left = len(await listed(tuning.run))
-        ticks: list[int] = []
-        ticking = asyncio.Event()
-
-        def tick(seconds: int) -> None:
-            ticks.append(seconds)
-            ticking.set()
-
-        sending = asyncio.create_task(tuning.send(review, undo_seconds=60, on_tick=tick))
-        await asyncio.wait({sending, asyncio.ensure_future(ticking.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        assert tuning.marks() == {0: "sending"}
-        sending.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await sending
-        assert ticks == [60]
-        assert tuning.marks() == {}
-        assert tuning.shipments() == ()
-        assert len(await listed(tuning.run)) == left
 
 
 async def test_what_an_earlier_memscope_left_is_settled_first(small_session: Session, training: Config) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Sequence
 
 from memscope.scoring.grid import Grid
 
-__all__ = ["delta_grid"]
+__all__ = ["delta_grid", "renew"]
 
 
 def delta_grid(before: Grid, after: Grid) -> Grid:
@@ -15,10 +16,21 @@ def delta_grid(before: Grid, after: Grid) -> Grid:
     Negative means that the response depends less on the memory than it did. Both grids have the same shape.
     """
     delta = Grid(after.rows, after.columns)
-    delta.noise_floor = after.noise_floor
-    for index, (old, new) in enumerate(zip(before.values, after.values, strict=True)):
-        delta.values[index] = array("d", (b - a for a, b in zip(old, new, strict=True)))
-        delta.status[index] = after.status[index]
-    delta.logprob = array("d", (b - a for a, b in zip(before.logprob, after.logprob, strict=True)))
-    delta.stripped = array("d", (b - a for a, b in zip(before.stripped, after.stripped, strict=True)))
+    renew(delta, before, after, range(len(after.rows)))
     return delta
+
+
+def renew(delta: Grid, before: Grid, after: Grid, rows: Iterable[int]) -> None:
+    """Work out these rows of a grid of differences again, and what it says of whole responses."""
+    for row in rows:
+        delta.values[row] = _minus(after.values[row], before.values[row])
+        delta.status[row] = after.status[row]
+        if (error := after.errors.get(row)) is not None:
+            delta.errors[row] = error
+    delta.noise_floor = after.noise_floor
+    delta.logprob = _minus(after.logprob, before.logprob)
+    delta.stripped = _minus(after.stripped, before.stripped)
+
+
+def _minus(after: Sequence[float], before: Sequence[float]) -> array[float]:
+    return array("d", (b - a for a, b in zip(before, after, strict=True)))

@@ -101,6 +101,11 @@ class Grid:
         self.logprob, self.stripped = unknown[:], unknown[:]
         self.noise_floor = None
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing was scored."""
+        return set(self.status) <= {"waiting"} and all(map(math.isnan, self.stripped))
+
     def reshape(self, rows: tuple[Row, ...], columns: tuple[Column, ...]) -> None:
         """Take rows and columns as they are known better now, and forget every value."""
         self.rows, self.columns = rows, columns

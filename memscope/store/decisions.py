@@ -40,9 +40,7 @@ class Decisions:
 
     def verdicts(self, responses: Sequence[str]) -> dict[str, Verdict]:
         """Return the verdict of each response that has one."""
+        wanted = set(responses)
         with self._database.transaction() as connection:
-            rows = (
-                (r, connection.execute("SELECT verdict FROM decisions WHERE response = ?", (r,)).fetchone())
-                for r in responses
-            )
-            return {response: row[0] for response, row in rows if row}
+            rows = connection.execute("SELECT response, verdict FROM decisions")
+            return {response: verdict for response, verdict in rows if response in wanted}

@@ -230,13 +230,10 @@ def _refuse_marked(connection: sqlite3.Connection, samples: Sequence[Sample]) ->
 def _marks(connection: sqlite3.Connection, responses: Sequence[str]) -> dict[str, Mark]:
     strength = ["sending", "in doubt", "trained"]
     marks: dict[str, Mark] = {}
-    for response in responses:
-        states = connection.execute(
-            "SELECT state FROM shipments JOIN samples ON shipment = key WHERE response = ?", (response,)
-        )
-        found = [_MARKS[state] for (state,) in states if state in _MARKS]
-        if found:
-            marks[response] = max(found, key=strength.index)
+    wanted = set(responses)
+    for response, state in connection.execute("SELECT response, state FROM shipments JOIN samples ON shipment = key"):
+        if response in wanted and (mark := _MARKS.get(state)):
+            marks[response] = max(mark, marks.get(response, mark), key=strength.index)
     return marks
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Any, TypeAlias
 
 from memscope.prompt.prompt import Prompt
+from memscope.scoring.finetune import Candidate
+from memscope.scoring.grid import Column
 from memscope.scoring.rescoring import Rescorer
+from memscope.store.ledger import Shipment
 
-__all__ = ["Measured", "Proof", "measured"]
+__all__ = ["Measured", "Proof", "Trained", "measured", "trained_by"]
 
 Measured: TypeAlias = dict[str, Any]
 """{"stripped": {index: nats}, "logprob": {index: nats}}, as kept in the ledger; indices are text there."""
@@ -46,6 +50,54 @@ class Proof:
         ]
         fall = 1 - left / whole if whole > 0 else 0.0
         return cls(old, new, fall, sum(moved) / len(moved) if moved else 0.0)
+
+    @classmethod
+    def kept(cls, shipment: Shipment) -> Proof | None:
+        """Return what the ledger keeps with a shipment; None while it was not measured after the job."""
+        if not shipment.proof or "after" not in shipment.proof:
+            return None
+        return cls.of([s.position for s in shipment.samples], shipment.proof["before"], shipment.proof["after"])
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A response that counts as trained.
+
+    Attributes:
+        response: It, with its strip-all divergence before training.
+        after: Its divergence after the job, nats; None while that was not measured.
+        running: Its job has not ended, as far as is known.
+        gone: The weights that learned it ended with their scorer.
+    """
+
+    response: Candidate
+    after: float | None
+    running: bool
+    gone: bool
+
+
+def trained_by(
+    shipments: Iterable[Shipment], columns: Mapping[str, Column], gone: Callable[[Shipment], bool]
+) -> dict[int, Trained]:
+    """Return the responses that count as trained, by index; of several shipments the last one speaks.
+
+    Args:
+        shipments: Oldest first.
+        columns: The session's responses by their identity in the ledger.
+        gone: Whether what a shipment taught is lost.
+    """
+    known: dict[int, Trained] = {}
+    for shipment in shipments:
+        if shipment.state not in ("accepted", "succeeded"):
+            continue
+        after = proof.after if (proof := Proof.kept(shipment)) else {}
+        for sample in shipment.samples:
+            if (column := columns.get(sample.response)) is not None:
+                before = nan if sample.divergence is None else sample.divergence
+                said = Candidate(column.index, column.entry_index, before, column.timestamp or "", column.text)
+                running = shipment.state == "accepted"
+                known[column.index] = Trained(said, after.get(sample.position), running, gone(shipment))
+    return known
 
 
 async def measured(prompt: Prompt, rescorer: Rescorer, stripped: Mapping[int, float]) -> Measured:

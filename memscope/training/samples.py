@@ -51,7 +51,7 @@ class Review:
         known: The user has agreed to this address before.
         context: Whether memories stay in the context.
         lesson: One line on what that teaches.
-        example: The first sample in full, as text.
+        example: The first sample in full, as text: its context, and what is learned.
     """
 
     responses: tuple[int, ...]
@@ -61,7 +61,7 @@ class Review:
     known: bool
     context: TrainingContext
     lesson: str
-    example: str
+    example: tuple[str, str]
 
     @property
     def tokens(self) -> int:

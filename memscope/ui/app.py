@@ -20,12 +20,12 @@ from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
 from memscope.errors import MemscopeError
-from memscope.scoring.delta import delta_grid
 from memscope.scoring.events import Progress
-from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.grid import Measure
 from memscope.ui.candidates import CandidatesPane
 from memscope.ui.cell import CellWatch
 from memscope.ui.clipboard import copy
+from memscope.ui.comparison import Comparison
 from memscope.ui.conductor import Conductor, Wish
 from memscope.ui.desk import Desk
 from memscope.ui.detail import DetailPane
@@ -93,9 +93,9 @@ class MemscopeApp(App[int]):
                 "log": self._log_pane,
             }
         )
-        self._delta = False
         self._conductor = Conductor(run, self._tasks.start)
         self._cell = CellWatch(run, self._heatmap.view, self._detail, self._tasks.start)
+        self._comparison = Comparison(run, self._heatmap, self._title_line, self._cell)
         self._feed = Feed(self._deliver)
         self._stop_listening = run.listen(self._feed)
         self._progress: Progress | None = None
@@ -145,13 +145,10 @@ class MemscopeApp(App[int]):
     def _draw(self, batch: Batch) -> None:
         if not self.is_running or not self._title_line.is_attached:
             return
-        view = self._heatmap.view
-        if batch.reload or (self._delta and batch.rows):
-            view.show_grid(self._shown_grid())
-        elif rows := batch.rows.get(self.measure):
-            view.rows_changed(rows)
+        if batch.reload:
+            self._comparison.show(self.measure)
         else:
-            view.footers_changed()
+            self._comparison.renew(self.measure, batch.rows.get(self.measure, ()))
         if batch.floor is not None:
             self._heatmap.set_floor(batch.floor)
         if batch.finished is not None:
@@ -173,11 +170,6 @@ class MemscopeApp(App[int]):
             line = f"{said}\n{key} starts it again"
             self.notify(line, title="scorer lost", markup=False, severity="error", timeout=15)
 
-    def _shown_grid(self) -> Grid:
-        now = self.measured.grids[self.measure]
-        before = self.measured.earlier.get(self.measure)
-        return delta_grid(before, now) if self._delta and before is not None else now
-
     # What the user does.
 
     def on_candidates_pane_moved(self) -> None:
@@ -198,15 +190,21 @@ class MemscopeApp(App[int]):
 
     def action_delta(self) -> None:
         """Show what changed since the weights did, or the map again."""
-        if self.measured.earlier.get(self.measure) is None:
+        if self._comparison.possible(self.measure):
+            self._show_changes(not self._comparison.on)
+        else:
             self.say("nothing to compare with: the weights have not changed since memscope was started")
-            return
-        self._delta = not self._delta
-        self._heatmap.show_signed(self._delta)
-        self._heatmap.view.show_grid(self._shown_grid())
-        self.say(
-            "after minus before, signed: blue is less dependent than before" if self._delta else "the map as it is now"
-        )
+
+    def show_proof(self) -> None:
+        """Score the map again under the weights that came out of training, and show what changed as it fills in."""
+        self._conductor.ask(Wish(self.measure))
+        if self._comparison.possible(self.measure):
+            self._show_changes(True)
+
+    def _show_changes(self, on: bool) -> None:
+        self._comparison.switch(self.measure, on)
+        self._title_line.refresh()
+        self.say("after minus before: − is less dependent than before" if on else "the map as it is now")
 
     def on_heatmap_view_cursor_moved(self) -> None:
         """Keep the detail on the cursor."""
@@ -241,7 +239,9 @@ class MemscopeApp(App[int]):
         """Show the other measure, and score it when it was not."""
         self.measure = "sufficiency" if self.measure == "necessity" else "necessity"
         grid = self.measured.grids[self.measure]
-        self._heatmap.view.show_grid(self._shown_grid())
+        if self._comparison.on and not self._comparison.possible(self.measure):
+            self._show_changes(False)
+        self._comparison.show(self.measure)
         self._cell.moved(self.measure)
         self._title_line.update_run(self.measure, self._progress)
         if self.options.score and set(grid.status) == {"waiting"}:
@@ -256,6 +256,9 @@ class MemscopeApp(App[int]):
 
     def action_score(self) -> None:
         """Ask what to score again."""
+        if self._desk.tuner.unproven:
+            self._desk.tuner.find()
+            return
         view = self._heatmap.view
         offered = answers(view.rows.grid, view.memory, view.column)
 
@@ -314,15 +317,23 @@ class MemscopeApp(App[int]):
 
     def action_ask_quit(self) -> None:
         """Quit; ask first when something is running."""
-        if self.measured.state not in _RUNNING:
+        scoring = self.measured.state in _RUNNING
+        if not scoring and not self._desk.tuner.busy:
             self.exit(0)
             return
-        done = f"{self._progress.done} of {self._progress.total} rows" if self._progress else "the scorer"
-        question = f"Still {self.measured.state} ({done}). What is done is remembered."
+        question = self._still_scoring() if scoring else self._still_training()
         self.push_screen(
             Choose(question, (("quit", "Quit"), ("stay", "Stay"))),
             lambda answer: self.exit(0) if answer == "quit" else None,
         )
+
+    def _still_scoring(self) -> str:
+        done = f"{self._progress.done} of {self._progress.total} rows" if self._progress else "the scorer"
+        return f"Still {self.measured.state} ({done}). What is done is remembered."
+
+    def _still_training(self) -> str:
+        embedded = self.measured.scorer is not None and self.measured.scorer.kind == "embedded"
+        return "A training job runs" + (" and ends with its scorer." if embedded else ", and goes on without memscope.")
 
     def key_of(self, name: str) -> str:
         """Return the key of a binding as it is shown, remapped or not."""

@@ -18,6 +18,7 @@ from textual.strip import Strip
 from memscope.scoring.finetune import Candidate, Findings
 from memscope.store.decisions import Verdict
 from memscope.store.ledger import Mark
+from memscope.training.proof import Trained
 from memscope.ui.keys import CANDIDATES
 from memscope.ui.safe import one_line, shorten
 
@@ -35,8 +36,7 @@ class CandidatesState:
         findings: The candidates; None while responses are not scored without memories.
         verdicts: Decisions by response index.
         marks: What the ledger says, by response index.
-        trained: Responses that were sent in this screen's life, with their divergence before.
-        after: Their divergence now, once it was measured.
+        trained: Responses that count as trained, by index.
         alternates_on: Whether alternates are generated.
         note: One line on what is going on.
     """
@@ -44,14 +44,13 @@ class CandidatesState:
     findings: Findings | None = None
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     marks: Mapping[int, Mark] = field(default_factory=dict)
-    trained: Mapping[int, Candidate] = field(default_factory=dict)
-    after: Mapping[int, float] = field(default_factory=dict)
+    trained: Mapping[int, Trained] = field(default_factory=dict)
     alternates_on: bool = False
     note: str = ""
 
     def rows(self) -> list[Candidate]:
-        """Return what is listed: what was trained here, then the candidates by descending divergence."""
-        listed = list(self.trained.values())
+        """Return what is listed: what was trained, then the candidates, each by descending divergence."""
+        listed = sorted((t.response for t in self.trained.values()), key=lambda r: -r.divergence)
         found = self.findings.candidates if self.findings else ()
         return listed + [candidate for candidate in found if candidate.index not in self.trained]
 
@@ -84,6 +83,8 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._state = CandidatesState()
         self._rows: list[Candidate] = []
         self._cursor = 0
+        self._anchor: int | None = None
+        """The response that the user went to: the cursor comes back to it when it is listed again."""
         self._chosen: set[int] = set()
 
     @property
@@ -103,9 +104,11 @@ class CandidatesPane(ScrollView, can_focus=True):
         before = self.current.index if self.current else None
         self._state, self._rows = state, state.rows()
         places = {candidate.index: place for place, candidate in enumerate(self._rows)}
-        self._cursor = places.get(before, min(self._cursor, max(0, len(self._rows) - 1))) if before is not None else 0
+        self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
+        if self._anchor is not None:
+            self._cursor = places.get(self._anchor, self._cursor)
         self._chosen &= places.keys()
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self._measure()
         self.refresh()
         if (self.current.index if self.current else None) != before:
             self.post_message(self.Moved())
@@ -153,7 +156,7 @@ class CandidatesPane(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Lines are as wide as the pane."""
-        self.virtual_size = Size(self.size.width, len(self._rows) + 1)
+        self._measure()
 
     def render_line(self, y: int) -> Strip:
         """Draw the header, then one candidate a line."""
@@ -170,22 +173,28 @@ class CandidatesPane(ScrollView, can_focus=True):
         strip = Strip(Segment(text, style) for text, style in pieces)
         return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
+    def _measure(self) -> None:
+        # No wider than what is visible, whether or not there is a scrollbar: nothing ever scrolls sideways.
+        self.virtual_size = Size(1, len(self._rows) + 1)
+
     def _go(self, place: int) -> None:
         place = max(0, min(place, len(self._rows) - 1))
         if place != self._cursor:
             self._cursor = place
+            self._anchor = self.current.index if self.current else None
             self.scroll_to_region(Region(0, place, 1, 2), animate=False)
             self.post_message(self.Moved())
         self.refresh()
 
     def _header(self) -> str:
         found = self._state.findings
-        parts = [f"threshold {found.threshold:g} nats" if found else "threshold …"]
+        parts = [self._state.note] if self._state.note else []
+        parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
         parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
         if found and (left := found.untimed):
             parts.append(f"{left} without a timestamp left out")
-        if self._state.note:
-            parts.append(self._state.note)
+        if gone := sum(trained.gone for trained in self._state.trained.values()):
+            parts.append(f"{gone} trained by a scorer that ended, its weights with it")
         return " · ".join(parts)
 
     def _why_empty(self) -> str:
@@ -197,15 +206,18 @@ class CandidatesPane(ScrollView, can_focus=True):
         cursor = "›" if place == self._cursor else " "
         chosen = "•" if candidate.index in self._chosen else " "
         state, style = self._state_of(candidate.index)
-        now = self._state.after.get(candidate.index)
-        nats = f"{candidate.divergence:7.2f}" + (f" → {now:6.2f}" if now is not None else "")
-        lead = f"{cursor}{chosen}{candidate.index:>4}  {nats}  "
-        stamp = f"{candidate.timestamp[:19]}  " if width >= 100 else ""
+        trained = self._state.trained.get(candidate.index)
+        after = f" → {trained.after:6.2f}" if trained and trained.after is not None else ""
+        proven = any(t.after is not None for t in self._state.trained.values())
+        lead = f"{cursor}{chosen}{candidate.index:>4}  {candidate.divergence:7.2f}{after:{9 * proven}}  "
+        stamp = f"{one_line(candidate.timestamp)[:19]}  " if width >= 100 else ""
         text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
         base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
         return [(lead, base + _BOLD), (f"{state:<9} ", base + style), (stamp, base + _DIM), (text, base)]
 
     def _state_of(self, index: int) -> tuple[str, Style]:
+        if trained := self._state.trained.get(index):
+            return ("training", _BOLD) if trained.running else ("gone" if trained.gone else "trained", _BOLD)
         if mark := self._state.marks.get(index):
             return mark, _BOLD
         verdict = self._state.verdicts.get(index)

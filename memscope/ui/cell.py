@@ -22,7 +22,11 @@ _Cell: TypeAlias = tuple[Measure, int, int, float]
 
 
 class CellWatch:
-    """Follows the cursor of one heatmap."""
+    """Follows the cursor of one heatmap.
+
+    Attributes:
+        delta: The map shows what changed since the weights did.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class CellWatch:
     ) -> None:
         self._run, self._view, self._pane, self._start = run, view, pane, start
         self._measure: Measure = "necessity"
+        self.delta = False
         self._cell: _Cell | None = None
         self._tokens: CellTokens | None = None
         self._rest: asyncio.TimerHandle | None = None
@@ -67,7 +72,7 @@ class CellWatch:
 
     def facts(self) -> CellFacts | None:
         """Return what the grid knows of the cell; None when no row is shown."""
-        row, column, grid = self._view.memory, self._view.column, self._view.rows.grid
+        row, column, grid = self._view.memory, self._view.column, self._run.grids[self._measure]
         if row is None or column >= len(grid.columns):
             return None
         return CellFacts(
@@ -78,6 +83,7 @@ class CellWatch:
             grid.status[row],
             grid.errors.get(row, ""),
             grid.noise_floor,
+            self._run.earlier[self._measure].values[row][column] if self.delta else None,
         )
 
     def _row(self) -> int:

@@ -28,19 +28,16 @@ class Desk:
     def __init__(self, app: MemscopeApp, run: Run, tasks: Tasks) -> None:
         self.candidates = CandidatesPane(id="candidates")
         self.diff = DiffPane(id="diff")
-        self.tuner = Tuner(run, tasks, self.redraw, lambda line, warn: app.say(line, warn=warn))
+        self.tuner = Tuner(run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn))
         self._app, self._run = app, run
 
     def take(self, batch: Batch) -> None:
-        """Take what happened to candidates; a filled map is followed by the strip-all row."""
-        self.tuner.alternates |= batch.alternates
-        self.tuner.growing -= batch.said
-        self.tuner.failures |= batch.unsaid
-        if batch.shipment:
-            self.tuner.note(batch.shipment)
-        if batch.finished is not None and not batch.finished.cancelled:
-            self.tuner.find()
-        self.redraw()
+        """Take what happened to candidates."""
+        self.tuner.take(batch)
+        if batch.listed:
+            self.redraw()
+        else:
+            self.moved()
 
     def redraw(self) -> None:
         """Show everything anew."""
@@ -72,18 +69,26 @@ class Desk:
                 self._app.run_worker(self._send(), group="send", exclusive=True)
 
     async def _send(self) -> None:
-        responses = self.tuner.to_send(self.candidates.chosen)
+        responses, again = self.tuner.to_send(self.candidates.chosen)
         if not responses:
-            self._app.say("nothing to send: approve a candidate with a, or put the cursor on one that is not trained")
+            self._app.say(f"nothing to send: {self._app.key_of('candidate.approve')} approves a candidate")
             return
-        while (review := await self.tuner.review(responses)) is not None:
-            answer = await self._app.push_screen_wait(ReviewScreen(review))
+        if again and not await self._insists(responses):
+            return
+        while (review := await self.tuner.review(responses, again=again)) is not None:
+            answer = await self._app.push_screen_wait(ReviewScreen(review, self._app.options.undo_seconds))
             if answer == "context":
                 self.tuner.tuning.context = "with" if review.context == "without" else "without"
                 continue
             if answer == "send" and await self._agreed(review):
-                self.tuner.send(review)
+                self.tuner.send(review, again=again)
             return
+
+    async def _insists(self, responses: list[int]) -> bool:
+        numbers = ", ".join(map(str, responses))
+        answers = (("no", "No, send nothing"), ("yes", "Yes, send again"))
+        question = f"Sent to training before, or perhaps so: {numbers}. Send again?"
+        return await self._app.push_screen_wait(Choose(question, answers)) == "yes"
 
     async def _agreed(self, review: Review) -> bool:
         if review.loopback or review.known:

@@ -35,7 +35,18 @@ _CONDITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class CellFacts:
-    """What the grid knows of a cell; `value` in signed nats, NaN while not scored."""
+    """What the grid knows of a cell.
+
+    Attributes:
+        measure: Which grid.
+        row: The memory.
+        column: The response.
+        value: Signed nats, NaN while not scored.
+        status: How far the row is.
+        error: Why the row failed.
+        noise_floor: Nats below which nothing can be told from zero; None until measured.
+        earlier: The value before the weights changed, where that is to be shown.
+    """
 
     measure: Measure
     row: Row
@@ -44,6 +55,7 @@ class CellFacts:
     status: RowStatus
     error: str
     noise_floor: float | None
+    earlier: float | None = None
 
     @property
     def before(self) -> bool:
@@ -102,6 +114,11 @@ def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:
         yield f"failed: {one_line(cell.error)}\n", Style(bold=True, color="red")
     elif cell.before:
         yield "0 nats: the response comes before the memory\n", _DIM
+    elif cell.earlier is not None and not isnan(cell.earlier):
+        now = "not scored yet" if isnan(cell.value) else f"{cell.value:+.3f} nats"
+        yield f"{cell.earlier:+.3f} → {now}", _BOLD
+        yield "" if isnan(cell.value) else f"  {cell.value - cell.earlier:+.3f} since the weights changed", _PLAIN
+        yield "\n", _PLAIN
     elif isnan(cell.value):
         yield "not scored yet\n", _DIM
     elif cell.noise_floor is not None and abs(cell.value) <= cell.noise_floor:

@@ -44,7 +44,6 @@ class DiffPane(VerticalScroll, can_focus=True):
         self._alternate: str | None = None
         self._note = ""
         self._diff: Diff | None = None
-        self._comparing: asyncio.Task[None] | None = None
 
     def compose(self) -> ComposeResult:
         """One text."""
@@ -63,11 +62,9 @@ class DiffPane(VerticalScroll, can_focus=True):
             return
         self._candidate, self._before, self._alternate, self._note = candidate, before, alternate, note
         self._diff = None
-        if self._comparing is not None:
-            self._comparing.cancel()
-            self._comparing = None
+        self.workers.cancel_node(self)
         if candidate is not None and alternate is not None:
-            self._comparing = asyncio.create_task(self._compare(candidate.text, alternate))
+            self.run_worker(self._compare(candidate.text, alternate), group="diff")
         self._draw()
 
     def focus_inside(self) -> None:
@@ -79,11 +76,6 @@ class DiffPane(VerticalScroll, can_focus=True):
         if self._candidate is None:
             return ""
         return f"response:\n{self._candidate.text}\n\nwithout memories:\n{self._alternate or ''}\n"
-
-    def on_unmount(self) -> None:
-        """Compare no further."""
-        if self._comparing is not None:
-            self._comparing.cancel()
 
     def on_resize(self) -> None:
         """The layout follows the width."""

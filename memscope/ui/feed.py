@@ -47,10 +47,10 @@ class Batch:
         lost: The scorer is gone.
         finished: A matrix ended.
         stripped: The strip-all row is known, or known better.
-        alternates: What alternates say so far, by response; complete ones stand in `said` too.
-        said: Responses whose alternate is complete.
+        alternates: What alternates say so far, by response.
         unsaid: Why an alternate could not be generated, by response.
-        shipment: A shipment or its job moved on; one line.
+        shipment: A job moved on; one line.
+        moved: A shipment has another state.
     """
 
     rows: dict[Measure, set[int]] = field(default_factory=dict)
@@ -63,14 +63,19 @@ class Batch:
     finished: Finished | None = None
     stripped: bool = False
     alternates: dict[int, str] = field(default_factory=dict)
-    said: set[int] = field(default_factory=set)
     unsaid: dict[int, str] = field(default_factory=dict)
     shipment: str | None = None
+    moved: bool = False
 
     @property
     def tuned(self) -> bool:
         """Whether anything about candidates happened."""
-        return bool(self.stripped or self.alternates or self.unsaid or self.shipment or self.finished or self.reload)
+        return bool(self.alternates or self.unsaid or self.listed)
+
+    @property
+    def listed(self) -> bool:
+        """Whether the list of candidates may look different."""
+        return bool(self.stripped or self.shipment or self.finished or self.reload or self.moved)
 
     def add(self, event: Event) -> None:
         """Take one event."""
@@ -120,13 +125,13 @@ class Batch:
                 self.alternates[response] = text
             case AlternateDone(response, text):
                 self.alternates[response] = text
-                self.said.add(response)
             case AlternateFailed(response, error):
                 self.unsaid[response] = error
                 self.lines.append(f"alternate of response {response}: {error}")
             case JobProgress(job, status, step, steps, loss):
                 self.shipment = f"job {job} {status}, step {step} of {steps}" + (f", loss {loss:.3f}" if loss else "")
             case ShipmentChanged(_, state, job, error):
+                self.moved = True
                 self.lines.append(
                     f"training: {state}" + (f", job {job}" if job else "") + (f": {error}" if error else "")
                 )

@@ -82,8 +82,8 @@ CANDIDATES: list[BindingType] = [
     _key("candidate.select", "space", "choose", "select", "Select, for approving or rejecting many", show=True),
     _key("candidate.send", "t", "want('send')", "train", "Send the approved to training, after a review", show=True),
     _key("candidate.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
-    _key("candidate.raise", "plus,equals_sign", "want('threshold', 1)", "+", "Raise the threshold", show=True),
-    _key("candidate.lower", "minus", "want('threshold', -1)", "-", "Lower the threshold", show=True),
+    _key("candidate.raise", "plus,equals_sign", "want('threshold', 1)", "raise", "Raise the threshold", show=True),
+    _key("candidate.lower", "minus", "want('threshold', -1)", "lower", "Lower the threshold", show=True),
     _key("candidate.find", "r", "want('find')", "re-score", "Score without memories again: before → after", show=True),
     _key("candidate.open", "enter", "want('diff')", "diff", "See the response against its alternate", show=True),
 ]

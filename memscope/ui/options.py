@@ -24,6 +24,7 @@ class UiOptions:
         theme: Name of a theme; an unknown one is reported and the default is used.
         keymap: Keys by binding id.
         score: Start scoring after the first paint.
+        undo_seconds: How long a send to training can be taken back.
         colours: Force colours or glyphs; None looks at the terminal.
     """
 
@@ -31,6 +32,7 @@ class UiOptions:
     theme: str = "textual-dark"
     keymap: Mapping[str, str] = field(default_factory=dict)
     score: bool = True
+    undo_seconds: int = 5
     colours: Colours | None = None
 
     @classmethod

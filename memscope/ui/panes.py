@@ -36,13 +36,15 @@ class PaneSpec:
     title: str
     digit: int
     place: Literal["upper", "lower"]
+    beside: str | None = None
+    """The lower pane that stands at its side where there is room."""
 
 
 PANES = (
     PaneSpec("heatmap", "heatmap", 1, "upper"),
     PaneSpec("detail", "detail", 2, "upper"),
-    PaneSpec("candidates", "candidates", 3, "lower"),
-    PaneSpec("diff", "diff", 4, "lower"),
+    PaneSpec("candidates", "candidates", 3, "lower", beside="diff"),
+    PaneSpec("diff", "diff", 4, "lower", beside="candidates"),
     PaneSpec("log", "log", 5, "lower"),
 )
 
@@ -109,7 +111,7 @@ class Workspace(Vertical):
         yield Tabs(PANES, id="tabs")
         yield Horizontal(*(self._panes[spec.id] for spec in PANES if spec.place == "upper"), id="upper")
         yield Tabs(tuple(spec for spec in PANES if spec.place == "lower"), id="lower-tabs")
-        yield Vertical(*(self._panes[spec.id] for spec in PANES if spec.place == "lower"), id="lower")
+        yield Horizontal(*(self._panes[spec.id] for spec in PANES if spec.place == "lower"), id="lower")
 
     @property
     def wide(self) -> bool:
@@ -161,7 +163,7 @@ class Workspace(Vertical):
     def _arrange(self) -> None:
         wide = self.wide
         for spec in PANES:
-            shown = spec.place == "upper" or spec.id == self._lower if wide else spec.id == self.current
+            shown = spec.place == "upper" or self._lower in (spec.id, spec.beside) if wide else spec.id == self.current
             self._panes[spec.id].display = shown
         self.query_one("#upper").display = wide or self._place() == "upper"
         self.query_one("#lower").display = wide or self._place() == "lower"

@@ -17,10 +17,10 @@ from memscope.training.samples import Review
 from memscope.ui.keys import REVIEW
 from memscope.ui.safe import one_line, visible
 
-__all__ = ["UNDO_SECONDS", "ReviewScreen"]
+__all__ = ["ReviewScreen"]
 
-UNDO_SECONDS = 5
 _BOLD, _DIM, _WARN = Style(bold=True), Style(dim=True), Style(bold=True, reverse=True)
+_LEARNED = Style(bold=True, underline=True)
 
 
 class ReviewScreen(ModalScreen[str | None]):
@@ -28,9 +28,10 @@ class ReviewScreen(ModalScreen[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = REVIEW
 
-    def __init__(self, review: Review) -> None:
+    def __init__(self, review: Review, undo_seconds: int) -> None:
         super().__init__()
         self._review = review
+        self._undo_seconds = undo_seconds
         self._status = Static("", markup=False, classes="status")
         self._left = 0
         self._timer: Timer | None = None
@@ -40,7 +41,7 @@ class ReviewScreen(ModalScreen[str | None]):
         with Vertical(classes="box review"):
             yield Static(self._facts(), markup=False)
             with VerticalScroll(classes="sample"):
-                yield Static(Content(visible(self._review.example)), markup=False)
+                yield Static(self._example(), markup=False)
             yield self._status
 
     def on_mount(self) -> None:
@@ -50,9 +51,9 @@ class ReviewScreen(ModalScreen[str | None]):
     def action_send(self) -> None:
         """Begin the undo window; a second press does nothing more."""
         if self._timer is None:
-            self._left = UNDO_SECONDS
+            self._left = self._undo_seconds + 1
             self._timer = self.set_interval(1.0, self._tick)
-            self._say()
+            self._tick()
 
     def action_context(self) -> None:
         """Review the other choice."""
@@ -65,9 +66,11 @@ class ReviewScreen(ModalScreen[str | None]):
 
     def _tick(self) -> None:
         self._left -= 1
-        if self._left <= 0:
+        if self._left <= 0 and self._timer is not None:
+            self._timer.stop()
             self.dismiss("send")
-        self._say()
+        else:
+            self._say()
 
     def _facts(self) -> Content:
         review = self._review
@@ -79,8 +82,12 @@ class ReviewScreen(ModalScreen[str | None]):
             f"to {one_line(review.address)}",
             (away, _WARN),
             f"\n{review.context} memories: {review.lesson}\n\n",
-            ("the first sample in full\n", _DIM),
+            ("the first sample in full, what is learned underlined\n", _DIM),
         )
+
+    def _example(self) -> Content:
+        context, learned = self._review.example
+        return Content.assemble(visible(context), (visible(learned), _LEARNED))
 
     def _say(self) -> None:
         if self._timer is None:

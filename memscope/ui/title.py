@@ -29,12 +29,17 @@ def clock(seconds: float) -> str:
 
 
 class Title(OneLine):
-    """Follows one run."""
+    """Follows one run.
+
+    Attributes:
+        delta: The map shows what changed since the weights did.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(id="title")
         self._run = run
         self._measure = "necessity"
+        self.delta = False
         self._progress: Progress | None = None
 
     def update_run(self, measure: str, progress: Progress | None) -> None:
@@ -62,6 +67,8 @@ class Title(OneLine):
         yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
         yield f"{len(grid.rows)} memories × {len(grid.columns)} responses", _PLAIN
         yield self._measure, _DIM
+        if self.delta:
+            yield "after − before", _BOLD
         if run.scorer is not None:
             yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
 

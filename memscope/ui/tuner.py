@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from memscope.errors import MemscopeError
 from memscope.finetuning import FineTuning
-from memscope.scoring.finetune import Candidate
 from memscope.store.decisions import Verdict
 from memscope.training.samples import Review
 from memscope.ui.candidates import CandidatesState
+from memscope.ui.feed import Batch
 from memscope.ui.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -25,32 +25,66 @@ _THRESHOLD_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 class Tuner:
-    """Owns the tasks around candidates of one run. `changed` is called after anything that panes show."""
+    """Owns the tasks around candidates of one run."""
 
-    def __init__(self, run: Run, tasks: Tasks, changed: Callable[[], None], say: Callable[[str, bool], None]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        tasks: Tasks,
+        changed: Callable[[], None],
+        proven: Callable[[], None],
+        say: Callable[[str, bool], None],
+    ) -> None:
+        """Take the run and whom to tell.
+
+        Args:
+            run: Whose responses.
+            tasks: Where work goes on.
+            changed: Called after anything that panes show.
+            proven: Called once trained responses were measured again, under new weights.
+            say: Tells the user a line; whether it is a warning.
+        """
         self.tuning = FineTuning(run)
         self.alternates: dict[int, str] = {}
         self.growing: set[int] = set()
         self.failures: dict[int, str] = {}
-        self._tasks, self._changed, self._say = tasks, changed, say
-        self._found = False
-        self._trained: dict[int, Candidate] = {}
-        self._after: dict[int, float] = {}
+        self._run = run
+        self._tasks, self._changed, self._proven, self._say = tasks, changed, proven, say
+        self._complete: set[int] = set()
+        self._weights: str | None = None
         self._note = ""
-        self._shipment: str | None = None
         self._generating: asyncio.Task[None] | None = None
+        self._jobs = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being sent or a job is being followed."""
+        return self._jobs > 0
+
+    @property
+    def unproven(self) -> bool:
+        """Whether a job succeeded whose effect was not measured."""
+        return bool(self.tuning.unproven())
 
     def state(self) -> CandidatesState:
         """Return what the candidates pane shows now."""
         return CandidatesState(
-            findings=self.tuning.findings() if self._found else None,
+            findings=self.tuning.findings() if self.tuning.current else None,
             verdicts=self.tuning.verdicts(),
             marks=self.tuning.marks(),
-            trained=self._trained,
-            after=self._after,
+            trained=self.tuning.trained(),
             alternates_on=self.tuning.alternates_on,
             note=self._note,
         )
+
+    def take(self, batch: Batch) -> None:
+        """Take what happened; a filled map is followed by the strip-all row."""
+        self.alternates |= {index: text for index, text in batch.alternates.items() if index in self.growing}
+        self.failures |= batch.unsaid
+        if batch.shipment and self.busy:
+            self.note(batch.shipment)
+        if batch.finished is not None and not batch.finished.cancelled:
+            self.find()
 
     def find(self) -> None:
         """Score responses without memories; after a training, compare with before."""
@@ -68,37 +102,45 @@ class Tuner:
         steps = [s for s in _THRESHOLD_STEPS if (s > now if up else s < now)]
         if steps:
             self._guarded(lambda: setattr(self.tuning, "threshold", min(steps) if up else max(steps)))
+            self.generate()
 
     def toggle_alternates(self) -> None:
         """Turn alternates on or off; off ends the one that is being generated."""
         self._guarded(lambda: setattr(self.tuning, "alternates_on", not self.tuning.alternates_on))
         self.generate()
 
-    def generate(self, first: int | None = None) -> None:
-        """Generate what is missing of the alternates, one at a time, `first` first."""
+    def generate(self) -> None:
+        """Generate what is missing of the alternates, one at a time."""
         if self._generating is not None:
             self._generating.cancel()
         self.growing.clear()
-        if self.tuning.alternates_on and self._found:
-            self._generating = self._start(self._generate(first))
+        if self.tuning.alternates_on and self.tuning.current:
+            self._generating = self._start(self._generate())
 
-    def to_send(self, chosen: Collection[int]) -> list[int]:
-        """Return what sending is about: the approved responses, or without any the chosen ones."""
+    def to_send(self, chosen: Collection[int]) -> tuple[list[int], bool]:
+        """Return what sending is about, and whether it was sent before.
+
+        The approved responses that were not sent; without any, the chosen ones.
+        """
         marks = self.tuning.marks()
         approved = [index for index, verdict in self.tuning.verdicts().items() if verdict == "approved"]
-        return [index for index in sorted(approved or chosen) if index not in marks]
+        if fresh := [index for index in sorted(approved) or sorted(chosen) if index not in marks]:
+            return fresh, False
+        if fresh := [index for index in sorted(chosen) if index not in marks]:
+            return fresh, False
+        return sorted(chosen), True
 
-    async def review(self, responses: Collection[int]) -> Review | None:
+    async def review(self, responses: Collection[int], *, again: bool) -> Review | None:
         """Return what would be sent; None after saying why not."""
         try:
-            return await self.tuning.review(sorted(responses), self.tuning.context)
+            return await self.tuning.review(sorted(responses), self.tuning.context, again=again)
         except MemscopeError as error:
             self._say(str(error), True)
             return None
 
-    def send(self, review: Review) -> None:
+    def send(self, review: Review, *, again: bool) -> None:
         """Send what was reviewed and follow the job."""
-        self._start(self._send(review))
+        self._start(self._send(review, again))
 
     def note(self, text: str) -> None:
         """Show one line on what is going on."""
@@ -106,48 +148,63 @@ class Tuner:
         self._changed()
 
     async def _find(self) -> None:
-        if self._shipment is not None:
-            self._compare(await self.tuning.verify(self._shipment))
-            self._shipment = None
+        unproven = self.tuning.unproven()
+        if unproven:
+            for key in unproven:
+                self._compare(await self.tuning.verify(key))
         else:
             await self.tuning.find()
-        self._found = True
+        self._forget_stale()
         self._changed()
+        if unproven:
+            self._proven()
         self.generate()
 
+    def _forget_stale(self) -> None:
+        """Drop what other weights said."""
+        weights = self._run.rescorer.scorer.info.weights
+        if weights != self._weights:
+            self._weights = weights
+            self.alternates.clear()
+            self._complete.clear()
+            self.failures.clear()
+
     def _compare(self, proof: Proof) -> None:
-        self._after.update(proof.after)
-        line = (
-            f"before → after: the dependence fell by {proof.fall:.0%}, other responses moved "
-            f"{proof.others_moved:.2f} nats in the mean"
-        )
+        line = f"before → after: dependence fell by {proof.fall:.1%}, others moved {proof.others_moved:.2f} nats"
         self.note(line)
         self._say(line, False)
 
-    async def _generate(self, first: int | None) -> None:
-        wanted = [candidate.index for candidate in self.tuning.findings().candidates]
-        wanted.sort(key=lambda index: index != first)
+    async def _generate(self) -> None:
+        wanted = list(self.tuning.trained())
+        wanted += [candidate.index for candidate in self.tuning.findings().candidates]
         for index in wanted:
-            if index in self.alternates and index not in self.growing:
+            if index in self._complete:
                 continue
             self.growing.add(index)
             self.failures.pop(index, None)
-            await self.tuning.alternate(index)
+            text = await self.tuning.alternate(index)
             self.growing.discard(index)
+            if text is not None:
+                self.alternates[index] = text
+                self._complete.add(index)
+            self._changed()
 
-    async def _send(self, review: Review) -> None:
-        self.tuning.trust(review.address)
-        known = {candidate.index: candidate for candidate in self.tuning.findings().candidates}
-        self.note("sending …")
-        key, job = await self.tuning.send(review)
-        self._trained |= {index: known[index] for index in review.responses if index in known}
-        self.note(f"job {job.id} {job.status}")
-        job = await self.tuning.watch(key, job)
+    async def _send(self, review: Review, again: bool) -> None:
+        self._jobs += 1
+        try:
+            self.tuning.trust(review.address)
+            self.note("sending …")
+            key, job = await self.tuning.send(review, again=again)
+            self.note(f"job {job.id} {job.status}")
+            job = await self.tuning.watch(key, job)
+        finally:
+            self._jobs -= 1
         if job.status == "succeeded":
-            self._shipment = key
             self.note(f"job {job.id} succeeded: r scores again, before → after")
+        elif job.ended:
+            self.note(f"job {job.id} {job.status}: {job.error or 'no reason given'}")
         else:
-            self.note(f"job {job.id} failed: {job.error or 'no reason given'}")
+            self.note(f"job {job.id} was {job.status} when it was last seen")
         self._say(self._note, job.status != "succeeded")
 
     def _guarded(self, change: Callable[[], object]) -> None:

@@ -48,7 +48,7 @@ async def test_hostile_text_is_inert_in_every_pane(screens: Screens, run: Run, s
 async def test_a_wide_screen_shows_heatmap_and_detail_and_a_narrow_one_a_pane(screens: Screens) -> None:
     async with screens((160, 48)) as (app, pilot):
         panes = {spec.id: app.query_one(f"#{spec.id}") for spec in PANES}
-        assert [name for name, pane in panes.items() if pane.display] == ["heatmap", "detail", "candidates"]
+        assert [name for name, pane in panes.items() if pane.display] == ["heatmap", "detail", "candidates", "diff"]
         await pilot.resize_terminal(100, 30)
         await pilot.pause()
         assert [name for name, pane in panes.items() if pane.display] == ["heatmap"]

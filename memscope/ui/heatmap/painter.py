@@ -76,8 +76,8 @@ class Painter:
         """Draw the column sums as bars, the largest full."""
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
         sums, step = self.rows.dependence, g.columns_a_cell
-        peak = max(sums, default=0.0) or 1.0
-        blocks = (max(sums[cell * step : (cell + 1) * step]) / peak for cell in range(first, first + shown))
+        peak = max(map(abs, sums), default=0.0) or 1.0
+        blocks = (max(map(abs, sums[cell * step : (cell + 1) * step])) / peak for cell in range(first, first + shown))
         gap = " " * (g.cell > 1)
         bars = "".join(_BARS[round(share * 8) or share > 0] * (g.cell - len(gap)) + gap for share in blocks)
         total = Segment(number(sum(sums), SUMS), _BOLD)
@@ -87,13 +87,13 @@ class Painter:
         """Draw the divergence of each response with all memories left out."""
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
         codes = _pooled([self.rows.stripped_codes()], g.columns_a_cell)
-        known = [value for value in self.rows.grid.stripped if not isnan(value)]
-        total = number(sum(max(0.0, value) for value in known), SUMS) if known else "·".rjust(SUMS)
+        known = self.rows.stripped_sum()
+        total = "·".rjust(SUMS) if known is None else number(known, SUMS)
         return Strip(
             [
                 Segment(fit("all left out", g.gutter - 1) + " ", _DIM),
                 *self._runs(codes[first : first + shown], g.cell),
-                Segment(total, _BOLD if known else _DIM),
+                Segment(total, _DIM if known is None else _BOLD),
             ]
         )
 

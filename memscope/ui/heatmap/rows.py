@@ -32,11 +32,6 @@ class _Known:
     look: int = -1
 
 
-def _clamped(values: Iterable[float]) -> list[float]:
-    # A comparison with NaN is false, so cells that are not scored count as nothing.
-    return [value if value > 0 else 0.0 for value in values]
-
-
 class GridRows:
     """The rows of one grid as the heatmap draws them.
 
@@ -45,12 +40,14 @@ class GridRows:
         scale: How nats become codes; set it with `rescale`.
         order: Row indices as they are shown, from top to bottom.
         versions: One number a row, which changes with everything that is drawn of it.
-        dependence: Column sums of the clamped divergences, in nats.
+        dependence: Column sums of the clamped divergences, or of the changes, in nats.
         look: Changes when all cells look different.
+        changes: The grid holds differences: sums keep their sign, and size counts in the order of rows.
     """
 
-    def __init__(self, grid: Grid, scale: Scale | None = None) -> None:
+    def __init__(self, grid: Grid, scale: Scale | None = None, *, changes: bool = False) -> None:
         self.grid = grid
+        self.changes = changes
         self.scale = scale or Scale()
         self.sort: Sort = "appearance"
         self.filter = ""
@@ -90,7 +87,8 @@ class GridRows:
         if self.sort == "key":
             shown.sort(key=lambda row: self.grid.rows[row].key.casefold())
         elif self.sort != "appearance":
-            shown.sort(key=self.importance if self.sort == "importance" else self.maximum, reverse=True)
+            size = self.importance if self.sort == "importance" else self.maximum
+            shown.sort(key=lambda row: abs(size(row)), reverse=True)
         self.order = shown
 
     def fine(self, row: int) -> bytes:
@@ -123,7 +121,12 @@ class GridRows:
         if self.scale.signed:
             lows = (min((v for v in values if v < 0), default=0.0) for values in self.grid.values)
             peak = max(peak, -min(lows, default=0.0))
-        return max([peak, *(value for value in self.grid.stripped if not isnan(value))])
+        return max([peak, *map(abs, self._parts(self.grid.stripped))])
+
+    def stripped_sum(self) -> float | None:
+        """Return the sum over the line of all memories left out, in nats; None while nothing of it is known."""
+        known = [value for value in self.grid.stripped if not isnan(value)]
+        return fsum(self._parts(known)) if known else None
 
     def status(self, row: int) -> RowStatus:
         """Return the status of a row."""
@@ -134,8 +137,9 @@ class GridRows:
         if known is None:
             values = self.grid.values[row]
             before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
-            clamped = _clamped(values)
-            known = _Known(fine_bytes(values, before, failed=failed), fsum(clamped), max(clamped, default=0.0))
+            parts = self._parts(values)
+            largest = max(map(abs, parts), default=0.0)
+            known = _Known(fine_bytes(values, before, failed=failed), fsum(parts), largest)
             self._known[row] = known
         return known
 
@@ -143,9 +147,15 @@ class GridRows:
         """Keep the column sums up to date by what changed, for a sum over all rows costs too much in a flood."""
         sums, values = self.dependence, self.grid.values[row]
         if (before := self._counted[row]) is not None:
-            sums = array("d", map(sub, sums, _clamped(before)))
-        self.dependence = array("d", map(add, sums, _clamped(values)))
+            sums = array("d", map(sub, sums, self._parts(before)))
+        self.dependence = array("d", map(add, sums, self._parts(values)))
         self._counted[row] = values
+
+    def _parts(self, values: Iterable[float]) -> list[float]:
+        """Return what values add to a sum; cells that are not scored add nothing."""
+        if self.changes:
+            return [0.0 if isnan(value) else value for value in values]
+        return [value if value > 0 else 0.0 for value in values]  # a comparison with NaN is false
 
     def _retable(self) -> None:
         histogram = self._histogram() if self.scale.mode == "rank" else ()

@@ -1,0 +1,56 @@
+"""The map as it is, or what changed of it since the weights did."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from memscope.scoring.delta import delta_grid, renew
+from memscope.scoring.grid import Grid, Measure
+from memscope.ui.cell import CellWatch
+from memscope.ui.heatmap.pane import HeatmapPane
+from memscope.ui.title import Title
+
+if TYPE_CHECKING:
+    from memscope.run import Run
+
+__all__ = ["Comparison"]
+
+
+class Comparison:
+    """Decides which grid the heatmap shows, and keeps title and detail in step with it.
+
+    Attributes:
+        on: Whether changes are shown.
+    """
+
+    def __init__(self, run: Run, heatmap: HeatmapPane, title: Title, cell: CellWatch) -> None:
+        self._run, self._heatmap, self._title, self._cell = run, heatmap, title, cell
+        self._changes: Grid | None = None
+        self.on = False
+
+    def possible(self, measure: Measure) -> bool:
+        """Whether there is something to compare with."""
+        return measure in self._run.earlier
+
+    def switch(self, measure: Measure, on: bool) -> None:
+        """Show changes, or the map as it is."""
+        self.on = self._title.delta = self._cell.delta = on
+        self._heatmap.show_signed(on)
+        self.show(measure)
+        self._cell.moved(measure)
+
+    def show(self, measure: Measure) -> None:
+        """Show the grid of a measure anew, or what changed of it."""
+        now = self._run.grids[measure]
+        self._changes = delta_grid(self._run.earlier[measure], now) if self.on else None
+        self._heatmap.view.show_grid(self._changes or now, changes=self.on)
+
+    def renew(self, measure: Measure, rows: Collection[int]) -> None:
+        """Draw rows of the measure that changed, and the lines below."""
+        if self._changes is not None:
+            renew(self._changes, self._run.earlier[measure], self._run.grids[measure], rows)
+        if rows:
+            self._heatmap.view.rows_changed(set(rows))
+        else:
+            self._heatmap.view.footers_changed()
