@@ -30,6 +30,7 @@ from memscope.ui.conductor import Conductor, Wish
 from memscope.ui.desk import Desk
 from memscope.ui.detail import DetailPane
 from memscope.ui.dialogs import Ask, Choose
+from memscope.ui.diff_pane import DiffPane
 from memscope.ui.export import proposed_name, write_grid
 from memscope.ui.feed import Batch, Feed
 from memscope.ui.heatmap.pane import HeatmapPane
@@ -63,6 +64,7 @@ class MemscopeApp(App[int]):
         measured: The run.
         options: How the screen was started.
         measure: Which grid is shown.
+        desk: Candidates and what becomes of them.
     """
 
     CSS_PATH = "memscope.tcss"
@@ -83,13 +85,13 @@ class MemscopeApp(App[int]):
         self._log_pane = LogPane(id="log")
         self._title_line = Title(run)
         self._tasks = Tasks(self)
-        self._desk = Desk(self, run, self._tasks)
+        self.desk = Desk(self, run, self._tasks)
         self._workspace = Workspace(
             {
                 "heatmap": self._heatmap,
                 "detail": self._detail,
-                "candidates": self._desk.candidates,
-                "diff": self._desk.diff,
+                "candidates": self.desk.candidates,
+                "diff": self.desk.diff,
                 "log": self._log_pane,
             }
         )
@@ -155,7 +157,7 @@ class MemscopeApp(App[int]):
             self._heatmap.filled()
         self._tell(batch)
         if batch.tuned:
-            self._desk.take(batch)
+            self.desk.take(batch)
         self._progress = batch.progress or self._progress
         self._title_line.update_run(self.measure, self._progress)
 
@@ -174,15 +176,19 @@ class MemscopeApp(App[int]):
 
     def on_candidates_pane_moved(self) -> None:
         """Keep the diff on the cursor."""
-        self._desk.moved()
+        self.desk.moved()
 
     def on_candidates_pane_decided(self, event: CandidatesPane.Decided) -> None:
         """Approve or reject."""
-        self._desk.tuner.decide(event.responses, event.verdict)
+        self.desk.tuner.decide(event.responses, event.verdict)
 
     def on_candidates_pane_wanted(self, event: CandidatesPane.Wanted) -> None:
         """Do what the candidates' keys ask for."""
-        self._desk.want(event.what, event.by)
+        self.desk.want(event.what, event.by)
+
+    def on_diff_pane_wanted(self, event: DiffPane.Wanted) -> None:
+        """Do what the diff's keys ask for."""
+        self.desk.leaf(event.what)
 
     def open_pane(self, name: str) -> None:
         """Show a pane and give it the keyboard."""
@@ -256,8 +262,8 @@ class MemscopeApp(App[int]):
 
     def action_score(self) -> None:
         """Ask what to score again."""
-        if self._desk.tuner.unproven:
-            self._desk.tuner.find()
+        if self.desk.tuner.unproven:
+            self.desk.tuner.find()
             return
         view = self._heatmap.view
         offered = answers(view.rows.grid, view.memory, view.column)
@@ -318,7 +324,7 @@ class MemscopeApp(App[int]):
     def action_ask_quit(self) -> None:
         """Quit; ask first when something is running."""
         scoring = self.measured.state in _RUNNING
-        if not scoring and not self._desk.tuner.busy:
+        if not scoring and not self.desk.tuner.busy:
             self.exit(0)
             return
         question = self._still_scoring() if scoring else self._still_training()

@@ -25,7 +25,7 @@ from memscope.ui.safe import one_line, shorten
 __all__ = ["CandidatesPane", "CandidatesState"]
 
 _BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
-_APPROVED, _REJECTED = Style(color="green"), Style(color="red")
+_VERDICTS: dict[Verdict, Style] = {"approved": Style(color="green"), "rejected": Style(color="red")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,7 @@ class CandidatesPane(ScrollView, can_focus=True):
             self.post_message(self.Decided(responses, verdict))
             if not self._chosen:
                 self._go(self._cursor + 1)
+            self._chosen.clear()
 
     def action_want(self, what: str, by: float = 0.0) -> None:
         """Ask for something that the app does."""
@@ -215,10 +216,14 @@ class CandidatesPane(ScrollView, can_focus=True):
         base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
         return [(lead, base + _BOLD), (f"{state:<9} ", base + style), (stamp, base + _DIM), (text, base)]
 
+    def state_of(self, index: int) -> str:
+        """Return in a word what was decided about a response, or became of it."""
+        return self._state_of(index)[0]
+
     def _state_of(self, index: int) -> tuple[str, Style]:
         if trained := self._state.trained.get(index):
             return ("training", _BOLD) if trained.running else ("gone" if trained.gone else "trained", _BOLD)
         if mark := self._state.marks.get(index):
             return mark, _BOLD
         verdict = self._state.verdicts.get(index)
-        return (verdict or "", _APPROVED if verdict == "approved" else _REJECTED)
+        return (verdict, _VERDICTS[verdict]) if verdict else ("", _PLAIN)

@@ -49,10 +49,11 @@ class Desk:
         """Show the candidate under the cursor in the diff."""
         current = self.candidates.current
         if current is None:
-            self.diff.show(None, "", None, "")
+            self.diff.show(None, "", None, "", "")
             return
         before = self._exchange_before(current.entry_index)
-        self.diff.show(current, before, self.tuner.alternates.get(current.index), self._note(current.index))
+        alternate, state = self.tuner.alternates.get(current.index), self.candidates.state_of(current.index)
+        self.diff.show(current, before, alternate, self._note(current.index), state)
 
     def want(self, what: str, by: float) -> None:
         """Do what a key of the candidates asks for."""
@@ -67,6 +68,19 @@ class Desk:
                 self._app.open_pane("diff")
             case "send":
                 self._app.run_worker(self._send(), group="send", exclusive=True)
+
+    def leaf(self, what: str) -> None:
+        """Do what a key of the diff asks for: go through the candidates, or decide about the one that is shown."""
+        match what:
+            case "next":
+                self.candidates.action_move(1)
+            case "previous":
+                self.candidates.action_move(-1)
+            case "approved" | "rejected":
+                if (current := self.candidates.current) is not None:
+                    self.tuner.decide([current.index], "approved" if what == "approved" else "rejected")
+            case _:
+                self.want(what, 0)
 
     async def _send(self) -> None:
         responses, again = self.tuner.to_send(self.candidates.chosen)

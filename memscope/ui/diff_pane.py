@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.color import Color
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.message import Message
 from textual.style import Style
 from textual.widgets import Static
 
@@ -36,20 +37,27 @@ class DiffPane(VerticalScroll, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = DIFF
 
+    class Wanted(Message):
+        """The user wants "next", "previous", "approved", "rejected", "send" or "alternates"."""
+
+        def __init__(self, what: str) -> None:
+            super().__init__()
+            self.what = what
+
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._text = Static("", markup=False)
         self._candidate: Candidate | None = None
         self._before = ""
         self._alternate: str | None = None
-        self._note = ""
+        self._note = self._verdict = ""
         self._diff: Diff | None = None
 
     def compose(self) -> ComposeResult:
         """One text."""
         yield self._text
 
-    def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str) -> None:
+    def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str, verdict: str) -> None:
         """Show a candidate.
 
         Args:
@@ -57,15 +65,27 @@ class DiffPane(VerticalScroll, can_focus=True):
             before: The exchange before it.
             alternate: What the model says without memories, as far as it is known.
             note: Why it is not known, or that it still grows.
+            verdict: What was decided about it, or became of it.
         """
-        if (candidate, before, alternate, note) == (self._candidate, self._before, self._alternate, self._note):
+        shown = (candidate, before, alternate, note, verdict)
+        if shown == (self._candidate, self._before, self._alternate, self._note, self._verdict):
             return
-        self._candidate, self._before, self._alternate, self._note = candidate, before, alternate, note
+        if candidate != self._candidate:
+            self.scroll_home(animate=False)
+        same = (candidate, alternate) == (self._candidate, self._alternate)
+        self._candidate, self._before, self._alternate, self._note, self._verdict = shown
+        if same:
+            self._draw()
+            return
         self._diff = None
         self.workers.cancel_node(self)
         if candidate is not None and alternate is not None:
             self.run_worker(self._compare(candidate.text, alternate), group="diff")
         self._draw()
+
+    def action_want(self, what: str) -> None:
+        """Ask for something that the app does."""
+        self.post_message(self.Wanted(what))
 
     def focus_inside(self) -> None:
         """Give the keyboard to the text."""
@@ -94,6 +114,7 @@ class DiffPane(VerticalScroll, can_focus=True):
             (visible(self._before) or "(nothing)", Style()),
             "\n\n",
             (f"response {self._candidate.index}, {self._candidate.divergence:.2f} nats", _BOLD),
+            (f"  {self._verdict}" if self._verdict else "", _BOLD),
             (f"  {self._note}" if self._note else "", _DIM),
             "\n",
         )
@@ -104,6 +125,8 @@ class DiffPane(VerticalScroll, can_focus=True):
             return Content("")
         if self._diff is None:
             return Content(visible(self._candidate.text))
+        if self._diff.left == self._diff.right and not self._note:
+            return Content.assemble((visible(self._candidate.text), Style()), ("\n\nthe same without memories", _DIM))
         width = max(20, self.content_size.width or 80)
         if width < _SPLIT_FROM:
             return Content("\n").join(_line(line) for line in unified_lines(self._diff, width))

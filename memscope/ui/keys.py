@@ -91,6 +91,12 @@ CANDIDATES: list[BindingType] = [
 DIFF: list[BindingType] = [
     _key("diff.up", "up,k", "scroll_up", "up", "Scroll up"),
     _key("diff.down", "down,j", "scroll_down", "down", "Scroll down"),
+    _key("diff.previous", "left,h", "want('previous')", "previous", "Go to the candidate before", show=True),
+    _key("diff.next", "right,l", "want('next')", "next", "Go to the next candidate", show=True),
+    _key("diff.approve", "a", "want('approved')", "approve", "Approve; once more takes it back", show=True),
+    _key("diff.reject", "x", "want('rejected')", "reject", "Reject; once more takes it back", show=True),
+    _key("diff.send", "t", "want('send')", "train", "Send the approved to training, after a review", show=True),
+    _key("diff.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
 ]
 
 REVIEW: list[BindingType] = [

@@ -11,7 +11,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from textual.pilot import Pilot
 
@@ -31,21 +33,56 @@ NARROW = (80, 24)
 _PATIENCE_SECONDS = 300.0
 
 
+Reached: TypeAlias = Callable[[MemscopeApp], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture: its name, the keys pressed once the matrix is filled, or after how many rows it is taken."""
+    """One picture.
+
+    Attributes:
+        name: What its file is called.
+        steps: Keys that are pressed once the map is filled, and what is waited for between them.
+        rows: Take it after so many rows, before the map is filled.
+    """
 
     name: str
-    keys: Sequence[str] = ()
+    steps: Sequence[str | Reached] = ()
     rows: int | None = None
 
 
+def _listed(app: MemscopeApp) -> bool:
+    return app.desk.candidates.current is not None
+
+
+def _said(app: MemscopeApp) -> bool:
+    current = app.desk.candidates.current
+    return current is not None and current.index in app.desk.tuner.alternates and not app.desk.tuner.growing
+
+
+def _trained(app: MemscopeApp) -> bool:
+    return app.desk.tuner.unproven and not app.desk.tuner.busy
+
+
+def _proven(app: MemscopeApp) -> bool:
+    return not app.desk.tuner.unproven and not app.measured.grids["necessity"].status.count("waiting")
+
+
+def _filled(app: MemscopeApp) -> bool:
+    return app.measured.state == "done"
+
+
+_APPROVED = (_listed, "3", "a", "a", "a", "a")
 PICTURES: tuple[Picture, ...] = (
     Picture("filling", rows=9),
-    Picture("filled", keys=("down", "down", "down", "down", "right", "right")),
-    Picture("drill-down", keys=("down", "down", "down", "down", "right", "right", "enter")),
-    Picture("signed", keys=("v", *["down"] * 19, *["right"] * 14)),
-    Picture("help", keys=("question_mark",)),
+    Picture("filled", ("down", "down", "down", "down", "right", "right")),
+    Picture("drill-down", ("down", "down", "down", "down", "right", "right", "enter")),
+    Picture("signed", ("v", *["down"] * 19, *["right"] * 14)),
+    Picture("help", ("question_mark",)),
+    Picture("candidates", (*_APPROVED, "g", _said, *["down"] * 3)),
+    Picture("diff", (_listed, "3", *["down"] * 9, _said, "4")),
+    Picture("review", (_listed, "3", "t")),
+    Picture("before-after", (_listed, "3", "t", "enter", _trained, "r", _proven, _filled)),
 )
 
 
@@ -64,14 +101,21 @@ async def _take(picture: Picture, size: tuple[int, int], folder: Path, state: Pa
     if picture.rows is not None:
         wanted = picture.rows
         run.listen(lambda _: run.pause() if len(done) >= wanted else None)
-    app = MemscopeApp(run, UiOptions(state, colours="full"))
+    app = MemscopeApp(run, UiOptions(state, colours="full", undo_seconds=0))
     path = folder / f"{picture.name}-{size[0]}x{size[1]}.svg"
     async with app.run_test(size=size) as pilot:
         await _until(lambda: run.state in ("done", "failed", "paused"), pilot)
-        for key in picture.keys:
-            await pilot.press(key)
+        for step in picture.steps:
+            if isinstance(step, str):
+                await pilot.press(step)
+            else:
+                await _until(partial(step, app), pilot)
+                await pilot.pause(0.2)
         await pilot.pause(1.0)
+        app.clear_notifications()
+        await pilot.pause(0.2)
         app.save_screenshot(str(path))
+    await app.shut_down()
     await run.close()
     database.close()
     return path

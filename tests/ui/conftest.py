@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 
 from memscope.config import Config
 from memscope.run import Run
-from memscope.scoring.events import StateChanged
+from memscope.scoring.events import Event, StateChanged
 from memscope.scoring.grid import Column, Grid, Row
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session
 from memscope.store.database import Database
@@ -80,6 +80,17 @@ async def scored(run: Run, pilot: Pilot[int]) -> AsyncIterator[None]:
     await ended.wait()
     stop()
     await drawn(pilot)
+
+
+@asynccontextmanager
+async def heard(run: Run, what: type[object] | Callable[[Event], bool]) -> AsyncIterator[None]:
+    """Wait at the end until an event of a kind, or one that satisfies, was announced inside or later."""
+    ended = asyncio.Event()
+    matches = (lambda event: isinstance(event, what)) if isinstance(what, type) else what
+    stop = run.listen(lambda event: ended.set() if matches(event) else None)
+    yield
+    await ended.wait()
+    stop()
 
 
 async def drawn(pilot: Pilot[int]) -> None:
