@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed (one clear line on stderr), 2 usage, 130 interrupt
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -111,10 +112,14 @@ def _config(options: argparse.Namespace) -> Any:
 
 
 def _screen(options: argparse.Namespace) -> int:
-    if not (sys.stdout.isatty() and sys.stdin.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+    # The screen is drawn on stderr, as Textual does it.
+    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    if not terminal or os.environ.get("TERM", "dumb") == "dumb":
         from memscope.commands.score import score
 
         return score(options.session, _config(options), "table", "necessity", fresh=False)
+    # Starting up allocates a lot and frees nothing: the collector waits for the first paint.
+    gc.disable()
     # Only the screen's own modules from here on: a model, a tokenizer and HTTP wait until it is painted.
     from memscope.commands.screen import screen
 

@@ -141,6 +141,7 @@ class MatrixJob:
         self._work_left = sum(self._row_cost(row) for row in rows)
         waiting = list(reversed(rows))
         running: set[asyncio.Task[None]] = set()
+        finished: set[asyncio.Task[None]] = set()
         try:
             while waiting or running:
                 while waiting and len(running) < self.rescorer.scorer.concurrency:
@@ -152,7 +153,8 @@ class MatrixJob:
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            # Those that finished too: when several rows lose their scorer at once, one error speaks for all.
+            await asyncio.gather(*running, *finished, return_exceptions=True)
 
     async def _row(self, row: int) -> None:
         self.grid.status[row] = "running"
