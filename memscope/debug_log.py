@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import replace
 from logging.handlers import RotatingFileHandler
+
+from msgspec.structs import replace
 
 from memscope.config import Config
 from memscope.scoring.events import AlternateDone, AlternateGrew, Event

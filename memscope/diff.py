@@ -12,11 +12,11 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby, pairwise, zip_longest
 from typing import Literal, TypeAlias
 
+import msgspec
 from rich.cells import cell_len
 
 __all__ = ["Diff", "Kind", "Line", "Row", "Segment", "diff_texts", "split_rows", "unified_lines", "words_of"]
@@ -51,8 +51,7 @@ _SPACELESS = (
 """Scripts without spaces between words: each character is a word. Korean has spaces, so its words stay whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(msgspec.Struct, frozen=True):
     """Some text that is in both texts, or only in the left ("removed") or the right one ("added")."""
 
     kind: Kind
@@ -63,16 +62,14 @@ Line: TypeAlias = tuple[Segment, ...]
 """What stands on one line of a terminal, without its line break."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One line of the side-by-side layout: at most the asked width each."""
 
     left: Line
     right: Line
 
 
-@dataclass(frozen=True, slots=True)
-class Diff:
+class Diff(msgspec.Struct, frozen=True):
     """Two texts compared.
 
     Attributes:

@@ -11,8 +11,10 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from memscope.config import Config
 from memscope.errors import MemscopeError, ScorerGoneError
@@ -46,8 +48,7 @@ __all__ = ["CellTokens", "Run", "State"]
 State: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
 
-@dataclass(frozen=True, slots=True)
-class CellTokens:
+class CellTokens(msgspec.Struct, frozen=True):
     """One response token by token, with and without a memory.
 
     Attributes:

@@ -198,5 +198,5 @@ def test_an_interrupt_ends_with_130(small_file: Path, scorer: ScorerAddress, tmp
 
 def memscope(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "memscope.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "memscope", *arguments], capture_output=True, text=True, timeout=120, check=False
     )

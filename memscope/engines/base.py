@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from memscope.errors import ScorerError
 
@@ -23,8 +24,7 @@ _ABOVE_ZERO = 1e-4
 """Nats by which rounding may lift a log-probability above 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerInfo:
+class ScorerInfo(msgspec.Struct, frozen=True):
     """Who answers.
 
     Attributes:
@@ -54,8 +54,7 @@ class ScorerInfo:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(msgspec.Struct, frozen=True):
     """How to draw tokens when generating."""
 
     temperature: float = 0.6
@@ -65,8 +64,7 @@ class Sampling:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(msgspec.Struct, frozen=True):
     """The answer to one request.
 
     Attributes:

@@ -6,7 +6,8 @@ import asyncio
 import time
 from array import array
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from memscope.engines.base import Range, Sampling, Scored, ScorerInfo
 from memscope.engines.dialects import Dialect

@@ -9,8 +9,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+import msgspec
 
 from memscope.session.nodes import Branch, Memory, Section, Session
 
@@ -22,8 +23,7 @@ def ids_of(numbers: Iterable[int] = ()) -> array[int]:
     return array("I", numbers)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """Ids that belong together.
 
     Attributes:
@@ -51,8 +51,7 @@ class Piece:
         return self.position < entries.stop and max(self.position, self.last) >= entries.start
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True):
     """One sequence to score.
 
     Attributes:
@@ -66,8 +65,7 @@ class Variant:
     owners: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySpan:
+class MemorySpan(msgspec.Struct, frozen=True):
     """One memory.
 
     Attributes:
@@ -89,8 +87,7 @@ class MemorySpan:
     conversation_share: float
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One response.
 
     Attributes:

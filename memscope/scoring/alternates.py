@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from memscope.engines.base import Sampling, Scorer
 from memscope.errors import PromptError

@@ -6,8 +6,9 @@ those of alternates carry what the model says instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from memscope.scoring.grid import Measure
 
@@ -35,15 +36,13 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerStarting:
+class ScorerStarting(msgspec.Struct, frozen=True):
     """A scorer is being started or asked; `what` says which, on one line."""
 
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerReady:
+class ScorerReady(msgspec.Struct, frozen=True):
     """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address, dialect, weights fingerprint."""
 
     kind: str
@@ -54,66 +53,57 @@ class ScorerReady:
     weights: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerLost:
+class ScorerLost(msgspec.Struct, frozen=True):
     """The scorer died or went away; `last_lines` is what it said last."""
 
     error: str
     last_lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PromptReady:
+class PromptReady(msgspec.Struct, frozen=True):
     """The session is tokenised: token counts of the grid's rows and columns are known now."""
 
     tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class BaselineDone:
+class BaselineDone(msgspec.Struct, frozen=True):
     """The log-probabilities of all responses with every memory present are known."""
 
     measure: Measure
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseFloorMeasured:
+class NoiseFloorMeasured(msgspec.Struct, frozen=True):
     """Differences at or below `nats` cannot be told from zero."""
 
     nats: float
 
 
-@dataclass(frozen=True, slots=True)
-class StrippedDone:
+class StrippedDone(msgspec.Struct, frozen=True):
     """The divergence of every response with all memories left out is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlternateGrew:
+class AlternateGrew(msgspec.Struct, frozen=True):
     """An alternate is being generated; `text` is all of it so far. The one event that carries the model's words."""
 
     response: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlternateDone:
+class AlternateDone(msgspec.Struct, frozen=True):
     """An alternate is complete."""
 
     response: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlternateFailed:
+class AlternateFailed(msgspec.Struct, frozen=True):
     """An alternate could not be generated."""
 
     response: int
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentChanged:
+class ShipmentChanged(msgspec.Struct, frozen=True):
     """A shipment reached another state of the training ledger."""
 
     key: str
@@ -122,8 +112,7 @@ class ShipmentChanged:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobProgress(msgspec.Struct, frozen=True):
     """How far a training job is; `steps` is 0 and `loss` (nats a token) None while the server does not say."""
 
     job: str
@@ -133,16 +122,14 @@ class JobProgress:
     loss: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class RowStarted:
+class RowStarted(msgspec.Struct, frozen=True):
     """A row of the grid is being scored."""
 
     measure: Measure
     row: int
 
 
-@dataclass(frozen=True, slots=True)
-class RowDone:
+class RowDone(msgspec.Struct, frozen=True):
     """A row of the grid is complete. `cached`: it was remembered, nothing was computed."""
 
     measure: Measure
@@ -152,8 +139,7 @@ class RowDone:
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RowFailed:
+class RowFailed(msgspec.Struct, frozen=True):
     """A row of the grid could not be scored."""
 
     measure: Measure
@@ -161,8 +147,7 @@ class RowFailed:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far a matrix is: rows done of rows in all, rows a second, seconds left (None while unknown)."""
 
     done: int
@@ -171,15 +156,13 @@ class Progress:
     eta_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateChanged:
+class StateChanged(msgspec.Struct, frozen=True):
     """The run's state: "idle", "starting", "ready", "scoring", "paused", "done", "cancelled" or "failed"."""
 
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """A matrix ended; what it cost. `cancelled`: the user stopped it, partial results stay."""
 
     calls: int
@@ -190,8 +173,7 @@ class Finished:
     cancelled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(msgspec.Struct, frozen=True):
     """Something the user should know, on one line; the run goes on."""
 
     text: str

@@ -6,8 +6,9 @@ The strip-all divergence of a response is f(A, r) - f(none, r), in signed nats.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from memscope.prompt.prompt import Prompt
 from memscope.scoring.grid import Column
@@ -18,8 +19,7 @@ __all__ = ["Candidate", "Context", "Findings", "find_candidates", "recent_respon
 Context: TypeAlias = Literal["full", "window"]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """A response that leans on memories and has not been trained.
 
     Attributes:
@@ -37,8 +37,7 @@ class Candidate:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """What a fine-tuning pass found.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from memscope.session.nodes import Section
 
@@ -22,8 +23,7 @@ SET_ABOVE = 0.01
 """A cell counts as *set* when its divergence is above this many nats."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One memory.
 
     Attributes:
@@ -44,8 +44,7 @@ class Row:
     tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """One response.
 
     Attributes:
@@ -65,7 +64,6 @@ class Column:
     tokens: int | None = None
 
 
-@dataclass(slots=True)
 class Grid:
     """The numbers of one measure over one session; filled row by row.
 
@@ -80,16 +78,16 @@ class Grid:
         noise_floor: Differences at or below this many nats cannot be told from zero; None until measured.
     """
 
-    rows: tuple[Row, ...]
-    columns: tuple[Column, ...]
-    values: list[array[float]] = field(init=False)
-    status: list[RowStatus] = field(init=False)
-    errors: dict[int, str] = field(init=False)
-    logprob: array[float] = field(init=False)
-    stripped: array[float] = field(init=False)
-    noise_floor: float | None = field(init=False)
+    __slots__ = ("columns", "errors", "logprob", "noise_floor", "rows", "status", "stripped", "values")
 
-    def __post_init__(self) -> None:
+    def __init__(self, rows: tuple[Row, ...], columns: tuple[Column, ...]) -> None:
+        self.rows, self.columns = rows, columns
+        self.values: list[array[float]]
+        self.status: list[RowStatus]
+        self.errors: dict[int, str]
+        self.logprob: array[float]
+        self.stripped: array[float]
+        self.noise_floor: float | None
         self.clear()
 
     def clear(self) -> None:

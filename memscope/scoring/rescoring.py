@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from memscope.engines.base import Range, Scorer
 from memscope.errors import ScorerError
@@ -19,8 +20,7 @@ class WeightsChangedError(ScorerError):
     """A training job ended while scores were asked for: those before and after do not belong together."""
 
 
-@dataclass(slots=True)
-class Cost:
+class Cost(msgspec.Struct):
     """What a run asked of the scorer.
 
     Attributes:
@@ -34,8 +34,7 @@ class Cost:
     tokens_forwarded: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseScore:
+class ResponseScore(msgspec.Struct, frozen=True):
     """Log-probability of one response under one variant: in nats, the sum and each token's (float32).
 
     `tokens` is empty where the scorer gives only sums. `cached`: it was remembered.

@@ -21,7 +21,6 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -47,8 +46,7 @@ _MARKS: dict[str, Mark] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """One response of a shipment: its identity, its index in the matrix, its strip-all divergence in nats."""
 
     response: str
@@ -56,8 +54,7 @@ class Sample:
     divergence: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """One request to a training server, as the ledger knows it.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import nan
 from typing import Any, TypeAlias
+
+import msgspec
 
 from memscope.prompt.prompt import Prompt
 from memscope.scoring.finetune import Candidate
@@ -19,8 +20,7 @@ Measured: TypeAlias = dict[str, Any]
 """{"stripped": {index: nats}, "logprob": {index: nats}}, as kept in the ledger; indices are text there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True):
     """Before and after.
 
     Attributes:
@@ -59,8 +59,7 @@ class Proof:
         return cls.of([s.position for s in shipment.samples], shipment.proof["before"], shipment.proof["after"])
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(msgspec.Struct, frozen=True):
     """A response that counts as trained.
 
     Attributes:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from memscope.errors import TrainingError
 from memscope.prompt.prompt import Prompt
@@ -25,8 +26,7 @@ LESSONS: dict[TrainingContext, str] = {
 """One line on what each choice teaches."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSample:
+class TrainingSample(msgspec.Struct, frozen=True):
     """One response to learn: its index in the matrix, the ids before it, and its own ids."""
 
     index: int
@@ -39,8 +39,7 @@ class TrainingSample:
         return len(self.context) + len(self.continuation)
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(msgspec.Struct, frozen=True):
     """What is about to be sent.
 
     Attributes:

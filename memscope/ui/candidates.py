@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+import msgspec
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -28,8 +28,7 @@ _BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
 _VERDICTS: dict[Verdict, Style] = {"approved": Style(color="green"), "rejected": Style(color="red")}
 
 
-@dataclass(frozen=True, slots=True)
-class CandidatesState:
+class CandidatesState(msgspec.Struct, frozen=True):
     """Everything the pane shows.
 
     Attributes:
@@ -42,9 +41,9 @@ class CandidatesState:
     """
 
     findings: Findings | None = None
-    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
-    marks: Mapping[int, Mark] = field(default_factory=dict)
-    trained: Mapping[int, Trained] = field(default_factory=dict)
+    verdicts: Mapping[int, Verdict] = msgspec.field(default_factory=dict)
+    marks: Mapping[int, Mark] = msgspec.field(default_factory=dict)
+    trained: Mapping[int, Trained] = msgspec.field(default_factory=dict)
     alternates_on: bool = False
     note: str = ""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Conductor", "Wish"]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """One call of `Run.matrix`; `restart` starts the scorer anew before it."""
 
     measure: Measure

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import fsum, isnan
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from rich.style import Style
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -33,8 +33,7 @@ _CONDITIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CellFacts:
+class CellFacts(msgspec.Struct, frozen=True):
     """What the grid knows of a cell.
 
     Attributes:

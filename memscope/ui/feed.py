@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from memscope.scoring.events import (
     AlternateDone,
@@ -33,8 +34,7 @@ __all__ = ["Batch", "Feed"]
 _FRAME_SECONDS = 1 / 20
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """What happened since the last frame.
 
     Attributes:
@@ -53,17 +53,17 @@ class Batch:
         moved: A shipment has another state.
     """
 
-    rows: dict[Measure, set[int]] = field(default_factory=dict)
-    lines: list[str] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    rows: dict[Measure, set[int]] = msgspec.field(default_factory=dict)
+    lines: list[str] = msgspec.field(default_factory=list)
+    troubles: list[str] = msgspec.field(default_factory=list)
     reload: bool = False
     floor: float | None = None
     progress: Progress | None = None
     lost: ScorerLost | None = None
     finished: Finished | None = None
     stripped: bool = False
-    alternates: dict[int, str] = field(default_factory=dict)
-    unsaid: dict[int, str] = field(default_factory=dict)
+    alternates: dict[int, str] = msgspec.field(default_factory=dict)
+    unsaid: dict[int, str] = msgspec.field(default_factory=dict)
     shipment: str | None = None
     moved: bool = False
 

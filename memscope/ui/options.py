@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from memscope.ui.palette import Colours
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["UiOptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class UiOptions:
+class UiOptions(msgspec.Struct, frozen=True):
     """How the screen starts.
 
     Attributes:
@@ -30,7 +30,7 @@ class UiOptions:
 
     state_folder: Path
     theme: str = "textual-dark"
-    keymap: Mapping[str, str] = field(default_factory=dict)
+    keymap: Mapping[str, str] = msgspec.field(default_factory=dict)
     score: bool = True
     undo_seconds: int = 5
     colours: Colours | None = None

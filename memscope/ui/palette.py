@@ -7,10 +7,10 @@ differ from each other and from every level, with and without colour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
+import msgspec
 from rich.color import Color
 from rich.style import Style
 
@@ -35,8 +35,7 @@ def colours_of(system: str | None, no_color: bool) -> Colours:
     return "full" if system in ("256", "truecolor") and not no_color else "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True):
     """How one code is drawn: its first glyph, what fills the rest of its width, its style, and its flat colour."""
 
     glyph: str
@@ -45,8 +44,7 @@ class Cell:
     flat: Color | None
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(msgspec.Struct, frozen=True):
     """One look for all codes; `cells[code]` draws a code."""
 
     colours: Colours

@@ -8,9 +8,9 @@ pane is open. Nothing ever moves to another parent, so that a resize only shows 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+import msgspec
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
@@ -28,8 +28,7 @@ WIDE_FROM = 140
 """Columns from which the upper panes stand side by side."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaneSpec:
+class PaneSpec(msgspec.Struct, frozen=True):
     """One pane: its widget's id, the word in the tab, the digit that opens it, and where it stands."""
 
     id: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from math import ceil, isnan, log1p
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from memscope.scoring.grid import SET_ABOVE
 
@@ -108,8 +109,7 @@ def nice_limit(maximum: float) -> float:
         step *= 10
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True):
     """How nats become levels.
 
     Attributes:
@@ -174,7 +174,7 @@ class Scale:
 
     def with_mode(self, mode: Mode) -> Scale:
         """Return the same scale in another mode."""
-        return replace(self, mode=mode)
+        return msgspec.structs.replace(self, mode=mode)
 
 
 def next_mode(mode: Mode) -> Mode:

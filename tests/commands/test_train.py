@@ -145,7 +145,7 @@ def test_a_server_that_cannot_train_says_who_can(
 
 
 def test_ctrl_c_ends_the_wait_and_not_the_job(small_file: Path, state: Path) -> None:
-    command = [sys.executable, "-m", "memscope.cli", "train", str(small_file), "--responses", "0", "--yes"]
+    command = [sys.executable, "-m", "memscope", "train", str(small_file), "--responses", "0", "--yes"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "queued" not in (line := process.stderr.readline()):

@@ -1,9 +1,9 @@
 """What the detail says of a cell."""
 
-from dataclasses import replace
 from math import nan
 
 import pytest
+from msgspec.structs import replace
 
 from memscope.run import CellTokens
 from memscope.scoring.grid import Column, Row

@@ -5,8 +5,9 @@ Words: a *line* is one line of the screen, a *row* a position in the shown order
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 __all__ = ["FOOTERS", "HEADERS", "SUMS", "Geometry", "Zoom", "lay_out", "next_zoom"]
 
@@ -23,8 +24,7 @@ _NARROWEST_GUTTER, _WIDEST_GUTTER = 12, 34
 _WIDEST_CELL = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(msgspec.Struct, frozen=True):
     """One layout.
 
     Attributes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import fsum, isnan, nan
 from operator import add, sub
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from memscope.scoring.grid import Grid, RowStatus
 from memscope.ui.scale import Scale, fine_bytes
@@ -21,8 +22,7 @@ Sort: TypeAlias = Literal["appearance", "importance", "maximum", "key"]
 SORTS: tuple[Sort, ...] = ("appearance", "importance", "maximum", "key")
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(msgspec.Struct):
     """What is known of one row at one version."""
 
     fine: bytes
