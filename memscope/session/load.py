@@ -6,16 +6,16 @@ import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from memscope.errors import SessionError
-from memscope.session.chat import read_chat
-from memscope.session.detectors import Detector
-from memscope.session.json_text import parse_json
 from memscope.session.native import NODE_TYPES, read_native
 from memscope.session.nodes import Branch, Session
+
+if TYPE_CHECKING:
+    from memscope.session.detectors import Detector
 
 __all__ = ["FILE_LIMIT", "load_session", "problems"]
 
@@ -41,23 +41,33 @@ def load_session(path: str | Path, *, rules: Collection[str] | None = None, patt
         UsageError: A rule has no such name, or the pattern cannot be used.
     """
     name = str(path)
-    detector = Detector(rules, pattern)
+    # Native sessions do without all that reads chat messages: the first paint waits for this.
+    detector = _detector(rules, pattern) if rules is not None or pattern else None
     data = _bytes(Path(path), name)
     text = data.removeprefix(_BOM)
-    match _first_line(text):
+    first = _first_line(text)
+    if _is_native(first, text):
+        return read_native(data, name)
+    from memscope.session.chat_files import read_chat_file
+
+    return read_chat_file(first, text, name, detector or _detector(rules, pattern))
+
+
+def _detector(rules: Collection[str] | None, pattern: str | None) -> Detector:
+    from memscope.session.detectors import Detector
+
+    return Detector(rules, pattern)
+
+
+def _is_native(first: Any, text: bytes) -> bool:
+    match first:
         case {"type": "session"}:
-            return read_native(data, name)
+            return True
         case {"role": _, **rest} if rest.get("type") not in NODE_TYPES:
-            return _message_lines(text, name, detector)
-        case {"messages": _}:
-            _one_conversation(text, name)
-            return _whole(text, name, detector)
+            return False
         case dict():
-            return read_native(data, name)
-        case None if _BROKEN_NATIVE.match(text):
-            return read_native(data, name)
-        case _:
-            return _whole(text, name, detector)
+            return "messages" not in first
+    return first is None and _BROKEN_NATIVE.match(text) is not None
 
 
 def _first_line(text: bytes) -> Any:
@@ -65,31 +75,6 @@ def _first_line(text: bytes) -> Any:
         return msgspec.json.decode(text.split(b"\n", 1)[0])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _one_conversation(text: bytes, name: str) -> None:
-    end = text.find(b"\n")
-    if end >= 0 and text[end:].strip():
-        raise SessionError(f"{name}:2: expected one conversation a file, got another line after the first one")
-
-
-def _whole(text: bytes, name: str, detector: Detector) -> Session:
-    match parse_json(text, name):
-        case list(messages):
-            return read_chat(messages, name, detector)
-        case {"messages": list(messages), **given}:
-            title, model = (value if isinstance(value := given.get(k), str) else "" for k in ("title", "model"))
-            return read_chat(messages, name, detector, tools=given.get("tools"), title=title, model=model)
-    raise SessionError(
-        f"{name}: is JSON but not a session: expected a header line of type session, "
-        'an object with "messages", a list of messages, or one message a line'
-    )
-
-
-def _message_lines(text: bytes, name: str, detector: Detector) -> Session:
-    lines = {number: line for number, line in enumerate(text.split(b"\n"), 1) if line.strip()}
-    messages = [parse_json(line, name, number) for number, line in lines.items()]
-    return read_chat(messages, name, detector, lines=tuple(lines))
 
 
 def _bytes(path: Path, name: str) -> bytes:
