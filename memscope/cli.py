@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemscopeError as error:
         return _complain(error, 1)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # leaving takes a moment, and impatience is no error
         sys.stderr.write("memscope: interrupted\n")
         return 130
     except BrokenPipeError:

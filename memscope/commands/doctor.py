@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
 import msgspec
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import recognised_session
 from memscope.config import Config
 from memscope.errors import MemscopeError
@@ -25,7 +25,7 @@ def doctor(path: str | None, config: Config, output: str) -> int:
     findings: dict[str, Any] = {}
     if path is not None:
         findings["session"] = _session(path, config)
-    findings["scorer"] = asyncio.run(_scorer(config))
+    findings["scorer"] = run_to_end(_scorer(config))
     if output == "json":
         sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
     else:

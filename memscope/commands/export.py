@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
@@ -78,7 +79,7 @@ def export(
     file = None if destination in (None, "-") else Path(str(destination)).expanduser()
     wishes = _Wishes(target, file, responses, context, output, redact, force)
     _check(wishes)
-    return asyncio.run(_export(path, config, wishes))
+    return run_to_end(_export(path, config, wishes))
 
 
 def _check(wishes: _Wishes) -> None:

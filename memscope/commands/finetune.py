@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import Any
 
 import msgspec
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.finetuning import FineTuning
@@ -26,7 +26,7 @@ def finetune(
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return asyncio.run(_finetune(path, config, output, count, context, alternates))
+    return run_to_end(_finetune(path, config, output, count, context, alternates))
 
 
 async def _finetune(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
 from memscope.config import Config
 from memscope.run import Run
@@ -61,7 +61,7 @@ def importance(
     Raises:
         MemscopeError: There is no scorer, it is gone, or the session cannot be used.
     """
-    return asyncio.run(_importance(path, config, output, _Wishes(max_age, window, context)))
+    return run_to_end(_importance(path, config, output, _Wishes(max_age, window, context)))
 
 
 async def _importance(path: str | None, config: Config, output: str, wishes: _Wishes) -> int:

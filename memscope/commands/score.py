@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sys
 
 import msgspec
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
 from memscope.config import Config
 from memscope.scoring.grid import Measure
@@ -23,7 +23,7 @@ def score(path: str | None, config: Config, output: str, measure: Measure, fresh
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return asyncio.run(_score(path, config, output, measure, fresh))
+    return run_to_end(_score(path, config, output, measure, fresh))
 
 
 async def _score(path: str | None, config: Config, output: str, measure: Measure, fresh: bool) -> int:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
@@ -58,7 +59,7 @@ def train(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    return asyncio.run(_train(path, config, _Wishes(responses, context, wait, yes, again, verify)))
+    return run_to_end(_train(path, config, _Wishes(responses, context, wait, yes, again, verify)))
 
 
 async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
