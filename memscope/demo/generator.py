@@ -7,7 +7,6 @@ model learns to say that it does not know.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -382,9 +381,3 @@ def _some_needed(random: Random, blocks: list[Block], needed: list[str], *, toge
     # Answers that rest on two memories are rare, so they are chosen more often.
     weights = [3 if len(needs) > 1 else 1 for needs in answers]
     return {key for needs in random.choices(answers, weights, k=random.choice([1, 1, 2])) for key in needs}
-
-
-if __name__ == "__main__":
-    from memscope.demo.writing import main
-
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Generated sessions as native session files: `python -m memscope.demo.generator > big.jsonl`."""
+"""Generated sessions as native session files: `python -m memscope.demo.writing > big.jsonl`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _at_least_one(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write one session to standard output; the same options write the same bytes."""
-    parser = argparse.ArgumentParser(prog="python -m memscope.demo.generator", description="Write a session.")
+    parser = argparse.ArgumentParser(prog="python -m memscope.demo.writing", description="Write a session.")
     parser.add_argument("--memories", type=_at_least_one, default=20, help="facts remembered (default: 20)")
     parser.add_argument("--turns", type=_at_least_one, default=24, help="exchanges (default: 24)")
     parser.add_argument("--seed", type=int, default=0, help="decides everything else (default: 0)")
@@ -67,3 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     session = as_session(blocks, Header(id=name, title=name, model="memscope-demo"))
     sys.stdout.write(write_native(session).decode())
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

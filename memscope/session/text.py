@@ -1,12 +1,13 @@
-"""The text of a leaf, as ChatML models read it and as the screen shows it."""
+"""What nodes say, as ChatML models read it and as the screen shows it, and which of them are responses."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
-from memscope.session.nodes import Leaf, Log, Thinking, ToolCall
+from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, Thinking, ToolCall
 
-__all__ = ["leaf_text"]
+__all__ = ["is_response", "leaf_text", "responses"]
 
 
 def leaf_text(leaf: Leaf) -> str:
@@ -21,3 +22,24 @@ def leaf_text(leaf: Leaf) -> str:
             return ""
         case _:
             return leaf.text
+
+
+def is_response(section: Section, node: Node) -> bool:
+    """Whether a node is a response: an assistant turn of the conversation that says something of its own."""
+    return (
+        section == "conversation"
+        and isinstance(node, Branch)
+        and node.role == "assistant"
+        and any(_says_something(leaf) for leaf in node.children)
+    )
+
+
+def responses(session: Session) -> Iterator[tuple[int, Branch, str]]:
+    """Yield the responses in order: position among the conversation's nodes, the turn, what it says itself."""
+    for section, position, node in session.prompt_order():
+        if isinstance(node, Branch) and is_response(section, node):
+            yield position, node, "".join(leaf_text(leaf) for leaf in node.children if not isinstance(leaf, Memory))
+
+
+def _says_something(leaf: Leaf) -> bool:
+    return isinstance(leaf, ToolCall) or (isinstance(leaf, Content | Thinking) and bool(leaf.text))

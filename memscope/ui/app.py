@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.theme import BUILTIN_THEMES
@@ -43,6 +43,7 @@ from memscope.ui.palette import colours_of
 from memscope.ui.panes import PANES, Workspace
 from memscope.ui.rescore import answers, wish_for
 from memscope.ui.safe import one_line, shorten
+from memscope.ui.stage import Stage
 from memscope.ui.tasks import Tasks
 from memscope.ui.title import Title
 
@@ -57,7 +58,7 @@ _NOTIFIED_A_FRAME = 3
 _RUNNING = ("starting", "scoring", "paused")
 
 
-class MemscopeApp(App[int]):
+class MemscopeApp(Stage):
     """The memscope screen over one run.
 
     Attributes:

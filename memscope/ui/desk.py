@@ -11,13 +11,13 @@ from memscope.ui.dialogs import Choose
 from memscope.ui.diff_pane import DiffPane
 from memscope.ui.feed import Batch
 from memscope.ui.review import ReviewScreen
+from memscope.ui.stage import Stage
 from memscope.ui.tasks import Tasks
 from memscope.ui.tuner import Tuner
 
 if TYPE_CHECKING:
     from memscope.run import Run
     from memscope.training.samples import Review
-    from memscope.ui.app import MemscopeApp
 
 __all__ = ["Desk"]
 
@@ -25,7 +25,7 @@ __all__ = ["Desk"]
 class Desk:
     """Two panes and what stands behind them."""
 
-    def __init__(self, app: MemscopeApp, run: Run, tasks: Tasks) -> None:
+    def __init__(self, app: Stage, run: Run, tasks: Tasks) -> None:
         self.candidates = CandidatesPane(id="candidates")
         self.diff = DiffPane(id="diff")
         self.tuner = Tuner(run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn))

@@ -13,7 +13,7 @@ from memscope.session.nodes import Branch, Content, Header, Memory, ToolCall, To
 
 
 def test_the_command_writes_the_same_valid_session_each_time() -> None:
-    command = [sys.executable, "-m", "memscope.demo.generator", "--memories", "40", "--turns", "60", "--seed", "7"]
+    command = [sys.executable, "-m", "memscope.demo.writing", "--memories", "40", "--turns", "60", "--seed", "7"]
     first, second = (subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2))
     session = read_native(first, "big.jsonl")
     assert first == second

@@ -1,0 +1,37 @@
+"""What the parts of the screen may ask of the app that holds them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from textual.app import App
+
+from memscope.ui.options import UiOptions
+
+__all__ = ["Stage"]
+
+
+class Stage(App[int]):
+    """An app as its parts see it.
+
+    Attributes:
+        options: How the screen was started.
+    """
+
+    options: UiOptions
+
+    @abstractmethod
+    def say(self, line: str, *, warn: bool = False) -> None:
+        """Tell the user something, briefly on the screen and for good in the log."""
+
+    @abstractmethod
+    def open_pane(self, name: str) -> None:
+        """Show a pane and give it the keyboard."""
+
+    @abstractmethod
+    def key_of(self, name: str) -> str:
+        """Return the key of a binding as it is shown, remapped or not."""
+
+    @abstractmethod
+    def show_proof(self) -> None:
+        """Score the map again under the weights that came out of training, and show what changed as it fills in."""
