@@ -21,6 +21,7 @@ from memscope.errors import MemscopeError, ScorerGoneError
 from memscope.prompt.prompt import Prompt
 from memscope.scoring.events import (
     Event,
+    Failed,
     Finished,
     PromptReady,
     ScorerLost,
@@ -265,7 +266,7 @@ class Run:
             await self._abandon()
             raise
         except MemscopeError as error:
-            self.emit(Trouble(str(error)))
+            self.emit(Failed(str(error)))
             raise
         finally:
             self.seconds = time.monotonic() - began
@@ -320,7 +321,7 @@ class Run:
         if isinstance(error, ScorerGoneError):
             self.emit(ScorerLost(str(error), self._source.last_lines()))
         else:
-            self.emit(Trouble(str(error)))
+            self.emit(Failed(str(error)))
         self._become("failed")
 
     def _become(self, state: State) -> None:

@@ -200,3 +200,14 @@ def memscope(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "memscope", *arguments], capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def test_what_cannot_be_scored_is_one_line(
+    small_file: Path, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = small_file.read_text().splitlines()
+    long = '{"type":"branch","role":"user","children":[{"type":"content","text":"' + "port " * 9000 + '"}]}'
+    small_file.write_text("\n".join([*lines[:4], long, *lines[4:]]) + "\n")
+    assert main(["score", str(small_file), "--url", str(config.url), "--state", config.state or ""]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the session is too long for tiny: conversation node 0 (user)" in line

@@ -16,6 +16,7 @@ from memscope.errors import MemscopeError, PromptError, ScorerError, ScorerGoneE
 from memscope.run import Run
 from memscope.scoring.events import (
     Event,
+    Failed,
     Finished,
     NoiseFloorMeasured,
     RowDone,
@@ -231,7 +232,7 @@ async def test_a_session_that_is_too_long_says_where(small_session: Session, con
         async with opened(small_session, short) as (run, events):
             with pytest.raises(PromptError, match=r"too long for .*conversation node"):
                 await run.matrix()
-            assert any(isinstance(event, Trouble) for event in events)
+            assert any(isinstance(event, Failed) for event in events)
     finally:
         stop_scorer(address)
 

@@ -18,6 +18,7 @@ __all__ = [
     "AlternateGrew",
     "BaselineDone",
     "Event",
+    "Failed",
     "Finished",
     "JobProgress",
     "NoiseFloorMeasured",
@@ -179,8 +180,15 @@ class Trouble(msgspec.Struct, frozen=True):
     text: str
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """What was asked for cannot be done, on one line; the call that asked for it raises the same."""
+
+    text: str
+
+
 Event: TypeAlias = (
-    AlternateGrew
+    Failed
+    | AlternateGrew
     | AlternateDone
     | AlternateFailed
     | ShipmentChanged

@@ -12,6 +12,7 @@ from memscope.scoring.events import (
     AlternateFailed,
     AlternateGrew,
     Event,
+    Failed,
     Finished,
     JobProgress,
     NoiseFloorMeasured,
@@ -108,7 +109,7 @@ class Batch(msgspec.Struct):
             case ScorerLost(error, last_lines):
                 self.lost = event
                 self.lines += [f"scorer: {line}" for line in last_lines] + [f"the scorer is gone: {error}"]
-            case Trouble(text):
+            case Trouble(text) | Failed(text):
                 self.lines.append(text)
                 self.troubles.append(text)
             case Finished():
