@@ -12,7 +12,7 @@ import msgspec
 
 from memscope.prompt.prompt import Prompt
 from memscope.scoring.grid import Column
-from memscope.scoring.rescoring import Rescorer
+from memscope.scoring.rescoring import Rescorer, check_fits
 
 __all__ = ["Candidate", "Context", "Findings", "find_candidates", "recent_responses", "strip_all"]
 
@@ -105,11 +105,14 @@ async def strip_all(
 
     Raises:
         ScorerError: The scorer failed.
+        PromptError: The model cannot score this prompt.
     """
     if not responses:
         return {}
     keys = {memory.key for memory in prompt.memories}
-    full = await rescorer.score(prompt.variants((), responses=responses, entries=window), fresh=fresh)
+    everything = prompt.variants((), responses=responses, entries=window)
+    check_fits(prompt, rescorer, everything)
+    full = await rescorer.score(everything, fresh=fresh)
     bare = await rescorer.score(prompt.variants(keys, responses=responses, entries=window), fresh=fresh)
     return {index: full[index].total - bare[index].total for index in responses}
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from memscope.errors import ScorerError, ScorerGoneError
+from memscope.errors import PromptError, ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan, Prompt
 from memscope.scoring.finetune import Context
-from memscope.scoring.rescoring import Rescorer
+from memscope.scoring.rescoring import Rescorer, check_fits
 from memscope.store.weights import MemoryWeight
 
 __all__ = [
@@ -87,6 +87,7 @@ async def score_memory(
 
     Raises:
         ScorerError: The scorer failed.
+        PromptError: The model cannot score this prompt.
     """
     responses = [r for r in prompt.responses if r.index >= memory.first_response][:window]
     if not responses:
@@ -95,7 +96,9 @@ async def score_memory(
     if context == "window":
         entries = range(memory.first_entry or 0, responses[-1].entry_index + 1)
     wanted = [response.index for response in responses]
-    full = await rescorer.score(prompt.variants((), responses=wanted, entries=entries))
+    everything = prompt.variants((), responses=wanted, entries=entries)
+    check_fits(prompt, rescorer, everything)
+    full = await rescorer.score(everything)
     less = await rescorer.score(prompt.variants({memory.key}, responses=wanted, entries=entries))
     divergences = [max(0.0, full[index].total - less[index].total) for index in wanted]
     return MemoryScore(memory.key, sum(divergences), max(divergences), len(wanted))
@@ -150,7 +153,7 @@ async def score_incrementally(
             score = await score_memory(prompt, rescorer, memory, window=window, context=context)
         except ScorerGoneError:
             raise
-        except ScorerError as error:
+        except (ScorerError, PromptError) as error:
             failed[memory.key] = str(error)
             if on_failed is not None:
                 on_failed(memory.key, str(error))

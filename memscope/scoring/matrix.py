@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from memscope.errors import PromptError, ScorerError, ScorerGoneError
+from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import Prompt, Variant
 from memscope.scoring.events import (
     BaselineDone,
@@ -24,7 +24,7 @@ from memscope.scoring.events import (
     RowStarted,
 )
 from memscope.scoring.grid import Grid, Measure
-from memscope.scoring.rescoring import Rescorer, ResponseScore
+from memscope.scoring.rescoring import Rescorer, ResponseScore, check_fits
 
 __all__ = ["MatrixJob", "leave_out", "null_path"]
 
@@ -99,7 +99,7 @@ class MatrixJob:
             ScorerError: The baseline failed, or the scorer is gone; finished rows stay.
             PromptError: The session does not fit the model.
         """
-        check_fits(self.prompt, self.rescorer)
+        check_fits(self.prompt, self.rescorer, self.prompt.variants())
         await self._baseline()
         await self._rows(range(len(self.grid.rows)) if rows is None else rows)
 
@@ -195,19 +195,3 @@ class MatrixJob:
         seconds = max(time.monotonic() - self._began, 1e-6)
         eta = self._work_left * seconds / self._work_done if self._work_done else None
         self.emit(Progress(self._done, self._total, self._done / seconds, eta))
-
-
-def check_fits(prompt: Prompt, rescorer: Rescorer) -> None:
-    """See that the model can score this prompt at all.
-
-    Raises:
-        PromptError: It is too long, or has ids outside the model's vocabulary.
-    """
-    info = rescorer.scorer.info
-    if info.max_tokens is not None and (where := prompt.overflow(info.max_tokens)):
-        raise PromptError(f"the session is too long for {info.model}: {where}")
-    if info.vocab_size is not None and prompt.largest_id >= info.vocab_size:
-        raise PromptError(
-            f"the tokenizer does not belong to {info.model}: it gave id {prompt.largest_id}, the model knows "
-            f"{info.vocab_size}; name the right one with --tokenizer"
-        )

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import msgspec
 
 from memscope.engines.base import Range, Scorer
-from memscope.errors import ScorerError
-from memscope.prompt.prompt import Variant
+from memscope.errors import PromptError, ScorerError
+from memscope.prompt.prompt import Prompt, Variant
 from memscope.store.scores import Score, ScoreStore, score_keys
 
-__all__ = ["Cost", "Rescorer", "ResponseScore", "WeightsChangedError"]
+__all__ = ["Cost", "Rescorer", "ResponseScore", "WeightsChangedError", "check_fits"]
 
 
 class WeightsChangedError(ScorerError):
@@ -106,3 +106,21 @@ class Rescorer:
         if scored.weights and scored.weights != self.scorer.info.weights:
             raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
         return list(zip(scored.totals, scored.tokens, strict=True))
+
+
+def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) -> None:
+    """See that the model can score these sequences of a prompt at all.
+
+    Raises:
+        PromptError: One is too long, or the prompt has ids outside the model's vocabulary.
+    """
+    info = rescorer.scorer.info
+    longest = max((len(variant.ids) for variant in variants), default=0)
+    if info.max_tokens is not None and longest > info.max_tokens:
+        where = prompt.overflow(info.max_tokens) or f"{longest:,} tokens, the model takes {info.max_tokens:,}"
+        raise PromptError(f"the session is too long for {info.model}: {where}")
+    if info.vocab_size is not None and prompt.largest_id >= info.vocab_size:
+        raise PromptError(
+            f"the tokenizer does not belong to {info.model}: it gave id {prompt.largest_id}, the model knows "
+            f"{info.vocab_size}; name the right one with --tokenizer"
+        )

@@ -83,7 +83,7 @@ class Tuner:
         self.failures |= batch.unsaid
         if batch.shipment and self.busy:
             self.note(batch.shipment)
-        if batch.finished is not None and not batch.finished.cancelled:
+        if batch.finished is not None and self._run.state == "done":
             self.find()
 
     def find(self) -> None:
