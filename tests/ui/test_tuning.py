@@ -97,6 +97,15 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         await pilot.pause()
         for index, before in proof.before.items():
             assert f"{before:.2f} → {proof.after[index]:6.2f}  trained" in screen_text(app), "it is kept"
+        await pilot.press("t")
+        await pilot.pause()
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, ReviewScreen), "who insists may send again"
+        async with heard(app.measured, lambda event: isinstance(event, ShipmentChanged) and event.state == "succeeded"):
+            await pilot.press("enter")
+        await drawn(pilot)
+        assert app.desk.tuner.unproven
 
 
 async def test_a_send_can_be_taken_back(small_session: Session, config: Config) -> None:

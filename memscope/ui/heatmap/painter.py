@@ -120,9 +120,10 @@ class Painter:
         return Segment(f"{_MARKS[status]}{first.section[0].upper()} {name} ", _KEY_STYLES[status])
 
     def _sum(self, members: list[int]) -> Segment:
-        if all(self.rows.status(row) == "waiting" for row in members):
+        total = sum(self.rows.importance(row) for row in members)
+        if total == 0 and all(self.rows.status(row) != "done" for row in members):
             return Segment("·".rjust(SUMS), _DIM)
-        return Segment(number(sum(self.rows.importance(row) for row in members), SUMS))
+        return Segment(number(total, SUMS))
 
     def _cells(self, g: Geometry, members: list[int], first: int, shown: int) -> list[Segment]:
         if g.zoom == "half":
