@@ -262,7 +262,7 @@ class Run:
         except asyncio.CancelledError:
             state = "cancelled"
         except ScorerGoneError as error:
-            self.emit(ScorerLost(str(error), self._source.last_lines()))
+            self.emit(ScorerLost(str(error), await self._source.last_words()))
             await self._abandon()
             raise
         except MemscopeError as error:

@@ -102,6 +102,10 @@ class ScorerSource:
         if self._server is not None:
             await self._server.stop()
 
+    async def last_words(self) -> tuple[str, ...]:
+        """Return what the embedded scorer said last, and how it ended; nothing for other servers."""
+        return await self._server.last_words() if self._server else ()
+
     def last_lines(self) -> tuple[str, ...]:
         """Return what the embedded scorer said last; nothing for other servers."""
         return self._server.last_lines() if self._server else ()

@@ -209,7 +209,8 @@ async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Se
         await run._source._server._process.wait()
         with pytest.raises(ScorerGoneError):
             await run.matrix(fresh=True)
-        assert any(isinstance(event, ScorerLost) for event in events)
+        (lost,) = (event for event in events if isinstance(event, ScorerLost))
+        assert "the scorer was killed by SIGKILL" in lost.last_lines[-1]
         assert run.state == "failed"
         await run.restart_scorer()
         await run.matrix(rows=[0], fresh=True)

@@ -23,6 +23,8 @@ __all__ = ["EmbeddedServer"]
 _LINES_KEPT = 20
 _START_SECONDS = 300.0
 _STOP_SECONDS = 3.0
+_DEATH_SECONDS = 0.5
+"""How long a scorer that does not answer may take to turn out dead."""
 _TOKEN_VARIABLE = "MEMSCOPE_SERVE_TOKEN"  # noqa: S105
 
 
@@ -78,6 +80,14 @@ class EmbeddedServer:
         """Return what it said last on stderr."""
         return tuple(self._lines)
 
+    async def last_words(self) -> tuple[str, ...]:
+        """Return what it said last, and how it ended, if it has."""
+        with contextlib.suppress(TimeoutError):
+            status = await asyncio.wait_for(self._process.wait(), _DEATH_SECONDS)
+            await self._reader
+            return (*self._lines, _ended(status))
+        return self.last_lines()
+
     @property
     def pid(self) -> int:
         """Its process id."""
@@ -118,3 +128,10 @@ class EmbeddedServer:
             raise RuntimeError("a child without stderr")
         async for line in stderr:
             self._lines.append(line.decode("utf-8", "replace").rstrip())
+
+
+def _ended(status: int) -> str:
+    if status >= 0:
+        return f"the scorer ended with exit status {status}"
+    name = signal.Signals(-status).name
+    return f"the scorer was killed by {name}" + (", as happens when memory runs out" if name == "SIGKILL" else "")

@@ -55,7 +55,9 @@ class CellWatch:
         if cell != self._cell:
             self._drop()
             self._cell = cell
-            worth_asking = not isnan(facts.value) and not facts.before and facts.status != "failed"
+            # A scorer that was lost is not started by moving about.
+            alive = self._run.state != "failed"
+            worth_asking = alive and not isnan(facts.value) and not facts.before and facts.status != "failed"
             if worth_asking:
                 self._rest = asyncio.get_running_loop().call_later(_REST_SECONDS, self.ask)
         self._pane.show(facts, self._tokens)
