@@ -68,7 +68,9 @@ async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
         tuning.run.listen(_progress)
         review = await tuning.review(wishes.responses, wishes.context or tuning.context, again=wishes.again)
         memories = f"{review.context} memories in the context"
-        sys.stdout.write(f"{len(review.samples)} samples, {review.tokens} tokens, {memories}, to {review.address}\n")
+        count = len(review.samples)
+        samples = f"{count} sample" + "s" * (count != 1)
+        sys.stdout.write(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
         sys.stdout.flush()
         if not wishes.yes and not await _agreed(review):
             raise TrainingError("nothing was sent")

@@ -107,7 +107,7 @@ class Desk:
     async def _agreed(self, review: Review) -> bool:
         if review.loopback or review.known:
             return True
-        question = f"{review.address} is not on this machine. Send {len(review.samples)} samples there?"
+        question = f"{review.address} is not on this machine. Send the samples ({len(review.samples)}) there?"
         answers = (("no", "No, send nothing"), ("yes", "Yes, and do not ask again for this address"))
         return await self._app.push_screen_wait(Choose(question, answers)) == "yes"
 

@@ -78,7 +78,7 @@ class ReviewScreen(ModalScreen[str | None]):
         away = "" if review.loopback else "  not on this machine: the samples leave it"
         return Content.assemble(
             ("Send to training\n\n", _BOLD),
-            f"{len(review.samples)} responses ({numbers}), {review.tokens:,} tokens\n",
+            f"{len(review.samples)} response{'s' * (len(review.samples) != 1)} ({numbers}), {review.tokens:,} tokens\n",
             f"to {one_line(review.address)}",
             (away, _WARN),
             f"\n{review.context} memories: {review.lesson}\n\n",
