@@ -189,12 +189,16 @@ def _train_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verify", action="store_true", help="score again after the job: before and after")
     parser.add_argument("--yes", action="store_true", help="do not ask before sending")
     parser.add_argument("--again", action="store_true", help="also what was trained, or is in doubt")
+    from memscope.server.arguments import add_training_arguments
+
+    add_training_arguments(parser.add_argument_group("how to train, for memscope's own scorer"))
     _common(parser)
     return parser
 
 
 def _train(options: argparse.Namespace) -> int:
     from memscope.commands.train import train
+    from memscope.server.arguments import training_options
 
     return train(
         options.session,
@@ -205,6 +209,7 @@ def _train(options: argparse.Namespace) -> int:
         yes=options.yes,
         again=options.again,
         verify=options.verify,
+        options=training_options(options),
     )
 
 

@@ -6,7 +6,7 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memscope.engines.base import Sampling
 from memscope.errors import MemscopeError, StoreError, TrainingError
@@ -28,7 +28,7 @@ from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
 from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
 from memscope.training.proof import Measured, Proof, Trained, measured, trained_by
-from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples
+from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
 
 if TYPE_CHECKING:
     from memscope.training.send import Job, TrainingServer
@@ -223,7 +223,9 @@ class FineTuning:
         if not is_loopback(address):
             self.run.settings.set(f"trusted {address}", True)
 
-    async def send(self, review: Review, *, again: bool = False) -> tuple[str, Job]:
+    async def send(
+        self, review: Review, *, again: bool = False, options: Mapping[str, Any] | None = None
+    ) -> tuple[str, Job]:
         """Send what was reviewed; return the shipment's key and the job.
 
         Cancelled before the request leaves, nothing is marked; later, the shipment is in doubt until the server has
@@ -232,6 +234,7 @@ class FineTuning:
         Args:
             review: What to send.
             again: Also what was trained, or is in doubt.
+            options: How to train, where the server is told.
 
         Raises:
             TrainingError: It was refused, failed, or is in doubt; the ledger says which.
@@ -264,7 +267,7 @@ class FineTuning:
             raise
         self._teachers[key] = self.run.rescorer
         try:
-            job = await ship(self._ledger, self._server(), key, review.samples, info.model)
+            job = await ship(self._ledger, self._server(), key, training_data(review.samples, info.model, options))
         finally:
             self._tell(key)
         return key, job

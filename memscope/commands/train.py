@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
@@ -28,6 +29,7 @@ class _Wishes:
     yes: bool
     again: bool
     verify: bool
+    options: Mapping[str, Any]
 
 
 def train(
@@ -40,6 +42,7 @@ def train(
     yes: bool,
     again: bool,
     verify: bool,
+    options: Mapping[str, Any],
 ) -> int:
     """Send responses to training; the last line on stdout is `job <id> <status>`. 1 when the job failed.
 
@@ -52,6 +55,7 @@ def train(
         yes: Do not ask before sending.
         again: Also what was trained, or is in doubt.
         verify: Score again after the job.
+        options: How to train, for a server that knows `options` in the request.
 
     Raises:
         UsageError: Nobody can be asked whether to send.
@@ -59,7 +63,7 @@ def train(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    return run_to_end(_train(path, config, _Wishes(responses, context, wait, yes, again, verify)))
+    return run_to_end(_train(path, config, _Wishes(responses, context, wait, yes, again, verify, options)))
 
 
 async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
@@ -75,7 +79,7 @@ async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
         if not wishes.yes and not await _agreed(review):
             raise TrainingError("nothing was sent")
         tuning.trust(review.address)
-        key, job = await tuning.send(review, again=wishes.again)
+        key, job = await tuning.send(review, again=wishes.again, options=wishes.options)
         seen = [job.status]
         tuning.run.listen(lambda event: seen.append(event.status) if isinstance(event, JobProgress) else None)
         try:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from memscope.errors import UsageError
-from memscope.server.options import API_KEY_VARIABLE, ServeOptions
+from memscope.server.options import API_KEY_VARIABLE, ServeOptions, TrainOptions
 
-__all__ = ["add_arguments", "options_of"]
+__all__ = ["add_arguments", "add_training_arguments", "options_of", "training_options"]
 
 _BUNDLED = Path(__file__).parent.parent / "demo" / "model"
 
@@ -26,8 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-model-len", type=int, help="longest sequence in tokens")
     parser.add_argument("--kv-budget", type=int, default=1024, metavar="MIB", help="keys and values kept, in MiB")
     parser.add_argument("--chunk-tokens", type=int, help="tokens a forward")
-    parser.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
-    parser.add_argument("--no-training", action="store_true", help="do not answer /v1/train")
+    training = parser.add_argument_group("training, where a request does not say")
+    training.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
+    training.add_argument("--no-training", action="store_true", help="do not answer /v1/train")
+    add_training_arguments(training)
     parser.add_argument(
         "--api-key-env",
         default="MEMSCOPE_API_KEY",
@@ -35,6 +40,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="variable with the key that requests must carry (default: MEMSCOPE_API_KEY; unset asks for none)",
     )
     parser.add_argument("--as-child", action="store_true", help=argparse.SUPPRESS)
+
+
+def add_training_arguments(group: argparse._ArgumentGroup) -> None:
+    """Add how to train; what is not given is None."""
+    group.add_argument("--method", choices=("full", "lora"), help="all weights, or LoRA (default: LoRA above 50 M)")
+    group.add_argument("--learning-rate", type=float, metavar="X", help="default: 3e-4, with LoRA 1e-3")
+    group.add_argument("--steps", type=int, metavar="N", help="optimizer steps (default: 20)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="sequences a step, 0 for all of them (default: 0)")
+    group.add_argument(
+        "--anchor", type=float, metavar="X", help="weight of staying as the old weights on the contexts (default: 1)"
+    )
+
+
+def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said of how to train.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+    names = ("method", "learning_rate", "steps", "batch_size", "anchor")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    try:
+        msgspec.convert(given, TrainOptions)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"how to train: {error}") from None
+    return given
 
 
 def options_of(arguments: argparse.Namespace) -> ServeOptions:
@@ -55,7 +86,7 @@ def options_of(arguments: argparse.Namespace) -> ServeOptions:
         host=arguments.host,
         port=arguments.port,
         api_key=api_key,
-        served_name=arguments.served_name,
+        served_name=arguments.served_name or ("memscope-demo" if arguments.model == str(_BUNDLED) else None),
         dtype=arguments.dtype,
         device=arguments.device,
         threads=arguments.threads,
@@ -63,6 +94,7 @@ def options_of(arguments: argparse.Namespace) -> ServeOptions:
         kv_budget_bytes=arguments.kv_budget << 20,
         chunk_tokens=arguments.chunk_tokens,
         training=not arguments.no_training,
+        lessons=TrainOptions(**training_options(arguments)),
         save_to=arguments.save_to,
         parent_pid=os.getppid() if arguments.as_child else None,
         watch_stdin=arguments.as_child,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from memscope.server.http_errors import ApiError
+from memscope.server.options import TrainOptions
 from memscope.server.runtime import Runtime
 from memscope.server.train_schemas import TrainRequest
 
@@ -97,7 +98,8 @@ class Jobs:
                 if known.digest != digest:
                     raise ApiError(409, "this Idempotency-Key was used for another request")
                 return known
-            job = Job(f"job-{uuid.uuid4().hex[:12]}", key, digest, request, request.options.steps)
+            steps = self._options(request).steps
+            job = Job(f"job-{uuid.uuid4().hex[:12]}", key, digest, request, steps)
             self._jobs[job.id] = job
             if key is not None:
                 self._by_key[key] = job
@@ -130,6 +132,9 @@ class Jobs:
             self._thread.join(timeout)
         return self._thread is None or not self._thread.is_alive()
 
+    def _options(self, request: TrainRequest) -> TrainOptions:
+        return request.options.over(self._runtime.options.lessons)
+
     def _work(self) -> None:
         _step_back()
         while (job := self._queue.get()) is not None and not self._stopping.is_set():
@@ -156,7 +161,8 @@ class Jobs:
             if self._stopping.is_set():
                 raise InterruptedError("the scorer is shutting down")
 
-        fresh = with_weights(loaded, fine_tuned(loaded, request.training_data.samples, request.options, on_step))
+        options = self._options(request)
+        fresh = with_weights(loaded, fine_tuned(loaded, request.training_data.samples, options, on_step))
         target = self._runtime.options.save_to
         if target is not None:
             done = [other.id for other in self._jobs.values() if other.status == "succeeded"]

@@ -124,7 +124,12 @@ def _load(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> 
     runtime.load()
     if runtime.error is not None:
         server.should_exit = True
-    elif runtime.options.announce:
+    elif not runtime.options.announce:
+        host, port, loaded = runtime.options.host, listener.getsockname()[1], runtime.loaded
+        at = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+        sys.stderr.write(f"memscope: {loaded.name} ({loaded.dtype}, {loaded.device}) answers at {at}; ctrl+c ends it\n")
+        sys.stderr.flush()
+    else:
         line = json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()})
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

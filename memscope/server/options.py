@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-__all__ = ["API_KEY_VARIABLE", "ServeOptions"]
+__all__ = [
+    "API_KEY_VARIABLE",
+    "Anchor",
+    "BatchSize",
+    "LearningRate",
+    "Method",
+    "Seed",
+    "ServeOptions",
+    "Steps",
+    "TrainOptions",
+]
 
 API_KEY_VARIABLE = "MEMSCOPE_SERVE_TOKEN"
 """The variable that hands a started scorer its bearer token: unlike an argument, other users cannot read it."""
+
+
+LearningRate = Annotated[float, Meta(gt=0, le=1)]
+Steps = Annotated[int, Meta(ge=1, le=10_000)]
+BatchSize = Annotated[int, Meta(ge=0)]
+Method = Literal["full", "lora"]
+Anchor = Annotated[float, Meta(ge=0)]
+Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class TrainOptions(msgspec.Struct, frozen=True):
+    """How to train.
+
+    Attributes:
+        learning_rate: AdamW's; None takes 3e-4 for all weights and 1e-3 for LoRA.
+        steps: Optimizer steps.
+        batch_size: Sequences a step; 0 takes all of them. Samples that continue each other are one sequence.
+        method: "full" changes all weights, "lora" an adapter that is merged at the end; None chooses by size.
+        anchor: Weight of the divergence from the old weights on the samples' own contexts, which keeps what else the
+            model says in place; 0 turns it off.
+        seed: Of the order of samples and of the adapter's first weights.
+    """
+
+    learning_rate: LearningRate | None = None
+    steps: Steps = 20
+    batch_size: BatchSize = 0
+    method: Method | None = None
+    anchor: Anchor = 1.0
+    seed: Seed = 0
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +70,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         chunk_tokens: Tokens a forward; None takes 512 on a CPU and 2,048 elsewhere.
         max_body_bytes: Longest request body.
         training: Answer `/v1/train`.
+        lessons: How to train where a request does not say.
         save_to: Folder in which trained weights are written; None keeps them in memory only.
         parent_pid: End when this process is no longer the parent.
         watch_stdin: End when standard input reaches its end (the starter holds the other end of the pipe).
@@ -48,6 +90,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     chunk_tokens: int | None = None
     max_body_bytes: int = 64 << 20
     training: bool = True
+    lessons: TrainOptions = TrainOptions()
     save_to: Path | None = None
     parent_pid: int | None = None
     watch_stdin: bool = False

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 
 from memscope.server.lessons import Lesson, lessons_of
 from memscope.server.loading import LoadedModel, training_copy
-from memscope.server.train_schemas import TrainOptions, TrainSample
+from memscope.server.options import TrainOptions
+from memscope.server.train_schemas import TrainSample
 
 __all__ = ["fine_tuned"]
 

@@ -1,15 +1,13 @@
-"""The body of `POST /v1/train`, its checks, and its defaults."""
+"""The body of `POST /v1/train` and its checks."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import msgspec
-from msgspec import Meta
 
 from memscope.server.http_errors import bad_request
+from memscope.server.options import Anchor, BatchSize, LearningRate, Method, Seed, Steps, TrainOptions
 
-__all__ = ["TrainOptions", "TrainRequest", "TrainSample"]
+__all__ = ["TrainRequest", "TrainSample", "TrainWishes"]
 
 
 class TrainSample(msgspec.Struct):
@@ -19,25 +17,20 @@ class TrainSample(msgspec.Struct):
     continuation_ids: list[int]
 
 
-class TrainOptions(msgspec.Struct, forbid_unknown_fields=True):
-    """How to train.
+class TrainWishes(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request says of how to train; see `TrainOptions`. What it leaves out is as the server was told."""
 
-    Attributes:
-        learning_rate: AdamW's; None takes 3e-4 for all weights and 1e-3 for LoRA.
-        steps: Optimizer steps.
-        batch_size: Sequences a step; 0 takes all of them. Samples that continue each other are one sequence.
-        method: "full" changes all weights, "lora" an adapter that is merged at the end; None chooses by size.
-        anchor: Weight of the divergence from the old weights on the samples' own contexts, which keeps what else the
-            model says in place; 0 turns it off.
-        seed: Of the order of samples and of the adapter's first weights.
-    """
+    learning_rate: LearningRate | None = None
+    steps: Steps | None = None
+    batch_size: BatchSize | None = None
+    method: Method | None = None
+    anchor: Anchor | None = None
+    seed: Seed | None = None
 
-    learning_rate: Annotated[float, Meta(gt=0, le=1)] | None = None
-    steps: Annotated[int, Meta(ge=1, le=10_000)] = 20
-    batch_size: Annotated[int, Meta(ge=0)] = 0
-    method: Literal["full", "lora"] | None = None
-    anchor: Annotated[float, Meta(ge=0)] = 1.0
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    def over(self, told: TrainOptions) -> TrainOptions:
+        """Return the server's own options with what is wished instead."""
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(told, **given)
 
 
 class _TrainingData(msgspec.Struct):
@@ -49,7 +42,7 @@ class TrainRequest(msgspec.Struct):
 
     training_data: _TrainingData
     model: str | None = None
-    options: TrainOptions = msgspec.field(default_factory=TrainOptions)
+    options: TrainWishes = msgspec.field(default_factory=TrainWishes)
 
     def check(self, vocabulary: int, max_tokens: int | None) -> None:
         """Refuse samples that cannot be learned, by their index.

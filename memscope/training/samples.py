@@ -7,7 +7,7 @@ internalises them. *With* them it learns to use them.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -98,13 +98,17 @@ def build_samples(
     return samples
 
 
-def training_data(samples: Sequence[TrainingSample]) -> dict[str, Any]:
-    """Return the body of a training request."""
+def training_data(
+    samples: Sequence[TrainingSample], model: str, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the body of a training request for a model; `options` tell memscope's own scorer how to train."""
     return {
+        **({"options": dict(options)} if options else {}),
+        "model": model,
         "training_data": {
             "samples": [
                 {"context_ids": list(sample.context), "continuation_ids": list(sample.continuation)}
                 for sample in samples
             ]
-        }
+        },
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,7 +13,6 @@ import msgspec
 from memscope.engines.transport import NotSentError, RefusedError, TimedOutError, Transport, error_text
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.store.ledger import Ledger, Shipment
-from memscope.training.samples import TrainingSample, training_data
 
 __all__ = ["Job", "TrainingServer", "conclude", "reconcile", "ship"]
 
@@ -76,8 +75,8 @@ class TrainingServer:
         """Where requests go."""
         return f"{self._transport.root}{self._paths[0]}"
 
-    async def submit(self, samples: Sequence[TrainingSample], model: str, key: str) -> Job:
-        """Send samples under an Idempotency-Key.
+    async def submit(self, body: Mapping[str, Any], key: str) -> Job:
+        """Send the body of a training request under an Idempotency-Key.
 
         Raises:
             NotSentError: Nothing reached the server.
@@ -85,7 +84,6 @@ class TrainingServer:
             RefusedError: The server refused it.
             TrainingError: The server cannot train, or its answer names no job.
         """
-        body = {"model": model, **training_data(samples)}
         while True:
             try:
                 answer = await self._transport.post_once(self._paths[0], body, {"Idempotency-Key": key})
@@ -155,7 +153,7 @@ _CANNOT = (
 )
 
 
-async def ship(ledger: Ledger, server: TrainingServer, key: str, samples: Sequence[TrainingSample], model: str) -> Job:
+async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> Job:
     """Send a prepared shipment and write every step into the ledger before anything that depends on it.
 
     Raises:
@@ -167,7 +165,7 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, samples: Sequen
     except StoreError as error:
         raise StoreError(f"{error}: nothing was sent") from error
     try:
-        job = await server.submit(samples, model, key)
+        job = await server.submit(body, key)
     except NotSentError as error:
         _write(ledger.failed, key, f"{error}: nothing was sent")
         raise TrainingError(f"{error}: nothing was sent") from error

@@ -25,10 +25,10 @@ from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.server.folder import model_folder
 from memscope.server.loading import LoadedModel, load, with_weights
-from memscope.server.options import ServeOptions
+from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.scoring_steps import score_ranges
 from memscope.server.train import fine_tuned
-from memscope.server.train_schemas import TrainOptions, TrainSample
+from memscope.server.train_schemas import TrainSample
 from memscope.session.load import load_session
 
 _DEMO = Path(__file__).parents[2] / "memscope" / "demo"

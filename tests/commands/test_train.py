@@ -77,8 +77,11 @@ def test_a_trained_response_is_refused_unless_again(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "response 0 is trained already: nothing was sent" in printed.err
-    assert main(["train", str(small_file), "--responses", "0", "--yes", "--again", "--context", "with"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split(", ")[2].startswith("with memories")
+    again = ["--yes", "--again", "--context", "with", "--steps", "4", "--method", "full"]
+    assert main(["train", str(small_file), "--responses", "0", *again]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0].split(", ")[2].startswith("with memories")
+    assert "step 4/4" in printed.err
     assert [s for s, _ in shipments(state)] == ["succeeded"] * 2
 
 
@@ -132,6 +135,11 @@ def test_nobody_to_ask_is_a_usage_error(small_file: Path, capsys: pytest.Capture
 def test_wrong_arguments_are_usage_errors(small_file: Path, given: str) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["train", str(small_file), *given.split()])
+
+
+def test_a_training_option_out_of_range_is_a_usage_error(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", str(small_file), "--responses", "0", "--yes", "--steps", "0"]) == 2
+    assert "how to train: Expected `int` >= 1 - at `$.steps`" in capsys.readouterr().err
 
 
 def test_a_server_that_cannot_train_says_who_can(

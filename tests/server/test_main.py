@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -60,6 +61,16 @@ def test_a_child_announces_itself_answers_with_its_token_and_ends_on_sigterm_eve
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (0, "")
+
+
+def test_a_server_of_its_own_says_where_it_answers() -> None:
+    with subprocess.Popen(_COMMAND, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 130
+    said = re.fullmatch(r"memscope: memscope-demo \(float32, cpu\) answers at (http://127\.0\.0\.1:\d+/v1); .*\n", line)
+    assert said, line
 
 
 def test_a_child_ends_when_its_standard_input_ends() -> None:

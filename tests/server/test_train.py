@@ -10,10 +10,10 @@ import torch
 
 from memscope.server import train
 from memscope.server.loading import LoadedModel, load, with_weights
-from memscope.server.options import ServeOptions
+from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.scoring_steps import score_ranges
 from memscope.server.train import fine_tuned
-from memscope.server.train_schemas import TrainOptions, TrainSample
+from memscope.server.train_schemas import TrainSample
 
 _SAMPLES = [TrainSample(list(range(20, 60)), [70, 71, 72]), TrainSample(list(range(100, 130)), [80])]
 

@@ -17,7 +17,7 @@ from memscope.demo.generator import Shape, make_session
 from memscope.demo.tokens import encode_sessions
 from memscope.server import train
 from memscope.server.app import create_app
-from memscope.server.options import ServeOptions
+from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.runtime import Runtime
 from tests.server.conftest import BUNDLED
 
@@ -161,4 +161,15 @@ async def test_a_server_told_not_to_train_has_no_such_path(tmp_path: Path) -> No
     runtime, client = served(tmp_path, training=False)
     assert (await client.post("/v1/train", json={})).status_code == 404
     assert (await client.get("/v1/train/job-1")).status_code == 404
+    runtime.stop(5)
+
+
+async def test_what_a_request_leaves_out_is_as_the_server_was_told(tmp_path: Path) -> None:
+    runtime, client = served(tmp_path, lessons=TrainOptions(steps=2, learning_rate=1e-5))
+    body: dict[str, Any] = {"training_data": {"samples": samples(1)}}
+    job = await ended(client, (await client.post("/v1/train", json=body)).json()["job_id"])
+    assert job["steps"] == 2
+    body = {**body, "options": {"steps": 3}}
+    job = await ended(client, (await client.post("/v1/train", json=body)).json()["job_id"])
+    assert job["steps"] == 3
     runtime.stop(5)

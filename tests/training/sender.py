@@ -15,7 +15,7 @@ from pathlib import Path
 from memscope.engines.transport import Transport
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger, Sample
-from memscope.training.samples import TrainingSample
+from memscope.training.samples import TrainingSample, training_data
 from memscope.training.send import TrainingServer, ship
 
 
@@ -30,7 +30,7 @@ async def main(folder: Path, url: str, name: str) -> None:
     sys.stdout.flush()
     for number in count():
         key = ledger.prepare(server.address, "tiny", "s", "without", [Sample(f"{name}-{number}", 0, 1.0)])
-        await ship(ledger, server, key, samples, "tiny")
+        await ship(ledger, server, key, training_data(samples, "tiny"))
 
 
 if __name__ == "__main__":

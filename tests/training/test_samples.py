@@ -47,10 +47,11 @@ def test_with_memories_it_is_what_the_model_saw(prompt: Prompt, tokenizer: Token
 
 def test_the_body_is_as_training_servers_expect_it(prompt: Prompt) -> None:
     samples = build_samples(prompt, [0, 2], "without", None)
-    body = msgspec.json.decode(msgspec.json.encode(training_data(samples)))
-    assert set(body) == {"training_data"}
+    body = msgspec.json.decode(msgspec.json.encode(training_data(samples, "tiny")))
+    assert set(body) == {"model", "training_data"}
     assert [set(sample) for sample in body["training_data"]["samples"]] == [{"context_ids", "continuation_ids"}] * 2
     assert body["training_data"]["samples"][1]["continuation_ids"] == list(prompt.continuation_ids(2))
+    assert training_data(samples, "tiny", {"steps": 3})["options"] == {"steps": 3}, "only where something was said"
 
 
 def test_a_sample_longer_than_the_model_takes_is_refused_by_name(prompt: Prompt) -> None:

@@ -14,12 +14,12 @@ from memscope.errors import ScorerGoneError, StoreError, TrainingError
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger, Sample
 from memscope.training import send
-from memscope.training.samples import TrainingSample
+from memscope.training.samples import TrainingSample, training_data
 from memscope.training.send import Job, TrainingServer, reconcile, ship
 
 pytestmark = pytest.mark.anyio
 
-SAMPLES = [TrainingSample(3, array("I", [5, 6]), array("I", [7]))]
+BODY = training_data([TrainingSample(3, array("I", [5, 6]), array("I", [7]))], "tiny")
 Answer = httpx.Response | BaseException
 
 
@@ -75,7 +75,7 @@ def state(ledger: Ledger) -> tuple[str, str | None]:
 
 async def test_what_is_accepted_is_marked_with_its_job(tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(), tmp_path)
-    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    job = await ship(ledger, server, key, BODY)
     assert job.id == "job-1"
     assert state(ledger) == ("accepted", "job-1")
     assert ledger.marks(["r3"]) == {"r3": "trained"}
@@ -83,14 +83,14 @@ async def test_what_is_accepted_is_marked_with_its_job(tmp_path: Path) -> None:
 
 async def test_the_shorter_path_is_found(tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(path="/train"), tmp_path)
-    await ship(ledger, server, key, SAMPLES, "tiny")
+    await ship(ledger, server, key, BODY)
     assert state(ledger) == ("accepted", "job-1")
 
 
 async def test_a_busy_server_is_asked_again_under_the_same_key(tmp_path: Path) -> None:
     trainer = Trainer(httpx.Response(429, headers={"Retry-After": "1"}), httpx.Response(503))
     ledger, server, key = parts(trainer, tmp_path)
-    await ship(ledger, server, key, SAMPLES, "tiny")
+    await ship(ledger, server, key, BODY)
     assert (trainer.posts, len(trainer.jobs)) == (3, 1)
 
 
@@ -114,7 +114,7 @@ async def test_a_refusal_is_a_failure_with_its_text_and_marks_nothing(name: str,
     make, words = REFUSALS[name]
     ledger, server, key = parts(Trainer(*make()), tmp_path)
     with pytest.raises(TrainingError, match=words):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert state(ledger) == ("failed", None)
     assert ledger.marks(["r3"]) == {}
 
@@ -122,7 +122,7 @@ async def test_a_refusal_is_a_failure_with_its_text_and_marks_nothing(name: str,
 async def test_a_server_that_cannot_train_says_who_can(tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(path="/elsewhere"), tmp_path)
     with pytest.raises(TrainingError, match=r"cannot train.*memscope serve.*memscope export"):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert state(ledger) == ("failed", None)
 
 
@@ -139,7 +139,7 @@ LOST: dict[str, Callable[[], Answer]] = {
 @pytest.mark.parametrize("name", LOST)
 async def test_a_lost_answer_is_resolved_by_the_servers_list(name: str, tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(LOST[name](), takes=True), tmp_path)
-    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    job = await ship(ledger, server, key, BODY)
     assert job.id == "job-1"
     assert state(ledger) == ("accepted", "job-1")
 
@@ -149,7 +149,7 @@ async def test_a_lost_answer_that_the_server_does_not_know_stays_in_doubt(name: 
     trainer = Trainer(LOST[name]())
     ledger, server, key = parts(trainer, tmp_path)
     with pytest.raises(TrainingError, match="in doubt"):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert state(ledger) == ("in doubt", None)
     assert trainer.posts == 1, "nothing is sent twice by itself"
     (shipment,) = ledger.settle()
@@ -162,14 +162,14 @@ async def test_a_lost_answer_that_the_server_does_not_know_stays_in_doubt(name: 
 
 async def test_an_answer_that_cannot_be_read_but_was_taken_counts(tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(httpx.Response(200, text="ok"), takes=True), tmp_path)
-    assert (await ship(ledger, server, key, SAMPLES, "tiny")).id == "job-1"
+    assert (await ship(ledger, server, key, BODY)).id == "job-1"
     assert state(ledger) == ("accepted", "job-1")
 
 
 async def test_an_interruption_before_the_answer_leaves_a_doubt(tmp_path: Path) -> None:
     ledger, server, key = parts(Trainer(KeyboardInterrupt()), tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert state(ledger) == ("in doubt", None)
 
 
@@ -185,7 +185,7 @@ async def test_nothing_leaves_when_the_disk_is_full(tmp_path: Path, monkeypatch:
     ledger, server, key = parts(trainer, tmp_path)
     full_disk(monkeypatch, ledger, "sent")
     with pytest.raises(StoreError, match="disk is full: nothing was sent"):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert trainer.posts == 0
 
 
@@ -195,7 +195,7 @@ async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
     ledger, server, key = parts(Trainer(), tmp_path)
     full_disk(monkeypatch, ledger, "accepted")
     with pytest.raises(StoreError, match=r"took it as job job-1, .*disk is full; it counts as in doubt"):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
     assert ledger.marks(["r3"]) == {"r3": "sending"}
 
 
@@ -210,7 +210,7 @@ async def test_a_disk_that_fills_up_hides_no_refusal_and_no_doubt(
     ledger, server, key = parts(Trainer(answers[answer]), tmp_path)
     full_disk(monkeypatch, ledger, mark)
     with pytest.raises(StoreError, match=r"bad (ids|line).*could not be written"):
-        await ship(ledger, server, key, SAMPLES, "tiny")
+        await ship(ledger, server, key, BODY)
 
 
 def progress(step: int, status: str = "running") -> httpx.Response:
@@ -241,7 +241,7 @@ async def test_a_failed_job_says_why(tmp_path: Path) -> None:
     trainer = Trainer()
     trainer.states = [httpx.Response(200, json={"status": "failed", "error": {"message": "the loss became nan"}})]
     ledger, server, key = parts(trainer, tmp_path)
-    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    job = await ship(ledger, server, key, BODY)
     (shipment,) = ledger.shipments()
     ended = await reconcile(ledger, server, shipment)
     assert ended == Job(job.id, "failed", error="the loss became nan")
@@ -255,7 +255,7 @@ async def test_a_server_that_goes_away_leaves_the_job_accepted(tmp_path: Path) -
     trainer = Trainer()
     trainer.states = [httpx.ReadError("cut") for _ in range(3)]
     ledger, server, key = parts(trainer, tmp_path)
-    job = await ship(ledger, server, key, SAMPLES, "tiny")
+    job = await ship(ledger, server, key, BODY)
     with pytest.raises(ScorerGoneError):
         _ = [seen async for seen in server.progress(job)]
     assert state(ledger) == ("accepted", "job-1")
