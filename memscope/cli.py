@@ -36,6 +36,7 @@ _FLAGS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
     try:
         options = _parse(given)
         return int(options.command(options))
@@ -51,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has left; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _open_standard_streams() -> None:
+    """Give streams that were closed somewhere to go, so that no file that is opened later takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _complain(error: MemscopeError, status: int) -> int:
@@ -104,7 +112,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("expected names such as tags,mem0")
+    return names
 
 
 def _config(options: argparse.Namespace) -> Any:
@@ -163,7 +174,7 @@ def _finetune_parser() -> argparse.ArgumentParser:
     parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
     parser.add_argument("--format", choices=("json", "table"), default="table")
     parser.add_argument("--alternates", action="store_true", help="also generate what the model says without memories")
-    parser.add_argument("--count", type=int, metavar="N", help="only the N most recent nodes of the conversation")
+    parser.add_argument("--count", type=_count, metavar="N", help="only the N most recent nodes of the conversation")
     parser.add_argument(
         "--context", choices=("full", "window"), default="full", help="everything before, or these nodes"
     )

@@ -116,7 +116,7 @@ def _from_file(path: Path, *, named: bool) -> Mapping[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
 
 
@@ -133,7 +133,10 @@ def _split(name: str, value: str) -> Any:
     if name == "rules":
         return [part.strip() for part in value.split(",") if part.strip()]
     if name == "keymap":
-        return dict(part.split("=", 1) for part in value.split(";") if "=" in part)
+        parts = [part for part in value.split(";") if part.strip()]
+        if wrong := [part for part in parts if "=" not in part]:
+            raise ConfigError(f"MEMSCOPE_KEYMAP: expected binding=key;binding=key, got {wrong[0]!r}")
+        return dict(part.split("=", 1) for part in parts)
     if name == "debug":
         return {"0": False, "1": True}.get(value, value)
     return value

@@ -47,7 +47,8 @@ class DebugLog:
     def close(self) -> None:
         """Close the file."""
         if self._handler is not None:
-            self._handler.close()
+            with contextlib.suppress(OSError):  # what a full disk did not take is lost
+                self._handler.close()
 
     def _write(self, line: str) -> None:
         if self._handler is not None:

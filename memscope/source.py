@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from memscope.config import Config
 from memscope.engines.base import Scorer
-from memscope.errors import PromptError, ScorerError
+from memscope.errors import PromptError, ScorerError, UsageError
 from memscope.prompt.prompt import Prompt
 from memscope.session.nodes import Session
 
@@ -68,6 +68,8 @@ class ScorerSource:
         await self.close()
         if self._config.url:
             key = os.environ.get(self._config.api_key_env) or None
+            if key and not (key.isascii() and key.isprintable()):
+                raise UsageError(f"the API key in {self._config.api_key_env} holds characters that no header can carry")
             transport, model, kind = Transport(self._config.url, key), self._config.model, None
         else:
             self._server = await EmbeddedServer.start(self._config.model)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from memscope import __version__
 from memscope.cli import main
+from memscope.commands.printing import print_json
 from memscope.config import Config
 from tests.conftest import ScorerAddress
 
@@ -211,3 +214,56 @@ def test_what_cannot_be_scored_is_one_line(
     assert main(["score", str(small_file), "--url", str(config.url), "--state", config.state or ""]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "the session is too long for tiny: conversation node 0 (user)" in line
+
+
+def test_a_full_disk_behind_stdout_is_one_line(small_file: Path, config: Config) -> None:
+    command = [sys.executable, "-m", "memscope", "score", str(small_file), "--url", str(config.url)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*command, "--state", str(config.state)], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "memscope: the output cannot be written: No space left on device\n")
+
+
+def test_closed_streams_are_no_traceback(small_file: Path, config: Config) -> None:
+    command = f'exec "{sys.executable}" -m memscope score "{small_file}" --url {config.url} --state "{config.state}"'
+    for closed in (">&-", "<&- >/dev/null", "2>&- >/dev/null"):
+        done = subprocess.run(["/bin/sh", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "a\x1b[31m\x9b5m\u202e\u2028\x7f"
+    print_json({"key": evil})
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert printed.rstrip("\n").isprintable()
+    assert json.loads(printed) == {"key": evil}
+
+
+def test_an_interrupt_while_the_session_is_read_ends_with_130(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    program = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program += "from memscope.cli import main\nprint('ready', flush=True)\nsys.exit(main(sys.argv[1:]))\n"
+    command = [sys.executable, "-c", program, "score", str(pipe), "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == "memscope: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["--port 99999", "--port -1", "--max-model-len 0", "--threads -3", "--chunk-tokens 0", "--dtype wat", "--steps 0"],
+)
+def test_senseless_options_of_serve_are_usage_errors_at_once(given: str) -> None:
+    done = memscope("serve", *given.split())
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

@@ -55,12 +55,19 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         ("threshold = -1", "expected nats >= 0"),
         ("url = 3", "option 'url'"),
         ("= 1", "not TOML"),
+        ("a = " + "[" * 50_000, "not TOML"),
+        ("threshold = " + "9" * 6_000, "not TOML"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         load_config({}, environment(tmp_path, text))
     assert str(caught.value).startswith(str(tmp_path / "config.toml"))
+
+
+def test_a_keymap_variable_without_keys_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MEMSCOPE_KEYMAP: expected binding=key"):
+        load_config({}, environment(tmp_path, MEMSCOPE_KEYMAP="x"))
 
 
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:

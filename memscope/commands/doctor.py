@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import recognised_session
+from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.scoring.shape import columns_of
@@ -27,10 +28,9 @@ def doctor(path: str | None, config: Config, output: str) -> int:
         findings["session"] = _session(path, config)
     findings["scorer"] = run_to_end(_scorer(config))
     if output == "json":
-        sys.stdout.write(msgspec.json.encode(findings).decode() + "\n")
+        print_json(findings)
     else:
-        for name, facts in findings.items():
-            _print(name, facts)
+        print_text("".join(line + "\n" for name, facts in findings.items() for line in _lines(name, facts)))
     return 1 if any("error" in facts for facts in findings.values()) else 0
 
 
@@ -59,19 +59,19 @@ async def _scorer(config: Config) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if value not in (None, "", [], ())}
 
 
-def _print(name: str, facts: dict[str, Any]) -> None:
-    sys.stdout.write(f"{name}\n")
+def _lines(name: str, facts: dict[str, Any]) -> Iterator[str]:
+    yield name
     for key, value in facts.items():
-        _item(key, value, indent=2)
+        yield from _item(key, value, indent=2)
 
 
-def _item(key: str, value: Any, indent: int) -> None:
+def _item(key: str, value: Any, indent: int) -> Iterator[str]:
     lead = " " * indent
     if isinstance(value, dict):
-        sys.stdout.write(f"{lead}{one_line(key)}\n")
+        yield f"{lead}{one_line(key)}"
         for inner, item in value.items():
-            _item(str(inner), item, indent + 2)
+            yield from _item(str(inner), item, indent + 2)
     elif isinstance(value, list | tuple):
-        sys.stdout.write(f"{lead}{one_line(key)}: {one_line(', '.join(map(str, value)))}\n")
+        yield f"{lead}{one_line(key)}: {one_line(', '.join(map(str, value)))}"
     else:
-        sys.stdout.write(f"{lead}{one_line(key)}: {one_line(str(value))}\n")
+        yield f"{lead}{one_line(key)}: {one_line(str(value))}"

@@ -14,6 +14,7 @@ import msgspec
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.printing import print_csv, print_text
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
 from memscope.finetuning import FineTuning
@@ -22,6 +23,7 @@ from memscope.run import Run
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
 from memscope.scoring.report import matrix_csv, matrix_report
+from memscope.session.nodes import Session
 from memscope.store.decisions import response_id
 from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
 from memscope.training.redact import Redactor
@@ -79,7 +81,7 @@ def export(
     file = None if destination in (None, "-") else Path(str(destination)).expanduser()
     wishes = _Wishes(target, file, responses, context, output, redact, force)
     _check(wishes)
-    return run_to_end(_export(path, config, wishes))
+    return run_to_end(_export(readable_session(path, config), config, wishes))
 
 
 def _check(wishes: _Wishes) -> None:
@@ -93,8 +95,7 @@ def _check(wishes: _Wishes) -> None:
         check_destination(wishes.destination, force=wishes.force)
 
 
-async def _export(path: str | None, config: Config, wishes: _Wishes) -> int:
-    session = readable_session(path, config)
+async def _export(session: Session, config: Config, wishes: _Wishes) -> int:
     redactor = Redactor() if wishes.redact else None
     async with opened_finetuning(session, config) as tuning:
         if wishes.target == "matrix":
@@ -192,8 +193,7 @@ def _identities(run: Run) -> dict[int, str]:
 
 def _write(text: str, wishes: _Wishes) -> None:
     if wishes.destination is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        print_csv(text) if wishes.target == "matrix" else print_text(text)
     else:
         write_whole(wishes.destination, text, force=wishes.force)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import msgspec
-
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
 from memscope.finetuning import FineTuning
 from memscope.scoring.events import AlternateFailed, Event, ShipmentChanged
 from memscope.scoring.finetune import Context, Findings
+from memscope.session.nodes import Session
 from memscope.ui.safe import fit, one_line
 
 __all__ = ["finetune"]
@@ -26,13 +26,12 @@ def finetune(
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return run_to_end(_finetune(path, config, output, count, context, alternates))
+    return run_to_end(_finetune(readable_session(path, config), config, output, count, context, alternates))
 
 
 async def _finetune(
-    path: str | None, config: Config, output: str, count: int | None, context: Context, alternates: bool
+    session: Session, config: Config, output: str, count: int | None, context: Context, alternates: bool
 ) -> int:
-    session = readable_session(path, config)
     failed: list[AlternateFailed] = []
 
     def heard(event: Event) -> None:
@@ -46,7 +45,10 @@ async def _finetune(
         findings = await tuning.find(count, context)
         said = await _alternates(tuning, findings) if alternates else {}
     report = _report(findings, said)
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if output == "json" else _table(report, findings))
+    if output == "json":
+        print_json(report)
+    else:
+        print_text(_table(report, findings))
     for event in failed:
         sys.stderr.write(f"memscope: alternate of response {event.response}: {one_line(event.error)}\n")
     return 1 if failed else 0

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
+from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
 from memscope.run import Run
 from memscope.scoring.events import Progress
@@ -25,6 +23,7 @@ from memscope.scoring.importance import (
     score_incrementally,
 )
 from memscope.scoring.rescoring import Cost
+from memscope.session.nodes import Session
 from memscope.store.weights import MemoryWeight, MemoryWeights
 from memscope.ui.safe import fit, one_line
 
@@ -61,17 +60,19 @@ def importance(
     Raises:
         MemscopeError: There is no scorer, it is gone, or the session cannot be used.
     """
-    return run_to_end(_importance(path, config, output, _Wishes(max_age, window, context)))
+    wishes = _Wishes(max_age, window, context)
+    return run_to_end(_importance(readable_session(path, config), config, output, wishes))
 
 
-async def _importance(path: str | None, config: Config, output: str, wishes: _Wishes) -> int:
-    session = readable_session(path, config)
+async def _importance(session: Session, config: Config, output: str, wishes: _Wishes) -> int:
     async with opened_run(session, config) as run:
         began = time.monotonic()
         result = await _scored(run, wishes)
         report = _report(run, result, time.monotonic() - began)
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if output == "json" else _table(report, wishes))
-    sys.stdout.flush()
+    if output == "json":
+        print_json(report)
+    else:
+        print_text(_table(report, wishes))
     return 1 if result.failed else 0
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
-
-import msgspec
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
+from memscope.commands.printing import print_csv, print_json, print_text
 from memscope.config import Config
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
+from memscope.session.nodes import Session
 from memscope.ui.safe import fit
 
 __all__ = ["score"]
@@ -23,11 +22,10 @@ def score(path: str | None, config: Config, output: str, measure: Measure, fresh
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return run_to_end(_score(path, config, output, measure, fresh))
+    return run_to_end(_score(readable_session(path, config), config, output, measure, fresh))
 
 
-async def _score(path: str | None, config: Config, output: str, measure: Measure, fresh: bool) -> int:
-    session = readable_session(path, config)
+async def _score(session: Session, config: Config, output: str, measure: Measure, fresh: bool) -> int:
     async with opened_run(session, config) as run:
         await run.matrix(measure, fresh=fresh)
         grid = run.grids[measure]
@@ -35,11 +33,9 @@ async def _score(path: str | None, config: Config, output: str, measure: Measure
             raise RuntimeError("a matrix without a scorer")
         report = matrix_report(session.header, run.scorer, grid, run.cost, run.seconds)
     if output == "json":
-        text = msgspec.json.encode(report).decode() + "\n"
+        print_json(report)
     elif output == "csv":
-        text = matrix_csv(report)
+        print_csv(matrix_csv(report))
     else:
-        text = matrix_table(report, shutil.get_terminal_size((120, 48)).columns, fit)
-    sys.stdout.write(text)
-    sys.stdout.flush()
+        print_text(matrix_table(report, shutil.get_terminal_size((120, 48)).columns, fit))
     return 1 if "failed" in grid.status else 0

@@ -10,12 +10,15 @@ from typing import Any
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.printing import print_text
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
 from memscope.finetuning import FineTuning, Review
 from memscope.scoring.events import Event, JobProgress
+from memscope.session.nodes import Session
 from memscope.training.proof import Proof
 from memscope.training.samples import TrainingContext
+from memscope.training.send import Job
 from memscope.ui.safe import one_line
 
 __all__ = ["train"]
@@ -63,23 +66,22 @@ def train(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    return run_to_end(_train(path, config, _Wishes(responses, context, wait, yes, again, verify, options)))
+    wishes = _Wishes(responses, context, wait, yes, again, verify, options)
+    return run_to_end(_train(readable_session(path, config), config, wishes))
 
 
-async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
-    session = readable_session(path, config)
+async def _train(session: Session, config: Config, wishes: _Wishes) -> int:
     async with opened_finetuning(session, config) as tuning:
         tuning.run.listen(_progress)
         review = await tuning.review(wishes.responses, wishes.context or tuning.context, again=wishes.again)
         memories = f"{review.context} memories in the context"
         count = len(review.samples)
         samples = f"{count} sample" + "s" * (count != 1)
-        sys.stdout.write(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
-        sys.stdout.flush()
+        print_text(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
         if not wishes.yes and not await _agreed(review):
             raise TrainingError("nothing was sent")
         tuning.trust(review.address)
-        key, job = await tuning.send(review, again=wishes.again, options=wishes.options)
+        key, job = await _sent(tuning, review, wishes)
         seen = [job.status]
         tuning.run.listen(lambda event: seen.append(event.status) if isinstance(event, JobProgress) else None)
         try:
@@ -91,10 +93,21 @@ async def _train(path: str | None, config: Config, wishes: _Wishes) -> int:
             _say_how_to_look_again(tuning, job.id, review.address)
             raise
         finally:
-            sys.stdout.write(f"job {one_line(job.id)} {one_line(seen[-1])}\n")
+            print_text(f"job {one_line(job.id)} {one_line(seen[-1])}\n")
     if job.error:
         sys.stderr.write(f"memscope: the job failed: {one_line(job.error)}\n")
     return 1 if job.status in ("failed", "cancelled") else 0
+
+
+async def _sent(tuning: FineTuning, review: Review, wishes: _Wishes) -> tuple[str, Job]:
+    try:
+        return await tuning.send(review, again=wishes.again, options=wishes.options)
+    except asyncio.CancelledError:
+        if any(shipment.state == "in doubt" for shipment in tuning.shipments()[-1:]):
+            sys.stderr.write(
+                "memscope: the server had not answered: what was sent is in doubt, and not sent again\n"
+            )
+        raise
 
 
 def _ends_with_us(tuning: FineTuning) -> bool:
@@ -117,9 +130,8 @@ def _say_how_to_look_again(tuning: FineTuning, job: str, address: str) -> None:
 
 async def _agreed(review: Review) -> bool:
     if not review.loopback and not review.known:
-        sys.stdout.write(f"{review.address} is not on this machine: the samples leave it.\n")
-    sys.stdout.write("send? [y/N] ")
-    sys.stdout.flush()
+        print_text(f"{review.address} is not on this machine: the samples leave it.\n")
+    print_text("send? [y/N] ")
     return (await _typed_line()).strip().lower() in ("y", "yes")
 
 
@@ -143,7 +155,7 @@ def _progress(event: Event) -> None:
 
 
 def _print_proof(proof: Proof) -> None:
-    sys.stdout.write("response   before    after  (nats, all memories stripped)\n")
-    for index, before in proof.before.items():
-        sys.stdout.write(f"{index:>8} {before:>8.2f} {proof.after[index]:>8.2f}\n")
-    sys.stdout.write(f"the dependence fell by {proof.fall:.1%}; other responses moved {proof.others_moved:.2f} nats\n")
+    lines = ["response   before    after  (nats, all memories stripped)"]
+    lines += [f"{index:>8} {before:>8.2f} {proof.after[index]:>8.2f}" for index, before in proof.before.items()]
+    lines.append(f"the dependence fell by {proof.fall:.1%}; other responses moved {proof.others_moved:.2f} nats")
+    print_text("\n".join(lines) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -46,18 +47,28 @@ def _written(files: dict[str, str], cache: Path) -> Path:
     if target.is_dir():
         return target
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=cache))
+        return _placed(files, target)
     except OSError:
-        fresh = Path(tempfile.mkdtemp(prefix="memscope-tokenizer-"))
-        target = fresh / "files"
-        fresh = fresh / "incomplete"
-        fresh.mkdir()
-    for name, text in files.items():
-        (fresh / name).write_text(text, encoding="utf-8")
+        pass  # for this once, somewhere else
     try:
+        return _placed(files, Path(tempfile.mkdtemp(prefix="memscope-tokenizer-")) / digest)
+    except OSError as error:
+        raise ScorerError(
+            f"the served tokenizer cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "
+            "make room, or name it with --tokenizer"
+        ) from error
+
+
+def _placed(files: dict[str, str], target: Path) -> Path:
+    """Write a folder whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=target.parent))
+    try:
+        for name, text in files.items():
+            (fresh / name).write_text(text, encoding="utf-8")
         fresh.rename(target)
     except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
         if not target.is_dir():  # another memscope may have been quicker
             raise
     return target

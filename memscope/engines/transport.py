@@ -66,9 +66,14 @@ def server_root(url: str) -> str:
     Raises:
         UsageError: It is not an http(s) address.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--url {url!r}: expected an address such as http://host:8000/v1")
+    wrong = UsageError(f"scorer {url!r}: expected an address such as http://host:8000/v1")
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and bool(httpx.URL(url).host)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise wrong from error
+    if parts.scheme not in ("http", "https") or not usable or parts.query or parts.fragment:
+        raise wrong
     return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
@@ -127,7 +132,7 @@ class Transport:
 
     async def get(self, path: str, *, seconds: float = 10.0) -> Any:
         """GET a path and return its decoded JSON; errors as in `post`."""
-        return _decoded(await self._send("GET", path, None, seconds, {}), path)
+        return _decoded(await self._send("GET", path, None, seconds, {}), self.root + path)
 
     async def post(self, path: str, payload: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> bytes:
         """POST JSON and return the body of a 2xx answer.
@@ -229,6 +234,8 @@ class Transport:
 
     def _gone(self, error: Exception) -> ScorerGoneError:
         why = str(error) or type(error).__name__
+        if isinstance(error, httpx.RemoteProtocolError) and why.startswith("illegal"):
+            return ScorerGoneError(f"{self.root}: what answers does not speak HTTP")
         return ScorerGoneError(f"{self.root}: no scorer answers ({why})")
 
     def _refusal(self, answer: httpx.Response, path: str) -> ScorerError:
@@ -241,11 +248,11 @@ class Transport:
         return RefusedError(line, answer.status_code, text)
 
 
-def _decoded(body: bytes, path: str) -> Any:
+def _decoded(body: bytes, place: str) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise ScorerError(f"{path}: the answer is not JSON: {body[:80]!r}") from error
+        raise ScorerError(f"{place}: the answer is not JSON: {body[:80]!r}") from error
 
 
 def _pause(answer: httpx.Response) -> float:

@@ -21,14 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add everything a scorer can be told to a parser."""
     parser.add_argument("--model", default=str(_BUNDLED), help="model folder or hub name (default: the bundled one)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
-    parser.add_argument("--port", type=int, default=8000, help="port, 0 for a free one (default: 8000)")
+    parser.add_argument("--port", type=_port, default=8000, help="port, 0 for a free one (default: 8000)")
     parser.add_argument("--served-name", help="the model's name in the protocol")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, …")
-    parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--max-model-len", type=int, help="longest sequence in tokens")
-    parser.add_argument("--kv-budget", type=int, default=1024, metavar="MIB", help="keys and values kept, in MiB")
-    parser.add_argument("--chunk-tokens", type=int, help="tokens a forward")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads")
+    parser.add_argument("--max-model-len", type=_positive, metavar="N", help="longest sequence in tokens")
+    parser.add_argument("--kv-budget", type=_positive, default=1024, metavar="MIB", help="keys and values kept, in MiB")
+    parser.add_argument("--chunk-tokens", type=_positive, metavar="N", help="tokens a forward")
     training = parser.add_argument_group("training, where a request does not say")
     training.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
     training.add_argument("--no-training", action="store_true", help="do not answer /v1/train")
@@ -40,6 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="variable with the key that requests must carry (default: MEMSCOPE_API_KEY; unset asks for none)",
     )
     parser.add_argument("--as-child", action="store_true", help=argparse.SUPPRESS)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def add_training_arguments(group: argparse._ArgumentGroup) -> None:

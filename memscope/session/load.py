@@ -12,7 +12,8 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.native import NODE_TYPES, read_native
-from memscope.session.nodes import Branch, Session
+from memscope.session.nodes import Session
+from memscope.session.text import responses
 
 if TYPE_CHECKING:
     from memscope.session.detectors import Detector
@@ -96,6 +97,8 @@ def _bytes(path: Path, name: str) -> bytes:
         raise SessionError(f"{name}: is too large, the limit is {FILE_LIMIT // 2**20} MiB")
     if not data.removeprefix(_BOM).strip():
         raise SessionError(f"{name}: is empty, expected a session file")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise SessionError(f"{name}: is UTF-16, expected UTF-8: save it as that")
     if b"\0" in data[:_SNIFFED]:
         raise SessionError(f"{name}: is binary, expected a session file in JSON Lines or JSON")
     return data
@@ -106,6 +109,6 @@ def problems(session: Session) -> tuple[str, ...]:
     found = []
     if not session.memory_keys():
         found.append("no memories in it: nothing to leave out")
-    if not any(isinstance(n, Branch) and n.role == "assistant" for n in session.section("conversation")):
-        found.append("no responses in it: no assistant turn in the conversation")
+    if next(responses(session), None) is None:
+        found.append("no responses in it: no assistant turn in the conversation says anything")
     return tuple(found)

@@ -13,6 +13,7 @@ kept out by SQLite's own locks (WAL, a busy timeout).
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import threading
 import time
@@ -66,6 +67,8 @@ CREATE TABLE memories (
     PRIMARY KEY (model, key)
 ) WITHOUT ROWID;
 """
+
+_TABLES = frozenset(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
 
 _BUSY_SECONDS = 10.0
 _CHECKED_BYTES = 64 * 2**20
@@ -190,5 +193,8 @@ def _prepare(connection: sqlite3.Connection, target: Path | str) -> None:
                 if statement.strip():
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if missing := sorted(_TABLES - there):
+            raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
     finally:
         connection.execute("COMMIT" if connection.in_transaction else "SELECT 1")

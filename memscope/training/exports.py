@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from memscope.errors import TrainingError, UsageError
+from memscope.errors import StoreError, TrainingError, UsageError
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
@@ -211,7 +211,8 @@ def write_whole(path: Path, text: str, *, force: bool) -> None:
         force: Replace one that exists.
 
     Raises:
-        UsageError: It exists, or cannot be written.
+        UsageError: It exists.
+        StoreError: It cannot be written.
     """
     check_destination(path, force=force)
     try:
@@ -226,7 +227,7 @@ def write_whole(path: Path, text: str, *, force: bool) -> None:
                 with contextlib.suppress(FileNotFoundError):
                     temporary.unlink()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _place(temporary: Path, path: Path, *, force: bool) -> None:

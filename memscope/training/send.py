@@ -10,13 +10,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from memscope.engines.transport import NotSentError, RefusedError, TimedOutError, Transport, error_text
+from memscope.engines.transport import AnswerLostError, NotSentError, RefusedError, TimedOutError, Transport, error_text
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.store.ledger import Ledger, Shipment
 
 __all__ = ["Job", "TrainingServer", "conclude", "reconcile", "ship"]
 
 _PATHS = ("/v1/train", "/train")
+_STUMBLES = 5
+"""How many errors of its own (5xx) a server may answer in a row before a job is followed no further."""
+
 _ABSENT = (404, 405)
 """Error statuses of a path that the server does not have."""
 _NOT_TAKEN = (501, 503, 505)
@@ -110,13 +113,14 @@ class TrainingServer:
         raise AssertionError("unreachable")
 
     async def progress(self, job: Job) -> AsyncIterator[Job]:
-        """Yield a job now, after every change, and at its end.
+        """Yield a job now, after every change, and at its end; ends early where the server gives no state.
 
         Raises:
             RefusedError: The server does not know the job (any more).
             ScorerGoneError: The server cannot be reached any more.
         """
         pause, longest = _POLL_SECONDS
+        stumbles = 0
         yield job
         while not job.ended:
             await asyncio.sleep(pause)
@@ -125,9 +129,17 @@ class TrainingServer:
                 newer = await self.job(job.id)
             except TimedOutError:
                 continue  # a server that is busy training may be slow to answer
+            except RefusedError as error:
+                stumbles += 1
+                if error.status < 500 or stumbles > _STUMBLES:
+                    raise
+                continue
+            stumbles = 0
             if newer != job:
                 job = newer
                 yield job
+            if job.status == "unknown":
+                return
 
     async def find(self, key: str) -> Job | None:
         """Return the job that a server took under a key; None when it has none or keeps no list.
@@ -253,7 +265,7 @@ def _accepted(body: bytes) -> Job:
     try:
         answer = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise TrainingError(f"the training server's answer is not JSON: {body[:80]!r}") from error
+        raise AnswerLostError(f"the training server's answer is not JSON: {body[:80]!r}") from error
     if isinstance(answer, dict) and answer.get("error"):
         raise TrainingError(f"the training server answered with an error: {error_text(body, 200)}")
     if not isinstance(answer, dict) or not isinstance(answer.get("job_id"), str | int) or answer.get("job_id") == "":
@@ -265,7 +277,7 @@ def _job(answer: Any, name: str | None) -> Job:
     if not isinstance(answer, dict):
         raise ScorerError(f"the training server's answer is no job: {answer!r:.80}")
     result, loss = answer.get("result"), answer.get("loss")
-    status = str(answer.get("status", "unknown"))
+    status = given if isinstance(given := answer.get("status"), str) and given else "unknown"
     return Job(
         id=str(answer.get("job_id", answer.get("id", name))),
         status=_STATUSES.get(status.lower(), status),

@@ -136,7 +136,20 @@ def test_the_base_address_may_be_written_in_every_usual_way(url: str) -> None:
     assert server_root(url) == "http://h:1"
 
 
-@pytest.mark.parametrize("url", ["h:1", "ftp://h", "", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "h:1",
+        "ftp://h",
+        "",
+        "http://",
+        "http://h:99999",
+        "http://h:x/v1",
+        "http://[::1/v1",
+        "http://é..x/v1",
+        "http://h/?a=1",
+    ],
+)
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="expected an address"):
         server_root(url)

@@ -146,9 +146,9 @@ def test_problems_say_what_keeps_a_session_from_being_measured(tmp_path: Path) -
     path.write_bytes(HEADER)
     assert problems(load_session(path)) == (
         "no memories in it: nothing to leave out",
-        "no responses in it: no assistant turn in the conversation",
+        "no responses in it: no assistant turn in the conversation says anything",
     )
     path.write_bytes(HEADER + b'{"type":"memory","key":"k","text":"t"}\n{"type":"branch","role":"assistant"}\n')
     session = load_session(path)
-    assert problems(session) == ()
+    assert problems(session) == ("no responses in it: no assistant turn in the conversation says anything",)
     assert isinstance(session.nodes[1], Branch)

@@ -92,3 +92,15 @@ def test_two_open_databases_see_each_others_changes(tmp_path: Path) -> None:
     assert Settings(one).get("n", 0) == 2
     one.close()
     two.close()
+
+
+def test_a_database_of_another_making_is_set_aside(tmp_path: Path) -> None:
+    Database(tmp_path).close()
+    with sqlite3.connect(tmp_path / "memscope.db") as connection:
+        connection.execute("DROP TABLE settings")
+    database = Database(tmp_path)
+    (note,) = database.notes
+    assert "it has no table settings" in note
+    assert database.path is not None
+    database.close()
+    assert len(list(tmp_path.glob("memscope.db.damaged-*"))) >= 1

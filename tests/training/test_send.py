@@ -103,7 +103,6 @@ REFUSALS: dict[str, tuple[Callable[[], list[Answer]], str]] = {
     "a redirect": (lambda: [httpx.Response(307, headers={"Location": "/"}, text="there")], "307 there"),
     "down": (lambda: [httpx.ConnectError("refused")], "nothing was sent"),
     "no proxy": (lambda: [httpx.ProxyError("407")], "nothing was sent"),
-    "not json": (lambda: [httpx.Response(200, text="<html>")], "not JSON"),
     "no job": (lambda: [httpx.Response(200, json={"ok": True})], "names no job"),
     "error inside": (lambda: [httpx.Response(200, json={"error": {"message": "out of memory"}})], "out of memory"),
 }
@@ -133,6 +132,7 @@ LOST: dict[str, Callable[[], Answer]] = {
     "504": lambda: httpx.Response(504),
     "unreadable": lambda: httpx.DecodingError("bad gzip"),
     "engine died": lambda: httpx.Response(500, json={"error": {"message": "EngineCore encountered an issue."}}),
+    "no JSON": lambda: httpx.Response(200, text="<html>"),
 }
 
 

@@ -1,0 +1,48 @@
+"""The served tokenizer's files, on the disk or, where it is full, somewhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from memscope.engines.tokenizer_files import fetch_tokenizer
+from memscope.engines.transport import Transport
+from memscope.errors import ScorerError
+
+pytestmark = pytest.mark.anyio
+
+
+def transport(files: dict[str, str]) -> Transport:
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json={"files": files}))
+    return Transport("http://h:1", http=answer)
+
+
+async def test_the_same_files_are_one_folder(tmp_path: Path) -> None:
+    first = await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path)
+    assert first is not None
+    assert (first / "a.json").read_text() == "{}"
+    assert await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path) == first
+    assert [p.name for p in tmp_path.iterdir()] == [first.name], "nothing half written is left"
+
+
+async def test_a_disk_that_fills_up_means_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_text
+
+    def full(path: Path, text: str, encoding: str) -> int:
+        if tmp_path in path.parents:
+            raise OSError(28, "No space left on device")
+        return write(path, text, encoding=encoding)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    folder = await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path / "cache")
+    assert folder is not None
+    assert (folder / "a.json").read_text() == "{}"
+    assert not list((tmp_path / "cache").iterdir())
+
+
+@pytest.mark.parametrize("name", ["../a", ".hidden", "a/b"])
+async def test_strange_names_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ScorerError, match="refused the file name"):
+        await fetch_tokenizer(transport({name: ""}), tmp_path)
