@@ -210,7 +210,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         after = f" → {trained.after:6.2f}" if trained and trained.after is not None else ""
         proven = any(t.after is not None for t in self._state.trained.values())
         lead = f"{cursor}{chosen}{candidate.index:>4}  {candidate.divergence:7.2f}{after:{9 * proven}}  "
-        stamp = f"{one_line(candidate.timestamp)[:19]}  " if width >= 100 else ""
+        stamp = f"{one_line(candidate.timestamp)[slice(19) if width >= 100 else slice(11, 16)]}  "
         text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
         base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
         return [(lead, base + _BOLD), (f"{state:<9} ", base + style), (stamp, base + _DIM), (text, base)]
