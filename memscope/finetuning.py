@@ -27,7 +27,8 @@ from memscope.scoring.rescoring import Rescorer, WeightsChangedError
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
 from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
-from memscope.training.proof import Measured, Proof, Trained, measured, trained_by
+from memscope.training.proof import Measured, Proof, measured
+from memscope.training.record import Record
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
 
 if TYPE_CHECKING:
@@ -43,13 +44,19 @@ _UNKNOWN_JOB = (404, 405)
 
 
 class FineTuning:
-    """Everything about candidates of one run. All methods belong to the run's loop."""
+    """Everything about candidates of one run. All methods belong to the run's loop.
+
+    Attributes:
+        run: Whose responses.
+        record: What the ledger says of the session.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         database = self._database = run.database
         self._decisions = Decisions(database)
         self._ledger = Ledger(database)
+        self.record = Record(self._ledger, run.session.header.id, self._columns, self._gone)
         self._alternates = Alternates(database)
         self._divergences: dict[int, float] = {}
         self._weights: str | None = None
@@ -106,8 +113,9 @@ class FineTuning:
             lambda: strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
         )
         self._divergences, self._weights = found, self.run.rescorer.scorer.info.weights
-        for index, nats in found.items():
-            self.run.grids["necessity"].stripped[index] = nats
+        for grid in self.run.grids.values():
+            for index, nats in found.items():
+                grid.stripped[index] = nats
         self.run.emit(StrippedDone())
         return self.findings()
 
@@ -163,25 +171,11 @@ class FineTuning:
         known = self._columns()
         return {known[key].index: mark for key, mark in self._ledger.marks(list(known)).items()}
 
-    def shipments(self) -> tuple[Shipment, ...]:
-        """Return what was sent of this session, oldest first."""
-        return self._ledger.shipments(self.run.session.header.id)
-
-    def proofs(self) -> Mapping[str, Proof]:
-        """Return before and after of every shipment that was verified, by its key, oldest first."""
-        return {s.key: proof for s in self.shipments() if (proof := Proof.kept(s)) is not None}
-
-    def unproven(self) -> tuple[str, ...]:
-        """Return the keys of shipments whose job succeeded and whose effect was not measured, oldest first."""
-        return tuple(
-            s.key
-            for s in self.shipments()
-            if s.state == "succeeded" and s.proof and "after" not in s.proof and not self._gone(s)
-        )
-
-    def trained(self) -> dict[int, Trained]:
-        """Return the responses that count as trained, by index, with what their last shipment says of them."""
-        return trained_by(self.shipments(), self._columns(), self._gone)
+    @property
+    def fleeting(self) -> bool:
+        """Whether the weights in use were trained here and end with their scorer."""
+        embedded = self.run.scorer is not None and self.run.scorer.kind == "embedded"
+        return embedded and any(s.key in self._teachers and not self._gone(s) for s in self.record.shipments())
 
     async def review(self, responses: Sequence[int], context: TrainingContext, *, again: bool = False) -> Review:
         """Return what sending these responses would send.

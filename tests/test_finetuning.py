@@ -188,7 +188,7 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         assert review.address.startswith("http://127.0.0.1:")
         assert review.address.endswith("/v1/train")
         assert review.loopback
-        assert "memories left out" in review.lesson
+        assert "without being told" in review.lesson
         context, learned = review.example
         assert learned == "The retro meeting is on Thursday at 15:30.<|im_end|>"
         assert "Mira" not in context
@@ -216,16 +216,16 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         assert tuning.marks() == {0: "trained", 1: "trained"}
         job = await tuning.watch(key, job)
         assert job.status == "succeeded"
-        assert tuning.unproven() == (key,)
+        assert tuning.record.unproven() == (key,)
         assert job.step == job.steps > 0
         proof = await tuning.verify(key)
-        assert tuning.unproven() == ()
+        assert tuning.record.unproven() == ()
         assert dict(proof.before) == {c.index: c.divergence for c in before.candidates}
         assert proof.fall > 0.9
         assert proof.others_moved < 3
-        assert tuning.proofs() == {key: proof}
-        assert {index: known.after for index, known in tuning.trained().items()} == dict(proof.after)
-        assert not any(known.running or known.gone for known in tuning.trained().values())
+        assert tuning.record.proofs() == {key: proof}
+        assert {index: known.after for index, known in tuning.record.trained().items()} == dict(proof.after)
+        assert not any(known.running or known.gone for known in tuning.record.trained().values())
         assert tuning.findings().trained + len(tuning.findings().candidates) <= 2
         assert [e.state for e in events if isinstance(e, ShipmentChanged)] == ["prepared", "accepted", "succeeded"]
         assert [e.status for e in events if isinstance(e, JobProgress)][-1] == "succeeded"
@@ -235,7 +235,7 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         again = await tuning.review([0], "with", again=True)
         await tuning.send(again, again=True)
         assert tuning.context == "with"
-        assert len(tuning.shipments()) == 2
+        assert len(tuning.record.shipments()) == 2
 
 
 async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
@@ -307,9 +307,9 @@ async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
         with pytest.raises(TrainingError, match="cannot train"):
             await tuning.send(review)
         assert tuning.marks() == {}
-        assert [s.state for s in tuning.shipments()] == ["failed"]
+        assert [s.state for s in tuning.record.shipments()] == ["failed"]
         with pytest.raises(TrainingError, match="is failed: there is nothing to compare"):
-            await tuning.verify(tuning.shipments()[0].key)
+            await tuning.verify(tuning.record.shipments()[0].key)
 
 
 async def test_nothing_is_sent_that_could_be_forgotten(small_session: Session, training: Config) -> None:
@@ -349,7 +349,7 @@ async def test_a_server_without_job_states_leaves_the_shipment_accepted(
         seen = await tuning.watch(key, job)
         assert not seen.ended
         assert any("does not tell how job" in e.text for e in events if isinstance(e, Trouble))
-        assert [s.state for s in tuning.shipments()] == ["accepted"]
+        assert [s.state for s in tuning.record.shipments()] == ["accepted"]
 
 
 def test_a_ledger_from_a_newer_version_is_refused_untouched(small_session: Session, config: Config) -> None:

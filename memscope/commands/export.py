@@ -168,7 +168,8 @@ def _chosen(tuning: FineTuning, findings: Findings, responses: Sequence[int] | N
     chosen = approved or [found.index for found in findings.candidates if found.index not in verdicts]
     if not chosen:
         raise TrainingError(findings.why_none or "no candidate is left: all are rejected; name some with --responses")
-    _say(f"exporting {len(chosen)} {'approved responses' if approved else 'candidates, none being approved'}")
+    trained = f"; {findings.trained} sent to training before are left out" if findings.trained and not approved else ""
+    _say(f"exporting {len(chosen)} {'approved responses' if approved else 'candidates, none being approved'}{trained}")
     return chosen
 
 

@@ -168,12 +168,19 @@ def _table(report: dict[str, Any], wishes: _Wishes) -> str:
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
+_CONTEXTS = {
+    "window": "each within its window of responses; --context full scores as memscope score does",
+    "full": "with everything before them",
+}
+
+
 def _summary(report: dict[str, Any], wishes: _Wishes) -> str:
-    left = f"{report['fresh']} scored less than {wishes.max_age:g} s ago, {report['late']} with too few responses yet"
+    late = f"{report['late']} late: too few responses after them yet"
+    left = f"{report['fresh']} scored less than {wishes.max_age:g} s ago, {late}"
     if not report["scored"] and not report["failed"]:
         return f"nothing to score: {left}; weights in nats"
     failed = f", {report['failed']} failed" if report["failed"] else ""
-    return f"{report['scored']} memories scored{failed}; {left}; weights in nats"
+    return f"{report['scored']} memories scored{failed} ({_CONTEXTS[wishes.context]}); {left}; weights in nats"
 
 
 def _number(value: float | None) -> str:

@@ -103,10 +103,8 @@ async def _sent(tuning: FineTuning, review: Review, wishes: _Wishes) -> tuple[st
     try:
         return await tuning.send(review, again=wishes.again, options=wishes.options)
     except asyncio.CancelledError:
-        if any(shipment.state == "in doubt" for shipment in tuning.shipments()[-1:]):
-            sys.stderr.write(
-                "memscope: the server had not answered: what was sent is in doubt, and not sent again\n"
-            )
+        if any(shipment.state == "in doubt" for shipment in tuning.record.shipments()[-1:]):
+            sys.stderr.write("memscope: the server had not answered: what was sent is in doubt, and not sent again\n")
         raise
 
 
@@ -157,5 +155,11 @@ def _progress(event: Event) -> None:
 def _print_proof(proof: Proof) -> None:
     lines = ["response   before    after  (nats, all memories stripped)"]
     lines += [f"{index:>8} {before:>8.2f} {proof.after[index]:>8.2f}" for index, before in proof.before.items()]
-    lines.append(f"the dependence fell by {proof.fall:.1%}; other responses moved {proof.others_moved:.2f} nats")
+    lines.append(
+        f"the dependence fell by {proof.fall:.1%}; with all memories present, other responses moved "
+        f"{proof.others_moved:.2f} nats"
+    )
+    if proof.overshot:
+        numbers = ", ".join(map(str, proof.overshot))
+        lines.append(f"overshot: {numbers}, which memories now make less likely; fewer --steps would do")
     print_text("\n".join(lines) + "\n")

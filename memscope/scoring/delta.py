@@ -4,33 +4,52 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
+from math import isnan
 
 from memscope.scoring.grid import Grid
 
-__all__ = ["delta_grid", "renew"]
+__all__ = ["Changes"]
 
 
-def delta_grid(before: Grid, after: Grid) -> Grid:
-    """Return `after - before` for every cell, in signed nats; NaN where either is not scored.
+class Changes(Grid):
+    """`after - before` for every cell, in signed nats; NaN where either is not scored.
 
-    Negative means that the response depends less on the memory than it did. Both grids have the same shape.
+    Negative means that the response depends less on the memory than it did. What a cell adds to sums is the difference
+    of its clamped divergences, so that a sum here is the sum after minus the sum before.
     """
-    delta = Grid(after.rows, after.columns)
-    renew(delta, before, after, range(len(after.rows)))
-    return delta
 
+    __slots__ = ("_after", "_before")
 
-def renew(delta: Grid, before: Grid, after: Grid, rows: Iterable[int]) -> None:
-    """Work out these rows of a grid of differences again, and what it says of whole responses."""
-    for row in rows:
-        delta.values[row] = _minus(after.values[row], before.values[row])
-        delta.status[row] = after.status[row]
-        if (error := after.errors.get(row)) is not None:
-            delta.errors[row] = error
-    delta.noise_floor = after.noise_floor
-    delta.logprob = _minus(after.logprob, before.logprob)
-    delta.stripped = _minus(after.stripped, before.stripped)
+    def __init__(self, before: Grid, after: Grid) -> None:
+        """Take two grids of the same shape."""
+        super().__init__(after.rows, after.columns)
+        self._before, self._after = before, after
+        self.renew(range(len(after.rows)))
+
+    def renew(self, rows: Iterable[int]) -> None:
+        """Work out these rows again, and what is known of whole responses."""
+        before, after = self._before, self._after
+        for row in rows:
+            self.values[row] = _minus(after.values[row], before.values[row])
+            self.status[row] = after.status[row]
+            if (error := after.errors.get(row)) is not None:
+                self.errors[row] = error
+        self.noise_floor = after.noise_floor
+        self.logprob = _minus(after.logprob, before.logprob)
+        self.stripped = _minus(after.stripped, before.stripped)
+
+    def parts(self, index: int) -> list[float]:
+        """Return the change of what each cell of a row adds to sums, in nats."""
+        return _parts(self.values[index], self._after.parts(index), self._before.parts(index))
+
+    def stripped_parts(self) -> list[float]:
+        """Return the change of what each response adds to the sum of the line of all memories left out, in nats."""
+        return _parts(self.stripped, self._after.stripped_parts(), self._before.stripped_parts())
 
 
 def _minus(after: Sequence[float], before: Sequence[float]) -> array[float]:
     return array("d", (b - a for a, b in zip(before, after, strict=True)))
+
+
+def _parts(change: Sequence[float], after: Sequence[float], before: Sequence[float]) -> list[float]:
+    return [0.0 if isnan(c) else b - a for c, a, b in zip(change, before, after, strict=True)]

@@ -130,6 +130,14 @@ class Grid:
         self.status[index] = "waiting"
         self.errors.pop(index, None)
 
+    def parts(self, index: int) -> list[float]:
+        """Return what each cell of a row adds to sums, in nats: its clamped divergence, nothing where not scored."""
+        return _clamped(self.values[index])
+
+    def stripped_parts(self) -> list[float]:
+        """Return what each response adds to the sum of the line of all memories left out, in nats."""
+        return _clamped(self.stripped)
+
     def importance(self, index: int) -> float:
         """Row sum of the clamped divergences, in nats, over the cells that are scored."""
         return math.fsum(v for v in self.values[index] if v > 0)
@@ -149,3 +157,7 @@ class Grid:
     def scored(self, index: int, column: int) -> bool:
         """Whether a cell holds a value."""
         return not math.isnan(self.values[index][column])
+
+
+def _clamped(values: array[float]) -> list[float]:
+    return [value if value > 0 else 0.0 for value in values]  # a comparison with NaN is false

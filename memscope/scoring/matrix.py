@@ -100,8 +100,10 @@ class MatrixJob:
             PromptError: The session does not fit the model.
         """
         check_fits(self.prompt, self.rescorer, self.prompt.variants())
+        rows = range(len(self.grid.rows)) if rows is None else rows
+        self.emit(Progress(0, len(rows), None, None))
         await self._baseline()
-        await self._rows(range(len(self.grid.rows)) if rows is None else rows)
+        await self._rows(rows)
 
     @property
     def _columns(self) -> Collection[int]:

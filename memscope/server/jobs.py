@@ -132,6 +132,13 @@ class Jobs:
             self._thread.join(timeout)
         return self._thread is None or not self._thread.is_alive()
 
+    def _say(self, job: Job) -> None:
+        """Tell whoever watches a server of its own; as a child, the parent knows."""
+        if not self._runtime.options.announce:
+            kept = f", weights written to {job.saved}" if job.saved else ""
+            sys.stderr.write(f"memscope: {job.id} {job.status}{kept}{f': {job.error}' if job.error else ''}\n")
+            sys.stderr.flush()
+
     def _options(self, request: TrainRequest) -> TrainOptions:
         return request.options.over(self._runtime.options.lessons)
 
@@ -144,6 +151,7 @@ class Jobs:
                 job.error = f"{type(error).__name__}: {error}"
                 job.status = "failed"
             job.request = None
+            self._say(job)
 
     def _train(self, job: Job) -> None:
         from memscope.server.loading import with_weights

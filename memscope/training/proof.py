@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import nan
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
 
 from memscope.prompt.prompt import Prompt
-from memscope.scoring.finetune import Candidate
-from memscope.scoring.grid import Column
 from memscope.scoring.rescoring import Rescorer
 from memscope.store.ledger import Shipment
 
-__all__ = ["Measured", "Proof", "Trained", "measured", "trained_by"]
+__all__ = ["Measured", "Proof", "measured"]
 
 Measured: TypeAlias = dict[str, Any]
 """{"stripped": {index: nats}, "logprob": {index: nats}}, as kept in the ledger; indices are text there."""
@@ -35,6 +32,11 @@ class Proof(msgspec.Struct, frozen=True):
     after: Mapping[int, float]
     fall: float
     others_moved: float
+
+    @property
+    def overshot(self) -> tuple[int, ...]:
+        """Trained responses that memories now make less likely, by more than a nat: they were learned too well."""
+        return tuple(index for index, nats in self.after.items() if nats < -1.0)
 
     @classmethod
     def of(cls, trained: Sequence[int], before: Measured, after: Measured) -> Proof:
@@ -57,46 +59,6 @@ class Proof(msgspec.Struct, frozen=True):
         if not shipment.proof or "after" not in shipment.proof:
             return None
         return cls.of([s.position for s in shipment.samples], shipment.proof["before"], shipment.proof["after"])
-
-
-class Trained(msgspec.Struct, frozen=True):
-    """A response that counts as trained.
-
-    Attributes:
-        response: It, with its strip-all divergence before training.
-        after: Its divergence after the job, nats; None while that was not measured.
-        running: Its job has not ended, as far as is known.
-        gone: The weights that learned it ended with their scorer.
-    """
-
-    response: Candidate
-    after: float | None
-    running: bool
-    gone: bool
-
-
-def trained_by(
-    shipments: Iterable[Shipment], columns: Mapping[str, Column], gone: Callable[[Shipment], bool]
-) -> dict[int, Trained]:
-    """Return the responses that count as trained, by index; of several shipments the last one speaks.
-
-    Args:
-        shipments: Oldest first.
-        columns: The session's responses by their identity in the ledger.
-        gone: Whether what a shipment taught is lost.
-    """
-    known: dict[int, Trained] = {}
-    for shipment in shipments:
-        if shipment.state not in ("accepted", "succeeded"):
-            continue
-        after = proof.after if (proof := Proof.kept(shipment)) else {}
-        for sample in shipment.samples:
-            if (column := columns.get(sample.response)) is not None:
-                before = nan if sample.divergence is None else sample.divergence
-                said = Candidate(column.index, column.entry_index, before, column.timestamp or "", column.text)
-                running = shipment.state == "accepted"
-                known[column.index] = Trained(said, after.get(sample.position), running, gone(shipment))
-    return known
 
 
 async def measured(prompt: Prompt, rescorer: Rescorer, stripped: Mapping[int, float]) -> Measured:

@@ -20,8 +20,8 @@ __all__ = ["LESSONS", "Review", "TrainingContext", "TrainingSample", "build_samp
 TrainingContext: TypeAlias = Literal["with", "without"]
 
 LESSONS: dict[TrainingContext, str] = {
-    "without": "memories left out of the context: the model learns to know them (a candidate is what it does not know)",
-    "with": "memories kept in the context: the model learns to use them",
+    "without": "the model learns to say this without being told",
+    "with": "the model learns to make use of what it is told",
 }
 """One line on what each choice teaches."""
 

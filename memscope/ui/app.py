@@ -37,6 +37,7 @@ from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.help import Help, help_text
 from memscope.ui.hints import Hints
 from memscope.ui.keys import APP, check_keymap
+from memscope.ui.leaving import RUNNING, what_would_end
 from memscope.ui.log import LogPane
 from memscope.ui.options import UiOptions
 from memscope.ui.palette import colours_of
@@ -55,7 +56,6 @@ __all__ = ["MemscopeApp", "run_app"]
 _SMALLEST = (80, 24)
 _TWICE_WITHIN_SECONDS = 3.0
 _NOTIFIED_A_FRAME = 3
-_RUNNING = ("starting", "scoring", "paused")
 
 
 class MemscopeApp(Stage):
@@ -132,6 +132,14 @@ class MemscopeApp(Stage):
         self._log_pane.add([line])
         self.notify(shorten(line, 300), markup=False, severity="warning" if warn else "information", timeout=6)
 
+    def log_line(self, line: str) -> None:
+        """Keep a line in the log."""
+        self._log_pane.add([line])
+
+    def on_app_focus(self) -> None:
+        """Take what another memscope decided meanwhile."""
+        self.desk.redraw()
+
     def on_resize(self, event: events.Resize) -> None:
         """Say so when there is no room; everything else lays itself out."""
         width, height = event.size
@@ -151,11 +159,13 @@ class MemscopeApp(Stage):
         if batch.reload:
             self._comparison.show(self.measure)
         else:
-            self._comparison.renew(self.measure, batch.rows.get(self.measure, ()))
+            self._comparison.renew(batch.rows.get(self.measure, ()))
         if batch.floor is not None:
             self._heatmap.set_floor(batch.floor)
         if batch.finished is not None:
             self._heatmap.filled()
+        if batch.stripped:
+            self._heatmap.stripped_known()
         self._tell(batch)
         if batch.tuned:
             self.desk.take(batch)
@@ -211,7 +221,7 @@ class MemscopeApp(Stage):
     def _show_changes(self, on: bool) -> None:
         self._comparison.switch(self.measure, on)
         self._title_line.refresh()
-        self.say("after minus before: − is less dependent than before" if on else "the map as it is now")
+        self.log_line("the map shows after minus before" if on else "the map shows what is now")
 
     def on_heatmap_view_cursor_moved(self) -> None:
         """Keep the detail on the cursor."""
@@ -276,14 +286,25 @@ class MemscopeApp(Stage):
         self.push_screen(Choose("Score again", offered), chosen)
 
     def action_restart(self) -> None:
-        """Start the scorer anew and go on."""
+        """Start the scorer anew and go on; ask first where one answers."""
+        if not self.measured.is_open or self.measured.state == "failed":
+            self._restart()
+            return
+        lost = " The trained weights end with the one that runs." if self.desk.tuner.fleeting else ""
+        self.push_screen(
+            Choose(f"The scorer has not been lost.{lost}", (("stay", "Leave it"), ("restart", "Start another"))),
+            lambda answer: self._restart() if answer == "restart" else None,
+        )
+
+    def _restart(self) -> None:
         self._conductor.stop()
         self._conductor.ask(Wish(self.measure, restart=True))
 
     def action_export(self) -> None:
         """Ask for a name and write the grid."""
         proposal = proposed_name(self.measured.session.header.id, self.measure)
-        self.push_screen(Ask("Write the grid to (.csv or .json)", proposal), self._export)
+        what = "Write the grid as it is now, not its changes, to" if self._comparison.on else "Write the grid to"
+        self.push_screen(Ask(f"{what} (.csv or .json)", proposal), self._export)
 
     def _export(self, name: str | None) -> None:
         if name is None:
@@ -306,7 +327,7 @@ class MemscopeApp(Stage):
         if selected:
             self.say(copy(self, selected, self.options.state_folder))
         elif time.monotonic() - self._interrupted < _TWICE_WITHIN_SECONDS:
-            self.exit(130 if self.measured.state in _RUNNING else 0)
+            self.exit(130 if self.measured.state in RUNNING else 0)
         else:
             self._interrupted = time.monotonic()
             self.notify("nothing is selected; ctrl+c once more quits", markup=False, timeout=_TWICE_WITHIN_SECONDS)
@@ -316,7 +337,7 @@ class MemscopeApp(Stage):
         live = [
             (self.get_key_display(active.binding), active.binding) for active in self.screen.active_bindings.values()
         ]
-        self.push_screen(Help(f"keys · {self._workspace.current}", help_text(live)))
+        self.push_screen(Help(f"keys · {self._workspace.current}", help_text(live, min(self.size.width, 100) - 8)))
 
     async def action_quit(self) -> None:
         """Quit as `q` does, for the palette and ctrl+q."""
@@ -324,23 +345,14 @@ class MemscopeApp(Stage):
 
     def action_ask_quit(self) -> None:
         """Quit; ask first when something is running."""
-        scoring = self.measured.state in _RUNNING
-        if not scoring and not self.desk.tuner.busy:
+        question = what_would_end(self.measured, self.desk.tuner, self._progress)
+        if question is None:
             self.exit(0)
             return
-        question = self._still_scoring() if scoring else self._still_training()
         self.push_screen(
             Choose(question, (("quit", "Quit"), ("stay", "Stay"))),
             lambda answer: self.exit(0) if answer == "quit" else None,
         )
-
-    def _still_scoring(self) -> str:
-        done = f"{self._progress.done} of {self._progress.total} rows" if self._progress else "the scorer"
-        return f"Still {self.measured.state} ({done}). What is done is remembered."
-
-    def _still_training(self) -> str:
-        embedded = self.measured.scorer is not None and self.measured.scorer.kind == "embedded"
-        return "A training job runs" + (" and ends with its scorer." if embedded else ", and goes on without memscope.")
 
     def key_of(self, name: str) -> str:
         """Return the key of a binding as it is shown, remapped or not."""

@@ -18,9 +18,9 @@ from textual.strip import Strip
 from memscope.scoring.finetune import Candidate, Findings
 from memscope.store.decisions import Verdict
 from memscope.store.ledger import Mark
-from memscope.training.proof import Trained
+from memscope.training.record import Trained
 from memscope.ui.keys import CANDIDATES
-from memscope.ui.safe import one_line, shorten
+from memscope.ui.safe import cells, one_line, shorten
 
 __all__ = ["CandidatesPane", "CandidatesState"]
 
@@ -36,6 +36,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
         verdicts: Decisions by response index.
         marks: What the ledger says, by response index.
         trained: Responses that count as trained, by index.
+        before: Divergence of responses before the last training that was measured; empty without one.
         alternates_on: Whether alternates are generated.
         note: One line on what is going on.
     """
@@ -44,6 +45,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
     verdicts: Mapping[int, Verdict] = msgspec.field(default_factory=dict)
     marks: Mapping[int, Mark] = msgspec.field(default_factory=dict)
     trained: Mapping[int, Trained] = msgspec.field(default_factory=dict)
+    before: Mapping[int, float] = msgspec.field(default_factory=dict)
     alternates_on: bool = False
     note: str = ""
 
@@ -163,7 +165,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         width = self.size.width
         place = y - 1 + round(self.scroll_offset.y)
         if y == 0:
-            pieces = [(shorten(self._header(), width), _DIM)]
+            pieces = [(shorten(self._header(width), width), _DIM)]
         elif place < len(self._rows):
             pieces = self._line(place, width)
         elif not self._rows and y == 2:
@@ -186,16 +188,20 @@ class CandidatesPane(ScrollView, can_focus=True):
             self.post_message(self.Moved())
         self.refresh()
 
-    def _header(self) -> str:
+    def _header(self, width: int) -> str:
         found = self._state.findings
         parts = [self._state.note] if self._state.note else []
+        if gone := sum(trained.gone for trained in self._state.trained.values()):
+            parts.append(f"{gone} forgotten: their weights ended with their scorer")
         parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
         parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
         if found and (left := found.untimed):
             parts.append(f"{left} without a timestamp left out")
-        if gone := sum(trained.gone for trained in self._state.trained.values()):
-            parts.append(f"{gone} trained by a scorer that ended, its weights with it")
-        return " · ".join(parts)
+        line = parts[0]
+        for part in parts[1:]:
+            if cells(line) + 3 + cells(part) <= width:
+                line += f" · {part}"
+        return line
 
     def _why_empty(self) -> str:
         found = self._state.findings
@@ -206,10 +212,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         cursor = "›" if place == self._cursor else " "
         chosen = "•" if candidate.index in self._chosen else " "
         state, style = self._state_of(candidate.index)
-        trained = self._state.trained.get(candidate.index)
-        after = f" → {trained.after:6.2f}" if trained and trained.after is not None else ""
-        proven = any(t.after is not None for t in self._state.trained.values())
-        lead = f"{cursor}{chosen}{candidate.index:>4}  {candidate.divergence:7.2f}{after:{9 * proven}}  "
+        lead = f"{cursor}{chosen}{candidate.index:>4}  {self._nats(candidate)}  "
         stamp = f"{one_line(candidate.timestamp)[slice(19) if width >= 100 else slice(11, 16)]}  "
         text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
         base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
@@ -219,9 +222,21 @@ class CandidatesPane(ScrollView, can_focus=True):
         """Return in a word what was decided about a response, or became of it."""
         return self._state_of(index)[0]
 
+    def _nats(self, candidate: Candidate) -> str:
+        """Say how much a response leans on memories; once a training was measured, before and after."""
+        trained, before = self._state.trained.get(candidate.index), self._state.before.get(candidate.index)
+        if trained is not None:
+            before, now = candidate.divergence, trained.after
+        else:
+            now = candidate.divergence
+        if not any(t.after is not None for t in self._state.trained.values()):
+            return f"{candidate.divergence:7.2f}"
+        told = f"{'':7}" if before is None else f"{before:7.2f}"
+        return told + (f" → {now:6.2f}" if now is not None else f"{'':9}")
+
     def _state_of(self, index: int) -> tuple[str, Style]:
         if trained := self._state.trained.get(index):
-            return ("training", _BOLD) if trained.running else ("gone" if trained.gone else "trained", _BOLD)
+            return ("training", _BOLD) if trained.running else ("forgotten" if trained.gone else "trained", _BOLD)
         if mark := self._state.marks.get(index):
             return mark, _BOLD
         verdict = self._state.verdicts.get(index)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from memscope.scoring.delta import delta_grid, renew
-from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.delta import Changes
+from memscope.scoring.grid import Measure
 from memscope.ui.cell import CellWatch
 from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.title import Title
@@ -26,7 +26,7 @@ class Comparison:
 
     def __init__(self, run: Run, heatmap: HeatmapPane, title: Title, cell: CellWatch) -> None:
         self._run, self._heatmap, self._title, self._cell = run, heatmap, title, cell
-        self._changes: Grid | None = None
+        self._changes: Changes | None = None
         self.on = False
 
     def possible(self, measure: Measure) -> bool:
@@ -43,13 +43,13 @@ class Comparison:
     def show(self, measure: Measure) -> None:
         """Show the grid of a measure anew, or what changed of it."""
         now = self._run.grids[measure]
-        self._changes = delta_grid(self._run.earlier[measure], now) if self.on else None
-        self._heatmap.view.show_grid(self._changes or now, changes=self.on)
+        self._changes = Changes(self._run.earlier[measure], now) if self.on else None
+        self._heatmap.view.show_grid(self._changes or now)
 
-    def renew(self, measure: Measure, rows: Collection[int]) -> None:
-        """Draw rows of the measure that changed, and the lines below."""
+    def renew(self, rows: Collection[int]) -> None:
+        """Draw rows that changed, and the lines below."""
         if self._changes is not None:
-            renew(self._changes, self._run.earlier[measure], self._run.grids[measure], rows)
+            self._changes.renew(rows)
         if rows:
             self._heatmap.view.rows_changed(set(rows))
         else:

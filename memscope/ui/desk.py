@@ -28,7 +28,9 @@ class Desk:
     def __init__(self, app: Stage, run: Run, tasks: Tasks) -> None:
         self.candidates = CandidatesPane(id="candidates")
         self.diff = DiffPane(id="diff")
-        self.tuner = Tuner(run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn))
+        self.tuner = Tuner(
+            run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn), app.log_line
+        )
         self._app, self._run = app, run
 
     def take(self, batch: Batch) -> None:
@@ -83,6 +85,7 @@ class Desk:
                 self.want(what, 0)
 
     async def _send(self) -> None:
+        self.redraw()  # another memscope may have decided something
         responses, again = self.tuner.to_send(self.candidates.chosen)
         if not responses:
             self._app.say(f"nothing to send: {self._app.key_of('candidate.approve')} approves a candidate")

@@ -21,7 +21,7 @@ from memscope.ui.safe import cells, visible
 
 __all__ = ["DiffPane"]
 
-_SPLIT_FROM = 90
+_SPLIT_FROM = 68
 """Cells from which the two texts stand side by side."""
 
 _STYLES = {

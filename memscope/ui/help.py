@@ -20,14 +20,15 @@ from memscope.ui.safe import fit
 __all__ = ["Help", "help_text"]
 
 _BOLD, _DIM = TextualStyle.from_rich_style(Style(bold=True)), TextualStyle.from_rich_style(Style(dim=True))
-_KEYS, _WORDS = 11, 43
+_KEYS, _NAMES = 11, 18
 
 
-def help_text(bindings: Iterable[tuple[str, Binding]]) -> Content:
+def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
     """Return a table of keys, what they do, and the names by which they can be remapped.
 
     Args:
         bindings: Pairs of a key as it is shown and its binding; keys of one binding share a line.
+        width: Cells of a line.
     """
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
@@ -36,7 +37,11 @@ def help_text(bindings: Iterable[tuple[str, Binding]]) -> Content:
             keys.setdefault(binding.id, []).append(key)
             words[binding.id] = binding.tooltip or binding.description
     lines = [
-        Content.assemble((fit(" ".join(keys[name]), _KEYS), _BOLD), fit(words[name], _WORDS), f" {name}\n")
+        Content.assemble(
+            (fit(" ".join(keys[name]), _KEYS), _BOLD),
+            fit(words[name], width - _KEYS - _NAMES - 1),
+            (f" {name}\n", _DIM),
+        )
         for name in keys
     ]
     return Content.assemble(*lines, ("\nA name on the right remaps its key: [keymap] in the configuration.", _DIM))

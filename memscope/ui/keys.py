@@ -80,7 +80,14 @@ CANDIDATES: list[BindingType] = [
     ),
     _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; once more takes it back", show=True),
     _key("candidate.select", "space", "choose", "select", "Select, for approving or rejecting many", show=True),
-    _key("candidate.send", "t", "want('send')", "train", "Send the approved to training, after a review", show=True),
+    _key(
+        "candidate.send",
+        "t",
+        "want('send')",
+        "train",
+        "Train the approved, or else the selected",
+        show=True,
+    ),
     _key("candidate.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
     _key("candidate.raise", "plus,equals_sign", "want('threshold', 1)", "raise", "Raise the threshold", show=True),
     _key("candidate.lower", "minus", "want('threshold', -1)", "lower", "Lower the threshold", show=True),
@@ -114,13 +121,13 @@ APP: list[BindingType] = [
     _key("measure", "n", "measure", "measure", "Switch between necessity and sufficiency", show=True),
     _key("pause", "p", "pause", "pause", "Pause or resume scoring", show=True),
     _key("score", "r", "score", "re-score", "Score again: a memory, a response, all …", show=True),
-    _key("restart", "R", "restart", "restart", "Start the scorer again after it was lost"),
+    _key("restart", "R", "restart", "restart", "Start the scorer again"),
     _key("export", "e", "export", "export", "Write the grid to a CSV or JSON file", show=True),
     _key("copy", "y", "copy", "copy", "Copy the selection, or what the pane shows", show=True),
     _key("back", "escape", "leave", "back", "Back; on the map stop scoring, results stay", show=True),
     *(
-        _key(f"pane.{digit}", str(digit), f"digit({digit})", f"pane {digit}", f"Go to pane {digit}")
-        for digit in range(1, 6)
+        _key(f"pane.{digit}", str(digit), f"digit({digit})", name, f"Go to the {name}")
+        for digit, name in enumerate(("heatmap", "detail", "candidates", "diff", "log"), 1)
     ),
     _key("delta", "d", "delta", "before/after", "Show what changed since the weights did, or the map", show=True),
     _key("help", "question_mark", "help", "help", "Keys of the focused pane", show=True),

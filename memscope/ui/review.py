@@ -81,7 +81,7 @@ class ReviewScreen(ModalScreen[str | None]):
             f"{len(review.samples)} response{'s' * (len(review.samples) != 1)} ({numbers}), {review.tokens:,} tokens\n",
             f"to {one_line(review.address)}",
             (away, _WARN),
-            f"\n{review.context} memories: {review.lesson}\n\n",
+            f"\ncontext {review.context} memories: {review.lesson}\n\n",
             ("the first sample in full, what is learned underlined\n", _DIM),
         )
 

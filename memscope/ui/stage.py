@@ -25,6 +25,10 @@ class Stage(App[int]):
         """Tell the user something, briefly on the screen and for good in the log."""
 
     @abstractmethod
+    def log_line(self, line: str) -> None:
+        """Keep a line in the log."""
+
+    @abstractmethod
     def open_pane(self, name: str) -> None:
         """Show a pane and give it the keyboard."""
 

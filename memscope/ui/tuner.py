@@ -34,6 +34,7 @@ class Tuner:
         changed: Callable[[], None],
         proven: Callable[[], None],
         say: Callable[[str, bool], None],
+        log: Callable[[str], None],
     ) -> None:
         """Take the run and whom to tell.
 
@@ -43,6 +44,7 @@ class Tuner:
             changed: Called after anything that panes show.
             proven: Called once trained responses were measured again, under new weights.
             say: Tells the user a line; whether it is a warning.
+            log: Keeps a line for whoever looks for it.
         """
         self.tuning = FineTuning(run)
         self.alternates: dict[int, str] = {}
@@ -50,6 +52,7 @@ class Tuner:
         self.failures: dict[int, str] = {}
         self._run = run
         self._tasks, self._changed, self._proven, self._say = tasks, changed, proven, say
+        self._log = log
         self._complete: set[int] = set()
         self._weights: str | None = None
         self._note = ""
@@ -62,9 +65,14 @@ class Tuner:
         return self._jobs > 0
 
     @property
+    def fleeting(self) -> bool:
+        """Whether something was taught here that ends with the scorer."""
+        return self.tuning.fleeting
+
+    @property
     def unproven(self) -> bool:
         """Whether a job succeeded whose effect was not measured."""
-        return bool(self.tuning.unproven())
+        return bool(self.tuning.record.unproven())
 
     def state(self) -> CandidatesState:
         """Return what the candidates pane shows now."""
@@ -72,7 +80,8 @@ class Tuner:
             findings=self.tuning.findings() if self.tuning.current else None,
             verdicts=self.tuning.verdicts(),
             marks=self.tuning.marks(),
-            trained=self.tuning.trained(),
+            trained=self.tuning.record.trained(),
+            before=self.tuning.record.before(),
             alternates_on=self.tuning.alternates_on,
             note=self._note,
         )
@@ -92,6 +101,10 @@ class Tuner:
 
     def decide(self, responses: Collection[int], verdict: Verdict) -> None:
         """Set a verdict; the same one again takes it back."""
+        trained = self.tuning.record.trained()
+        if told := [index for index in responses if index in trained]:
+            self._say(f"response {told[0]} was sent to training already; sending it again is asked about", False)
+            return
         known = self.tuning.verdicts()
         again = all(known.get(index) == verdict for index in responses)
         self._guarded(lambda: self.tuning.decide(responses, None if again else verdict))
@@ -148,7 +161,7 @@ class Tuner:
         self._changed()
 
     async def _find(self) -> None:
-        unproven = self.tuning.unproven()
+        unproven = self.tuning.record.unproven()
         if unproven:
             for key in unproven:
                 self._compare(await self.tuning.verify(key))
@@ -170,12 +183,15 @@ class Tuner:
             self.failures.clear()
 
     def _compare(self, proof: Proof) -> None:
-        line = f"before → after: dependence fell by {proof.fall:.1%}, others moved {proof.others_moved:.2f} nats"
+        line = f"before → after: dependence fell by {proof.fall:.1%}" + (", overshot" if proof.overshot else "")
         self.note(line)
-        self._say(line, False)
+        self._log(
+            f"{line}; with all memories present, the log-probability of the other responses moved by "
+            f"{proof.others_moved:.2f} nats in the mean"
+        )
 
     async def _generate(self) -> None:
-        wanted = list(self.tuning.trained())
+        wanted = list(self.tuning.record.trained())
         wanted += [candidate.index for candidate in self.tuning.findings().candidates]
         for index in wanted:
             if index in self._complete:
@@ -200,12 +216,15 @@ class Tuner:
         finally:
             self._jobs -= 1
         if job.status == "succeeded":
-            self.note(f"job {job.id} succeeded: r scores again, before → after")
+            self.note("trained: r scores again, before → after")
         elif job.ended:
             self.note(f"job {job.id} {job.status}: {job.error or 'no reason given'}")
         else:
             self.note(f"job {job.id} was {job.status} when it was last seen")
-        self._say(self._note, job.status != "succeeded")
+        if job.status == "succeeded":
+            self._log(self._note)
+        else:
+            self._say(self._note, True)
 
     def _guarded(self, change: Callable[[], object]) -> None:
         try:

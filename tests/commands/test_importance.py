@@ -49,7 +49,7 @@ def test_a_second_run_right_after_scores_nothing_and_says_so(
     assert {m["status"] for m in second["memories"]} == {"fresh"}
     assert importance(str(small_file), config, "table") == 0
     table = capsys.readouterr().out
-    assert table.startswith("nothing to score: 3 scored less than 3600 s ago, 0 with too few responses yet")
+    assert table.startswith("nothing to score: 3 scored less than 3600 s ago, 0 late: too few responses")
     assert {line.split()[0] for line in table.splitlines()[3:]} == {"db/port", "retro/time", "mira/room"}
     assert table.splitlines()[-1].startswith("mira/room"), "the heaviest stands first"
 

@@ -15,7 +15,7 @@ from memscope.scoring.events import AlternateDone, AlternateFailed, Event, Finis
 from memscope.scoring.finetune import Candidate, Findings
 from memscope.session.nodes import Session
 from memscope.store.database import Database
-from memscope.training.proof import Trained
+from memscope.training.record import Trained
 from memscope.ui.app import MemscopeApp
 from memscope.ui.candidates import CandidatesPane, CandidatesState
 from memscope.ui.dialogs import Choose
@@ -75,14 +75,14 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         async with heard(run, lambda event: isinstance(event, ShipmentChanged) and event.state == "succeeded"):
             await pilot.press("enter")
         await drawn(pilot)
-        assert "succeeded: r scores again" in screen_text(app)
+        assert "trained: r scores again" in screen_text(app)
         async with heard(run, Finished):
             await pilot.press("r")
         await drawn(pilot)
         text = screen_text(app)
         assert "before → after: dependence fell by" in text
         assert "after − before" in shown(app)[0]
-        proof = next(iter(app.desk.tuner.tuning.proofs().values()))
+        proof = next(iter(app.desk.tuner.tuning.record.proofs().values()))
         assert proof.fall > 0.9
         for index, before in proof.before.items():
             assert f"{before:.2f} → {proof.after[index]:6.2f}  trained" in text
@@ -116,7 +116,7 @@ async def test_a_send_can_be_taken_back(small_session: Session, config: Config) 
         await pilot.press("escape")
         await pilot.pause()
         assert not isinstance(app.screen, ReviewScreen)
-        assert app.desk.tuner.tuning.shipments() == ()
+        assert app.desk.tuner.tuning.record.shipments() == ()
 
 
 async def test_the_context_is_chosen_in_the_review_and_remembered(small_session: Session, config: Config) -> None:
@@ -126,7 +126,7 @@ async def test_the_context_is_chosen_in_the_review_and_remembered(small_session:
         assert "without memories" in screen_text(app)
         await pilot.press("w")
         await pilot.pause()
-        assert "learns to use them" in screen_text(app)
+        assert "make use of what it is told" in screen_text(app)
         await pilot.press("escape")
         assert app.desk.tuner.tuning.context == "with"
 
@@ -242,8 +242,8 @@ async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
         text = screen_text(app)
         assert "98.00 →   0.25  trained" in text
         assert "training" in text
-        assert "gone" in text
-        assert "1 trained by a scorer that ended" in text
+        assert "forgotten" in text
+        assert "1 forgotten: their weights ended with their scorer" in text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from memscope.scoring.delta import Changes
 from memscope.ui.heatmap.rows import Sort
 from memscope.ui.line import OneLine, Piece
 from memscope.ui.palette import make_palette
@@ -72,10 +73,15 @@ class Legend(OneLine):
 
     def _words(self) -> Iterator[str]:
         rows = self._view.rows
+        if isinstance(rows.grid, Changes):
+            yield "− leans less than before"
+        if rows.sort != "appearance":
+            yield _SORTED[rows.sort]
         if self._clips():
             yield f"peak {rows.peak():.1f}: f fits"
         if rows.filter:
             yield f"{len(rows.order)} of {len(rows.versions)} match {rows.filter!r}"
         if zoomed := _ZOOMED[self._view.zoom]:
             yield zoomed
-        yield _SORTED[rows.sort]
+        if rows.sort == "appearance":
+            yield _SORTED[rows.sort]

@@ -81,7 +81,7 @@ class Painter:
         gap = " " * (g.cell > 1)
         bars = "".join(_BARS[round(share * 8) or share > 0] * (g.cell - len(gap)) + gap for share in blocks)
         total = Segment(number(sum(sums), SUMS), _BOLD)
-        return Strip([Segment(fit("dependence", g.gutter - 1) + " ", _DIM), Segment(bars), total])
+        return Strip([Segment(fit(self._of_all("dependence"), g.gutter - 1) + " ", _DIM), Segment(bars), total])
 
     def stripped(self, g: Geometry, width: int, scroll_x: int) -> Strip:
         """Draw the divergence of each response with all memories left out."""
@@ -107,6 +107,9 @@ class Painter:
         code = self._codes(g, members)[g.cell_of(column)]
         cell = self.palette.cells[code]
         return Segment("[" + self.palette.text(code, g.cell)[1:-1] + "]", cell.style + _BOLD)
+
+    def _of_all(self, words: str) -> str:
+        return f"{words}, all rows" if self.rows.filter else words
 
     def _members(self, g: Geometry, line: int) -> list[int]:
         return self.rows.order[line * g.rows_a_line : (line + 1) * g.rows_a_line]

@@ -32,6 +32,7 @@ class HeatmapPane(Vertical):
         self.legend = Legend(self.view)
         self.field = Input(placeholder="show memories whose key or text contains …", compact=True, id="filter")
         self._fitted = False
+        self._fitted_by_hand = False
 
     def compose(self) -> ComposeResult:
         """The map, the filter (hidden until it is wanted), the legend."""
@@ -56,9 +57,14 @@ class HeatmapPane(Vertical):
     def filled(self) -> None:
         """Take note that filling has ended: rows find their places, and the scale is fitted the first time."""
         if not self._fitted and self.view.rows.peak() > 0:
-            self.action_rescale()
+            self._fit()
         self.view.nothing_runs()
         self.view.order_by()
+
+    def stripped_known(self) -> None:
+        """Take note of the line of all memories left out: it may be above what the scale was fitted to."""
+        if self._fitted and not self._fitted_by_hand:
+            self._fit()
 
     def action_sort(self) -> None:
         """Sort by the next criterion."""
@@ -80,6 +86,10 @@ class HeatmapPane(Vertical):
 
     def action_rescale(self) -> None:
         """Fit the scale to what is there now; from then on only this key changes it."""
+        self._fitted_by_hand = True
+        self._fit()
+
+    def _fit(self) -> None:
         self._fitted = True
         rows = self.view.rows
         self.view.rescale(replace(rows.scale, limit=nice_limit(rows.peak())))

@@ -6,7 +6,6 @@ A row's numbers are worked out when it is first needed and again when its versio
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
 from math import fsum, isnan, nan
 from operator import add, sub
 from typing import Literal, TypeAlias
@@ -42,12 +41,10 @@ class GridRows:
         versions: One number a row, which changes with everything that is drawn of it.
         dependence: Column sums of the clamped divergences, or of the changes, in nats.
         look: Changes when all cells look different.
-        changes: The grid holds differences: sums keep their sign, and size counts in the order of rows.
     """
 
-    def __init__(self, grid: Grid, scale: Scale | None = None, *, changes: bool = False) -> None:
+    def __init__(self, grid: Grid, scale: Scale | None = None) -> None:
         self.grid = grid
-        self.changes = changes
         self.scale = scale or Scale()
         self.sort: Sort = "appearance"
         self.filter = ""
@@ -121,12 +118,11 @@ class GridRows:
         if self.scale.signed:
             lows = (min((v for v in values if v < 0), default=0.0) for values in self.grid.values)
             peak = max(peak, -min(lows, default=0.0))
-        return max([peak, *map(abs, self._parts(self.grid.stripped))])
+        return max([peak, *map(abs, self.grid.stripped_parts())])
 
     def stripped_sum(self) -> float | None:
         """Return the sum over the line of all memories left out, in nats; None while nothing of it is known."""
-        known = [value for value in self.grid.stripped if not isnan(value)]
-        return fsum(self._parts(known)) if known else None
+        return None if all(map(isnan, self.grid.stripped)) else fsum(self.grid.stripped_parts())
 
     def status(self, row: int) -> RowStatus:
         """Return the status of a row."""
@@ -137,7 +133,7 @@ class GridRows:
         if known is None:
             values = self.grid.values[row]
             before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
-            parts = self._parts(values)
+            parts = self.grid.parts(row)
             largest = max(map(abs, parts), default=0.0)
             known = _Known(fine_bytes(values, before, failed=failed), fsum(parts), largest)
             self._known[row] = known
@@ -145,17 +141,11 @@ class GridRows:
 
     def _count(self, row: int) -> None:
         """Keep the column sums up to date by what changed, for a sum over all rows costs too much in a flood."""
-        sums, values = self.dependence, self.grid.values[row]
+        sums, parts = self.dependence, array("d", self.grid.parts(row))
         if (before := self._counted[row]) is not None:
-            sums = array("d", map(sub, sums, self._parts(before)))
-        self.dependence = array("d", map(add, sums, self._parts(values)))
-        self._counted[row] = values
-
-    def _parts(self, values: Iterable[float]) -> list[float]:
-        """Return what values add to a sum; cells that are not scored add nothing."""
-        if self.changes:
-            return [0.0 if isnan(value) else value for value in values]
-        return [value if value > 0 else 0.0 for value in values]  # a comparison with NaN is false
+            sums = array("d", map(sub, sums, before))
+        self.dependence = array("d", map(add, sums, parts))
+        self._counted[row] = parts
 
     def _retable(self) -> None:
         histogram = self._histogram() if self.scale.mode == "rank" else ()

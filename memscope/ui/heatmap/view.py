@@ -78,9 +78,9 @@ class HeatmapView(ScrollView, can_focus=True):
         """The grid's row under the cursor; None when no row is shown."""
         return self.rows.order[self.row] if self.row < len(self.rows.order) else None
 
-    def show_grid(self, grid: Grid, *, changes: bool = False) -> None:
-        """Show another grid, or the same one after it took another shape; `changes`: it holds differences."""
-        rows = GridRows(grid, self.rows.scale, changes=changes)
+    def show_grid(self, grid: Grid) -> None:
+        """Show another grid, or the same one after it took another shape."""
+        rows = GridRows(grid, self.rows.scale)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
         self._in_progress = set()
