@@ -8,6 +8,7 @@ are found by exact marks (`"memory": {"key": …}` on a message or on a text blo
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -74,6 +75,9 @@ def read_chat(
     return Session(header=header, nodes=tuple(reader.nodes), source=source, tools=tuple(tools or ()))
 
 
+_MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
+
+
 class _Reader:
     def __init__(self, name: str, detector: Detector, lines: Sequence[int] | None) -> None:
         self.nodes: list[Branch] = []
@@ -82,6 +86,7 @@ class _Reader:
         self._marked: dict[str, None] = {}
         self._skipped: dict[str, int] = {}
         self._searches: set[str] = set()
+        self._keyless = 0
         self._conversing = False
 
     def rules(self) -> dict[str, dict[str, None]]:
@@ -89,10 +94,16 @@ class _Reader:
         return {**marks, **self._detector.found}
 
     def notes(self) -> tuple[str, ...]:
-        return tuple(
+        skipped = [
             f"{count} content block{'s' * (count > 1)} of type {kind} skipped: only text is scored"
             for kind, count in self._skipped.items()
-        )
+        ]
+        if self._keyless:
+            skipped.append(
+                f'{self._keyless} <memory> element{"s" * (self._keyless > 1)} no rule took: a key="…" makes one a '
+                "memory, or a --memory-regex of your own"
+            )
+        return tuple(skipped)
 
     def take(self, number: int, message: Any) -> None:
         self._where = f"{self._name}:{self._lines[number]}" if self._lines else f"{self._name}: message {number}"
@@ -176,6 +187,7 @@ class _Reader:
         if role == "assistant":
             return [Content(text=text)]
         parts = self._detector.split(text, search_results=results)
+        self._keyless += sum(len(_MEMORY_ELEMENT.findall(part)) for key, part in parts if key is None)
         return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
 
     def _mark(self, mark: Any, field: str) -> str | None:

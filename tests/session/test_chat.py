@@ -196,3 +196,11 @@ def test_a_wrong_message_is_told_by_its_number_or_its_line(message: Any, words: 
 def test_tools_that_are_not_a_list_of_objects_are_told() -> None:
     with pytest.raises(SessionError, match=r"chat\.json: field 'tools': expected a list of objects"):
         read({"role": "user", "content": "a"}, tools=["sh"])
+
+
+def test_a_memory_element_without_a_key_is_told() -> None:
+    text = '<memory key="a">one</memory> <memory>two</memory> <memory name="x">three</memory>'
+    session = read_chat([{"role": "system", "content": text}], "s.json", Detector())
+    assert session.memory_keys() == ("a",)
+    (note,) = session.source.notes
+    assert note.startswith("2 <memory> elements no rule took")
