@@ -66,15 +66,13 @@ class Legend(OneLine):
     def _top(self) -> str:
         scale = self._view.rows.scale
         top = "highest" if scale.mode == "rank" else f"{scale.limit:g}{'+' if self._clips() else ''} nats"
-        return f" {top}, {scale.mode}"
+        return f" {'leans more, ' * isinstance(self._view.rows.grid, Changes)}{top}, {scale.mode}"
 
     def _clips(self) -> bool:
         return self._view.rows.scale.clips(self._view.rows.peak())
 
     def _words(self) -> Iterator[str]:
         rows = self._view.rows
-        if isinstance(rows.grid, Changes):
-            yield "− leans less than before"
         if rows.sort != "appearance":
             yield _SORTED[rows.sort]
         if self._clips():
