@@ -349,12 +349,17 @@ class FineTuning:
 
     async def _of_one_model(self, score: Callable[[], Awaitable[T]]) -> T:
         """Score with the weights in use now; once more when a job changed them meanwhile."""
-        await self.run.follow_weights()
-        try:
-            return await score()
-        except WeightsChangedError:
+        for last in (False, True):
             await self.run.follow_weights()
-            return await score()
+            weights = self.run.rescorer.scorer.info.weights
+            try:
+                result = await score()
+                if weights == self.run.rescorer.scorer.info.weights:
+                    return result
+            except WeightsChangedError:
+                if last:
+                    raise
+        raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
 
     @property
     def _entries(self) -> int:

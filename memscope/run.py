@@ -32,7 +32,7 @@ from memscope.scoring.events import (
 )
 from memscope.scoring.grid import Grid, Measure
 from memscope.scoring.matrix import MatrixJob
-from memscope.scoring.rescoring import Cost, Rescorer
+from memscope.scoring.rescoring import Cost, Rescorer, WeightsChangedError
 from memscope.scoring.shape import columns_of, rows_of
 from memscope.session.nodes import Session
 from memscope.source import ScorerSource
@@ -212,10 +212,12 @@ class Run:
         memory = self.prompt.memories[row]
         keys = {other.key for other in self.prompt.memories}
         full, less = (frozenset(), {memory.key}) if measure == "necessity" else (keys - {memory.key}, keys)
-        values = []
+        values, weights = [], self.rescorer.scorer.info.weights
         for without in (full, less):
             scores = await self.rescorer.score(self.prompt.variants(without, responses=(column,)))
             values.append(tuple(scores[column].tokens))
+        if self.rescorer.scorer.info.weights != weights:
+            raise WeightsChangedError("the scorer's weights changed meanwhile: score again")
         texts = self.tokenizer.token_texts(self.prompt.continuation_ids(column))
         if len(texts) != len(values[0]):
             raise MemscopeError(f"the scorer gives no values for single tokens ({self.rescorer.scorer.info.dialect})")
@@ -255,9 +257,15 @@ class Run:
         grid = self.grids[measure]
         state: State = "failed"
         try:
-            await self.follow_weights()
-            job = MatrixJob(self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns)
-            await job.run(rows)
+            for last in (False, False, True):
+                await self.follow_weights()
+                job = MatrixJob(self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns)
+                try:
+                    await job.run(rows)
+                    break
+                except WeightsChangedError:
+                    if last:
+                        raise
             state = "done"
         except asyncio.CancelledError:
             state = "cancelled"

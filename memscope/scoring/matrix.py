@@ -24,7 +24,7 @@ from memscope.scoring.events import (
     RowStarted,
 )
 from memscope.scoring.grid import Grid, Measure
-from memscope.scoring.rescoring import Rescorer, ResponseScore, check_fits
+from memscope.scoring.rescoring import Rescorer, ResponseScore, WeightsChangedError, check_fits
 
 __all__ = ["MatrixJob", "leave_out", "null_path"]
 
@@ -86,6 +86,7 @@ class MatrixJob:
     fresh: bool = False
     columns: Collection[int] | None = None
     _base: dict[int, ResponseScore] = field(default_factory=dict)
+    _weights: str | None = None
     _done: int = 0
     _total: int = 0
     _began: float = 0.0
@@ -97,10 +98,12 @@ class MatrixJob:
 
         Raises:
             ScorerError: The baseline failed, or the scorer is gone; finished rows stay.
+        WeightsChangedError: A training job ended meanwhile; rows scored before and after do not belong together.
             PromptError: The session does not fit the model.
         """
         check_fits(self.prompt, self.rescorer, self.prompt.variants())
         rows = range(len(self.grid.rows)) if rows is None else rows
+        self._weights = self.rescorer.scorer.info.weights
         self.emit(Progress(0, len(rows), None, None))
         await self._baseline()
         await self._rows(rows)
@@ -114,6 +117,7 @@ class MatrixJob:
         variants = self.prompt.variants(without, responses=self._columns)
         await self.gate()
         self._base = await self.rescorer.score(variants, fresh=self.fresh)
+        self._demand_same_weights()
         if self.measure == "necessity":
             for index, score in self._base.items():
                 self.grid.logprob[index] = score.total
@@ -164,7 +168,8 @@ class MatrixJob:
         try:
             variants = leave_out(self.prompt, self.measure, row, self._columns)
             scores = await self.rescorer.score(variants, fresh=self.fresh)
-        except (ScorerGoneError, asyncio.CancelledError):
+            self._demand_same_weights()
+        except (ScorerGoneError, WeightsChangedError, asyncio.CancelledError):
             self.grid.status[row] = "waiting"
             raise
         except ScorerError as error:
@@ -179,6 +184,11 @@ class MatrixJob:
             self._count(row, cached)
         self._done += 1
         self._progress()
+
+    def _demand_same_weights(self) -> None:
+        """See that nobody has turned to new weights since the baseline: rows of both do not belong together."""
+        if self.rescorer.scorer.info.weights != self._weights:
+            raise WeightsChangedError("the scorer's weights changed while the matrix was scored: score again")
 
     def _values(self, row: int, scores: dict[int, ResponseScore]) -> array[float]:
         values = self.grid.values[row][:]

@@ -216,7 +216,12 @@ class CandidatesPane(ScrollView, can_focus=True):
         stamp = f"{one_line(candidate.timestamp)[slice(19) if width >= 100 else slice(11, 16)]}  "
         text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
         base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
-        return [(lead, base + _BOLD), (f"{state:<9} ", base + style), (stamp, base + _DIM), (text, base)]
+        return [
+            (lead, base + _BOLD),
+            (f"{state:<9} ", base + style),
+            (stamp, base if base.reverse else _DIM),
+            (text, base),
+        ]
 
     def state_of(self, index: int) -> str:
         """Return in a word what was decided about a response, or became of it."""

@@ -18,6 +18,7 @@ from memscope.engines.client import HttpScorer
 from memscope.errors import ScorerError
 from memscope.prompt.prompt import Variant
 from memscope.run import Run
+from memscope.scoring.events import RowDone
 from memscope.scoring.matrix import null_path
 from memscope.scoring.rescoring import Rescorer
 from memscope.session.nodes import Session
@@ -73,6 +74,32 @@ async def test_weights_that_change_meanwhile_are_noticed(
         scorer.info = replace(scorer.info, weights="those before training")
         with pytest.raises(ScorerError, match="weights changed"):
             await Rescorer(scorer, ScoreStore(Database(None))).score(run.prompt.variants())
+    finally:
+        await run.close()
+
+
+async def test_a_matrix_begins_again_when_the_weights_change_under_it(
+    small_session: Session, config: Config, tmp_path: Path
+) -> None:
+    run = Run(small_session, config, Database(tmp_path / "db"))
+    changed: list[int] = []
+
+    def change(event: object) -> None:
+        if isinstance(event, RowDone) and not changed:
+            changed.append(event.row)
+            scorer = run.rescorer.scorer
+            assert isinstance(scorer, HttpScorer)
+            scorer.info = replace(scorer.info, weights="another job's")
+
+    run.listen(change)
+    try:
+        await run.matrix()
+        assert changed
+        grid = run.grids["necessity"]
+        assert grid.status == ["done"] * 3
+        base = plain(run.prompt.variants()[0])
+        less = plain(run.prompt.variants({"db/port"})[0])
+        assert grid.values[0][0] == pytest.approx(base[0] - less[0], abs=5e-4)
     finally:
         await run.close()
 
