@@ -6,6 +6,7 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memscope.engines.base import Sampling
@@ -63,7 +64,7 @@ class FineTuning:
         self._teachers: dict[str, Rescorer] = {}
         self._named: tuple[tuple[Column, ...], dict[str, Column]] = ((), {})
         self._threshold = run.config.threshold
-        self._settled = False
+        self._settled: Rescorer | None = None
 
     @property
     def threshold(self) -> float:
@@ -316,7 +317,7 @@ class FineTuning:
 
         await self.run.open()
         server = self._server()
-        self._settled = True
+        self._settled = self.run.rescorer
         try:
             self._ledger.settle()
             shipments = self._ledger.shipments()
@@ -324,7 +325,10 @@ class FineTuning:
             self.run.emit(Trouble(f"what was sent earlier cannot be judged: {error}"))
             return
         for shipment in shipments:
-            if shipment.url.removeprefix(EMBEDDED) == server.address:
+            if shipment.state in ("accepted", "in doubt") and shipment.key in self._teachers and self._gone(shipment):
+                self._ledger.failed(shipment.key, "the embedded scorer ended before the job did")
+                self._tell(shipment.key)
+            elif shipment.url.removeprefix(EMBEDDED) == server.address:
                 try:
                     if await reconcile(self._ledger, server, shipment) is not None:
                         self._tell(shipment.key)
@@ -333,7 +337,7 @@ class FineTuning:
 
     async def _open(self) -> None:
         await self.run.open()
-        if not self._settled:
+        if self._settled is not self.run.rescorer:
             await self.settle()
 
     async def _measured(self) -> Measured:
@@ -387,6 +391,7 @@ class FineTuning:
         return response_id(self.run.session.header.id, column.entry_index, column.timestamp, column.text)
 
     def _tell(self, key: str) -> None:
-        for shipment in self._ledger.shipments():
-            if shipment.key == key:
-                self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))
+        with suppress(StoreError):  # whoever wrote it has said what is wrong
+            for shipment in self.record.shipments():
+                if shipment.key == key:
+                    self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))

@@ -143,12 +143,16 @@ class Run:
             try:
                 scorer = await self._source.open()
                 self._rescorer = Rescorer(scorer, self._store)
+                another = self.scorer is not None and self.scorer.model != scorer.info.model
                 self._announce()
-                if self._prompt is None:
+                if self._prompt is None or another:
                     self._adopt(await self._source.render(self.session))
-            except MemscopeError as error:
+            except BaseException as error:
                 await self._abandon()
-                self._fail(error)
+                if isinstance(error, MemscopeError):
+                    self._fail(error)
+                else:
+                    self._become("idle")
                 raise
             self._become("ready")
 
@@ -239,12 +243,13 @@ class Run:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
         await self._abandon()
+        await asyncio.to_thread(self._store.trim)
 
     @property
     def rescorer(self) -> Rescorer:
         """Where scores come from; `open` first."""
         if self._rescorer is None:
-            raise RuntimeError("the run is not open")
+            raise ScorerGoneError("the scorer is gone")
         return self._rescorer
 
     async def _matrix(

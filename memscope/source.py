@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from memscope.config import Config
 from memscope.engines.base import Scorer
-from memscope.errors import PromptError, ScorerError, UsageError
+from memscope.errors import PromptError, ScorerError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
 from memscope.session.nodes import Session
 
@@ -45,7 +45,7 @@ class ScorerSource:
     def transport(self) -> Transport:
         """The connection to the scorer's server; `open` first."""
         if self._scorer is None:
-            raise RuntimeError("no scorer is open")
+            raise ScorerGoneError("the scorer is gone")
         return self._scorer.transport
 
     @property

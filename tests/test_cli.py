@@ -245,18 +245,22 @@ def test_an_interrupt_while_the_session_is_read_ends_with_130(tmp_path: Path) ->
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     program = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    program += "from memscope.cli import main\nprint('ready', flush=True)\nsys.exit(main(sys.argv[1:]))\n"
+    program += "from memscope.cli import main\nsys.exit(main(sys.argv[1:]))\n"
     command = [sys.executable, "-c", program, "score", str(pipe), "--state", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        while process.poll() is None:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        writer = None
+        while writer is None and process.poll() is None:
+            with contextlib.suppress(OSError):  # nobody reads yet
+                writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        while process.poll() is None:  # as somebody does who is impatient
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.1)
+                process.wait(timeout=0.2)
         assert process.returncode == 130
         assert process.stderr is not None
         assert process.stderr.read() == "memscope: interrupted\n"
+        assert writer is not None
+        os.close(writer)
 
 
 @pytest.mark.parametrize(

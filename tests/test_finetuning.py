@@ -12,7 +12,7 @@ import pytest
 
 from memscope.config import Config
 from memscope.engines.transport import RefusedError
-from memscope.errors import ScorerError, StoreError, TrainingError
+from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.finetuning import FineTuning
 from memscope.prompt.prompt import Variant
 from memscope.run import Run
@@ -65,7 +65,7 @@ async def opened(session: Session, config: Config) -> AsyncIterator[tuple[FineTu
 
 async def quiet(run: Run) -> None:
     """Wait until no job is left that would change the weights under the next test."""
-    with suppress(RuntimeError, RefusedError):
+    with suppress(ScorerGoneError, RefusedError):
         while any(job["status"] in ("queued", "running") for job in await listed(run)):
             await asyncio.sleep(0.05)
 

@@ -50,7 +50,7 @@ async def _scorer(config: Config) -> dict[str, Any]:
     facts: dict[str, Any] = {"asked": source.description}
     try:
         scorer = await source.open()
-        facts |= msgspec.to_builtins(scorer.info)
+        facts |= msgspec.to_builtins(scorer.info) | {"canary": ()}
     except MemscopeError as error:
         facts["error"] = str(error)
         facts["last_lines"] = list(source.last_lines())

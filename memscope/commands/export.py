@@ -23,6 +23,7 @@ from memscope.run import Run
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
 from memscope.scoring.report import matrix_csv, matrix_report
+from memscope.scoring.shape import one_line as preview
 from memscope.session.nodes import Session
 from memscope.store.decisions import response_id
 from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
@@ -120,8 +121,9 @@ async def _matrix(run: Run, wishes: _Wishes, redactor: Redactor | None) -> tuple
         report["session"]["title"] = redactor.text(report["session"]["title"])
         for memory in report["memories"]:
             memory["key"] = redactor.key(memory["key"])
-        for response in report["responses"]:
-            response["preview"] = redactor.text(response["preview"])
+        # Of the whole text: a secret that a preview cuts in two would not be recognised.
+        for response, column in zip(report["responses"], grid.columns, strict=True):
+            response["preview"] = preview(redactor.text(column.text))
     suffix = wishes.destination.suffix.lower() if wishes.destination else ""
     as_json = wishes.format == "json" or (wishes.format is None and suffix == ".json")
     text = msgspec.json.encode(report).decode() + "\n" if as_json else matrix_csv(report)

@@ -51,9 +51,11 @@ async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
     try:
         yield run
     finally:
-        await run.close()
-        log.close()
-        database.close()
+        try:
+            await run.close()
+        finally:
+            log.close()
+            database.close()
 
 
 @asynccontextmanager

@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from memscope.scoring.events import Event, Finished, Progress, RowFailed, ScorerLost, ScorerStarting, Trouble
+from memscope.scoring.events import (
+    Event,
+    Failed,
+    Finished,
+    Progress,
+    RowFailed,
+    ScorerLost,
+    ScorerReady,
+    ScorerStarting,
+    StrippedDone,
+    Trouble,
+)
 from memscope.ui.safe import one_line
 
 __all__ = ["ProgressLine"]
@@ -34,7 +45,7 @@ class ProgressLine:
             case Progress(done, total, rate, eta):
                 left = f", {eta:.0f} s left" if eta is not None else ""
                 self._show(f"{done}/{total} rows, {rate or 0:.1f} rows/s{left}")
-            case Finished():
+            case Finished() | ScorerReady() | StrippedDone() | Failed():
                 self._clear()
             case _:
                 pass

@@ -11,7 +11,7 @@ from memscope.config import Config
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
 from memscope.session.nodes import Session
-from memscope.ui.safe import fit
+from memscope.ui.safe import fit, visible
 
 __all__ = ["score"]
 
@@ -37,5 +37,5 @@ async def _score(session: Session, config: Config, output: str, measure: Measure
     elif output == "csv":
         print_csv(matrix_csv(report))
     else:
-        print_text(matrix_table(report, shutil.get_terminal_size((120, 48)).columns, fit))
+        print_text(visible(matrix_table(report, shutil.get_terminal_size((120, 48)).columns, fit)))
     return 1 if "failed" in grid.status else 0

@@ -39,6 +39,7 @@ class ScorerInfo(msgspec.Struct, frozen=True):
         vocab_size: Ids are below this; None when it does not say.
         reuses_prefixes: Whether a request pays only for what follows the prefix it shares with earlier ones.
         notes: One line each: what the user should know.
+        canary: Log-probabilities of a fixed sequence, in nats, where `weights` was made of them.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class ScorerInfo(msgspec.Struct, frozen=True):
     vocab_size: int | None = None
     reuses_prefixes: bool = False
     notes: tuple[str, ...] = ()
+    canary: tuple[float, ...] = ()
 
 
 class Sampling(msgspec.Struct, frozen=True):

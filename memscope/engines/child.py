@@ -21,6 +21,7 @@ from memscope.errors import ScorerGoneError
 __all__ = ["EmbeddedServer"]
 
 _LINES_KEPT = 20
+_PIECE_BYTES = 1 << 16
 _START_SECONDS = 300.0
 _STOP_SECONDS = 3.0
 _DEATH_SECONDS = 0.5
@@ -45,6 +46,7 @@ class EmbeddedServer:
         self.token = token
         self._process = process
         self._lines: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._heard = 0.0
         self._reader = asyncio.create_task(self._read_errors())
 
     @classmethod
@@ -58,7 +60,7 @@ class EmbeddedServer:
             ScorerGoneError: It ended, or said nothing for five minutes; the line is what it said last.
         """
         token = secrets.token_urlsafe(32)
-        command = [sys.executable, "-m", "memscope.server", "--port", "0", "--as-child"]
+        command = [sys.executable, "-P", "-m", "memscope.server", "--port", "0", "--as-child"]
         command += ["--served-name", "memscope-demo"] if model is None else ["--model", model]
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -111,23 +113,42 @@ class EmbeddedServer:
         stdout = self._process.stdout
         if stdout is None:
             raise RuntimeError("a child without stdout")
+        while line := await self._line(stdout):
+            with contextlib.suppress(msgspec.DecodeError):  # libraries may print whatever they like before
+                return f"http://127.0.0.1:{msgspec.json.decode(line, type=_Announcement).port}/v1"
+        await self._reader
+        status = await self._process.wait()
+        said = self._lines[-1].removeprefix("memscope: ") if self._lines else f"exit status {status}"
+        raise ScorerGoneError(f"the embedded scorer did not start: {said}")
+
+    async def _line(self, stdout: asyncio.StreamReader) -> bytes:
+        """Wait for a line as long as the child says anything at all: a model may have to be fetched first."""
+        reading = asyncio.ensure_future(stdout.readline())
+        self._heard = asyncio.get_running_loop().time()
         try:
-            line = await asyncio.wait_for(stdout.readline(), _START_SECONDS)
-            return f"http://127.0.0.1:{msgspec.json.decode(line, type=_Announcement).port}/v1"
-        except TimeoutError as error:
-            raise ScorerGoneError(f"the embedded scorer said nothing for {_START_SECONDS:.0f} s") from error
-        except msgspec.DecodeError as error:
-            await self._reader
-            status = await self._process.wait()
-            said = self._lines[-1].removeprefix("memscope: ") if self._lines else f"exit status {status}"
-            raise ScorerGoneError(f"the embedded scorer did not start: {said}") from error
+            while not reading.done():
+                left = self._heard + _START_SECONDS - asyncio.get_running_loop().time()
+                if left <= 0:
+                    raise ScorerGoneError(f"the embedded scorer said nothing for {_START_SECONDS:.0f} s")
+                await asyncio.wait({reading}, timeout=left)
+            return reading.result()
+        except ValueError:
+            return b"\n"  # a line longer than a line can be
+        finally:
+            reading.cancel()
 
     async def _read_errors(self) -> None:
         stderr = self._process.stderr
         if stderr is None:
             raise RuntimeError("a child without stderr")
-        async for line in stderr:
-            self._lines.append(line.decode("utf-8", "replace").rstrip())
+        rest = b""
+        while piece := await stderr.read(_PIECE_BYTES):
+            self._heard = asyncio.get_running_loop().time()
+            *lines, rest = (rest + piece).split(b"\n")
+            self._lines.extend(line.decode("utf-8", "replace").rstrip() for line in lines)
+            rest = rest[-_PIECE_BYTES:]
+        if rest:
+            self._lines.append(rest.decode("utf-8", "replace").rstrip())
 
 
 def _ended(status: int) -> str:

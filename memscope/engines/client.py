@@ -15,7 +15,6 @@ from memscope.engines.generation import stream_completion
 from memscope.engines.pace import Pace
 from memscope.engines.probe import identify, open_dialect
 from memscope.engines.transport import RefusedError, TimedOutError, Transport
-from memscope.errors import ScorerError
 
 __all__ = ["SCORING_PRIORITY", "HttpScorer", "connect"]
 
@@ -62,7 +61,7 @@ class HttpScorer:
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
         kind = self.info.kind
-        self.info = replace(await identify(self.transport, self.info.model, self._dialect), kind=kind)
+        self.info = replace(await identify(self.transport, self.info.model, self._dialect, self.info), kind=kind)
         return self.info
 
     async def close(self) -> None:
@@ -98,7 +97,7 @@ async def connect(
     """
     try:
         chosen, info = await open_dialect(transport, model, dialect)
-    except ScorerError:
+    except BaseException:
         await transport.close()
         raise
     # Concurrent prompt log-probabilities killed engines that serve adapters.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 import httpx
@@ -20,6 +20,7 @@ GENERATING_PRIORITY = -5
 
 
 class _Choice(msgspec.Struct):
+    text: str = ""
     token_ids: list[int] | None = None
     finish_reason: str | None = None
 
@@ -54,17 +55,31 @@ async def stream_completion(
         "priority": GENERATING_PRIORITY,
     }
     try:
-        async with transport.stream("/v1/completions", request) as answer:
-            await _refuse_errors(answer, transport)
-            async for chunk in _chunks(answer):
-                kept, ended = _until(chunk, stop)
-                if kept:
-                    yield kept
-                if ended:
-                    return
+        async for kept in _streamed(transport, request, stop):
+            yield kept
+    except RefusedError as error:
+        if "priorit" not in error.text.lower():
+            raise
+        # It is a courtesy, and servers without priority scheduling may refuse it.
+        async for kept in _streamed(transport, {**request, "priority": None}, stop):
+            yield kept
     except httpx.TransportError as error:
         why = str(error) or type(error).__name__
         raise ScorerGoneError(f"{transport.root}: the connection broke while generating ({why})") from error
+
+
+async def _streamed(
+    transport: Transport, request: Mapping[str, Any], stop: Collection[int]
+) -> AsyncIterator[tuple[int, ...]]:
+    fields = {name: value for name, value in request.items() if value is not None}
+    async with transport.stream("/v1/completions", fields) as answer:
+        await _refuse_errors(answer, transport)
+        async for chunk in _chunks(answer):
+            kept, ended = _until(chunk, stop)
+            if kept:
+                yield kept
+            if ended:
+                return
 
 
 async def _refuse_errors(answer: httpx.Response, transport: Transport) -> None:
@@ -85,9 +100,14 @@ async def _chunks(answer: httpx.Response) -> AsyncIterator[tuple[int, ...]]:
         if chunk.error is not None:
             raise ScorerError(f"the server failed while generating: {error_text(data.encode(), 500)}")
         for choice in chunk.choices:
-            if choice.token_ids is None and choice.finish_reason is None:
+            if choice.token_ids is None and (choice.finish_reason is None or choice.text):
                 raise ScorerError("the server streams text without token ids")
             yield tuple(choice.token_ids or ())
+            if choice.finish_reason in ("stop", "length"):
+                return
+            if choice.finish_reason is not None:
+                raise ScorerError(f"the server gave up generating ({choice.finish_reason})")
+    raise ScorerGoneError("the stream ended before the text did")
 
 
 def _until(chunk: tuple[int, ...], stop: Collection[int]) -> tuple[tuple[int, ...], bool]:

@@ -21,6 +21,9 @@ __all__ = ["identify", "open_dialect"]
 
 _PROBE = array("I", (5, 6, 7, 8, 9, 10, 11, 12))
 _CANARY = array("I", ((7 * n) % 97 + 5 for n in range(48)))
+_NOISE_NATS = 0.05
+"""By how much a token of the canary may differ from one request to the next, with the same weights."""
+
 _ROUND_TRIP_NATS = 0.05
 
 
@@ -67,10 +70,11 @@ async def open_dialect(transport: Transport, model: str | None, wanted: str) -> 
     raise ScorerError(f"{transport.root} cannot score prompts with model {served.id!r}: tried {'; '.join(failures)}")
 
 
-async def identify(transport: Transport, model: str, dialect: Dialect) -> ScorerInfo:
+async def identify(transport: Transport, model: str, dialect: Dialect, before: ScorerInfo | None = None) -> ScorerInfo:
     """Return who answers, with a fingerprint of the weights as of now.
 
-    Servers that do not say a fingerprint get one from the log-probabilities of a fixed sequence.
+    Servers that do not say a fingerprint get one from the log-probabilities of a fixed sequence; it is that of
+    `before`, who answered until now, as long as these differ by no more than a server's own noise.
     """
     models = await _models(transport)
     served = _choose(models, model, transport.root)
@@ -80,18 +84,20 @@ async def identify(transport: Transport, model: str, dialect: Dialect) -> Scorer
     notes = [served.note] if served.note else []
     if served.parent or any(m.parent for m in models):
         notes.append("serves adapters: one request at a time")
+    canary = () if served.weights else await _canary(transport, dialect, served.id)
     return ScorerInfo(
         kind=served.owned_by or "openai",
         model=served.id,
         dtype=served.dtype,
         url=f"{transport.root}/v1",
         dialect=dialect.name,
-        weights=served.weights or await _canary(transport, dialect, served.id),
+        weights=served.weights or _fingerprint(canary, before),
         root=served.root or "",
         max_tokens=limit,
         vocab_size=served.vocab_size,
         reuses_prefixes=served.prefix_cache and dialect.name == "score",
         notes=tuple(notes),
+        canary=canary,
     )
 
 
@@ -120,10 +126,17 @@ async def _score(transport: Transport, dialect: Dialect, model: str, ids: array[
     return dialect.parse(body, ids, ranges)
 
 
-async def _canary(transport: Transport, dialect: Dialect, model: str) -> str:
+async def _canary(transport: Transport, dialect: Dialect, model: str) -> tuple[float, ...]:
     scored = await _score(transport, dialect, model, _CANARY)
-    # Coarse enough that a server's own noise seldom shows; showing only costs a fresh run, never a stale number.
-    rounded = [round(value, 2) for value in scored.tokens[0]] or [round(total, 2) for total in scored.totals]
+    return tuple(scored.tokens[0]) or tuple(scored.totals)
+
+
+def _fingerprint(canary: tuple[float, ...], before: ScorerInfo | None) -> str:
+    known = before.canary if before is not None else ()
+    if len(known) == len(canary) > 0 and max(abs(a - b) for a, b in zip(known, canary, strict=True)) <= _NOISE_NATS:
+        return before.weights if before is not None else ""
+    # From one run to the next noise may show here: that costs a fresh run, and never a stale number.
+    rounded = [round(value, 2) for value in canary]
     return "canary-" + hashlib.blake2b(repr(rounded).encode(), digest_size=8).hexdigest()
 
 

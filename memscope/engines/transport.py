@@ -34,6 +34,9 @@ _CONNECT_SECONDS = 5.0
 _FIRST_CALL_SECONDS = 120.0
 _LEAST_SECONDS = 60.0
 _MOST_SECONDS = 300.0
+_TELLING_BYTES = 2_000
+"""Requests from this size on tell how long the next one may take, in seconds a byte."""
+
 _TRIES = 3
 _LONGEST_PAUSE_SECONDS = 30.0
 
@@ -120,7 +123,8 @@ class Transport:
         """
         self.root = server_root(url)
         self._sleep = sleep
-        self._seconds: float | None = None
+        self._pace: float | None = None
+        self._least = _LEAST_SECONDS
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = httpx.AsyncClient(
             base_url=self.root,
@@ -139,13 +143,17 @@ class Transport:
 
         Raises:
             RefusedError: An error status that trying again does not mend.
-            TimedOutError: No answer within three times what calls took so far (60 to 300 s; 120 s at first).
+            TimedOutError: No answer within three times what calls of that size took (60 to 300 s; 120 s at first).
             ScorerGoneError: Nothing answers at the address any more.
         """
-        began = time.monotonic()
         content = msgspec.json.encode(payload)
-        body = await self._send("POST", path, content, self._patience(), headers or {})
-        self._learn(time.monotonic() - began)
+        patience, began = self._patience(len(content)), time.monotonic()
+        try:
+            body = await self._send("POST", path, content, patience, headers or {})
+        except TimedOutError:
+            self._least = min(2 * patience, _MOST_SECONDS)
+            raise
+        self._learn(time.monotonic() - began, len(content))
         return body
 
     async def post_once(self, path: str, payload: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
@@ -167,6 +175,8 @@ class Transport:
                 )
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
                 raise NotSentError(str(self._gone(error))) from error
+            except RuntimeError as error:
+                raise self._closed(error) from error
             except httpx.RequestError as error:
                 why = str(error) or type(error).__name__
                 raise AnswerLostError(f"{self.root}{path}: the answer was lost ({why})") from error
@@ -194,13 +204,16 @@ class Transport:
             return False
         return answer.status_code < 500
 
-    def _patience(self) -> float:
-        if self._seconds is None:
-            return _FIRST_CALL_SECONDS
-        return min(max(_LEAST_SECONDS, 3 * self._seconds), _MOST_SECONDS)
+    def _patience(self, length: int) -> float:
+        if self._pace is None:
+            return max(_FIRST_CALL_SECONDS, self._least)
+        return min(max(self._least, 3 * self._pace * length), _MOST_SECONDS)
 
-    def _learn(self, seconds: float) -> None:
-        self._seconds = seconds if self._seconds is None else 0.7 * self._seconds + 0.3 * seconds
+    def _learn(self, seconds: float, length: int) -> None:
+        if length < _TELLING_BYTES:
+            return  # how long a probe takes says nothing of a whole session
+        pace = seconds / length
+        self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
 
     async def _send(
         self, method: str, path: str, content: bytes | None, seconds: float, headers: Mapping[str, str]
@@ -216,6 +229,8 @@ class Transport:
                 await self._explain_timeout(error, path, seconds)
             except httpx.DecodingError as error:
                 raise ScorerError(f"{self.root}{path}: the answer cannot be read ({error})") from error
+            except RuntimeError as error:
+                raise self._closed(error) from error
             except httpx.TransportError as error:
                 if last or not await self.alive():
                     raise self._gone(error) from error
@@ -231,6 +246,10 @@ class Transport:
         if isinstance(error, httpx.ConnectTimeout):
             raise self._gone(error) from error
         raise TimedOutError(f"{self.root}{path}: no answer within {seconds:.0f} s") from error
+
+    def _closed(self, error: RuntimeError) -> Exception:
+        """Tell a client that was closed under a request, because its scorer was lost, from any other mistake."""
+        return ScorerGoneError(f"{self.root}: the connection was closed") if self._client.is_closed else error
 
     def _gone(self, error: Exception) -> ScorerGoneError:
         why = str(error) or type(error).__name__

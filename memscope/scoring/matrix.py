@@ -11,6 +11,7 @@ import time
 from array import array
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 
 from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import Prompt, Variant
@@ -23,7 +24,7 @@ from memscope.scoring.events import (
     RowFailed,
     RowStarted,
 )
-from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.grid import Grid, Measure, RowStatus
 from memscope.scoring.rescoring import Rescorer, ResponseScore, WeightsChangedError, check_fits
 
 __all__ = ["MatrixJob", "leave_out", "null_path"]
@@ -163,6 +164,7 @@ class MatrixJob:
             await asyncio.gather(*running, *finished, return_exceptions=True)
 
     async def _row(self, row: int) -> None:
+        before, error = self.grid.status[row], self.grid.errors.get(row)
         self.grid.status[row] = "running"
         self.emit(RowStarted(self.measure, row))
         try:
@@ -170,13 +172,17 @@ class MatrixJob:
             scores = await self.rescorer.score(variants, fresh=self.fresh)
             self._demand_same_weights()
         except (ScorerGoneError, WeightsChangedError, asyncio.CancelledError):
-            self.grid.status[row] = "waiting"
+            self.grid.status[row] = "done" if before == "done" else "waiting"
             raise
-        except ScorerError as error:
-            self.grid.fail_row(row, str(error))
-            self.emit(RowFailed(self.measure, row, str(error)))
+        except ScorerError as failure:
+            self.grid.fail_row(row, str(failure))
+            self.emit(RowFailed(self.measure, row, str(failure)))
+            self._work_left -= self._row_cost(row)
         else:
             self.grid.set_row(row, self._values(row, scores))
+            if self.columns is not None and before != "done":
+                # Only some cells are new: what the others wait for, or failed with, stays as it was.
+                self._restore(row, before, error)
             cached = all(score.cached for score in scores.values())
             self.emit(
                 RowDone(self.measure, row, self.grid.maximum(row), self.grid.cells_set(row), cached),
@@ -184,6 +190,12 @@ class MatrixJob:
             self._count(row, cached)
         self._done += 1
         self._progress()
+
+    def _restore(self, row: int, status: RowStatus, error: str | None) -> None:
+        if any(isnan(value) for value in self.grid.values[row]):
+            self.grid.status[row] = status
+            if error is not None:
+                self.grid.errors[row] = error
 
     def _demand_same_weights(self) -> None:
         """See that nobody has turned to new weights since the baseline: rows of both do not belong together."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from memscope.engines.base import Range, Scorer
+from memscope.engines.base import Range, Scorer, ScorerInfo
 from memscope.errors import PromptError, ScorerError
 from memscope.prompt.prompt import Prompt, Variant
 from memscope.store.scores import Score, ScoreStore, score_keys
@@ -81,29 +81,31 @@ class Rescorer:
     async def _variant(self, variant: Variant, fresh: bool, from_position: int | None) -> tuple[list[Score], bool]:
         if from_position is None:
             self.cost.tokens_naive += len(variant.ids)
-        keys, known = await asyncio.to_thread(self._look_up, variant, fresh, from_position)
+        info = self.scorer.info  # of this request: it may be another when the answer comes
+        keys, known = await asyncio.to_thread(self._look_up, info, variant, fresh, from_position)
         missing = [n for n, key in enumerate(keys) if key not in known]
         if missing:
             ranges = [variant.ranges[n] for n in missing]
-            asked = await self._asked(variant.ids[: ranges[-1][1]], ranges, from_position)
+            asked = await self._asked(info, variant.ids[: ranges[-1][1]], ranges, from_position)
             new = dict(zip((keys[n] for n in missing), asked, strict=True))
             await asyncio.to_thread(self._store.put, new)
             known |= new
         return [known[key] for key in keys], not missing
 
     def _look_up(
-        self, variant: Variant, fresh: bool, from_position: int | None
+        self, info: ScorerInfo, variant: Variant, fresh: bool, from_position: int | None
     ) -> tuple[list[bytes], dict[bytes, Score]]:
-        info = self.scorer.info
         path = "" if from_position is None else f"from {from_position}"
         keys = score_keys(f"{info.model}\0{info.weights}\0{info.dtype}\0{path}", variant.ids, variant.ranges)
         return keys, {} if fresh else self._store.get(keys)
 
-    async def _asked(self, ids: array[int], ranges: Sequence[Range], from_position: int | None) -> list[Score]:
+    async def _asked(
+        self, info: ScorerInfo, ids: array[int], ranges: Sequence[Range], from_position: int | None
+    ) -> list[Score]:
         self.cost.calls += 1
         scored = await self.scorer.score(ids, ranges, from_position=from_position)
         self.cost.tokens_forwarded += scored.forwarded
-        if scored.weights and scored.weights != self.scorer.info.weights:
+        if info.weights != self.scorer.info.weights or (scored.weights and scored.weights != info.weights):
             raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
         return list(zip(scored.totals, scored.tokens, strict=True))
 

@@ -68,7 +68,9 @@ def read_chat(
         reader.take(number, message)
     if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
         raise SessionError(f"{name}: field 'tools': expected a list of objects")
-    digest = hashlib.blake2b(msgspec.json.encode(messages), digest_size=8).hexdigest()
+    # Of what a conversation begins with: its identity, and every mark on its responses, outlive each new message.
+    begins = [message for message in messages if message.get("role") not in ("system", "developer")][:1] or messages
+    digest = hashlib.blake2b(msgspec.json.encode(begins), digest_size=8).hexdigest()
     rules = {rule: tuple(keys) for rule, keys in reader.rules().items()}
     source = Source(path=name, format="chat", whole=True, rules=rules, notes=reader.notes())
     header = Header(id=f"chat-{digest}", title=title or PurePath(name).stem, model=model)

@@ -112,7 +112,8 @@ class Database:
                 try:
                     yield self._connection
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # SQLite takes some changes back by itself
+                        self._connection.execute("ROLLBACK")
                     raise
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
@@ -131,7 +132,7 @@ class Database:
             return _connect(":memory:")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _connect(path)
+            return _connect_patiently(path)
         except (OSError, sqlite3.OperationalError) as error:
             return self._in_memory(path, error)
         except sqlite3.DatabaseError as error:
@@ -156,6 +157,18 @@ class Database:
             f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be remembered"
         )
         return _connect(":memory:")
+
+
+def _connect_patiently(path: Path) -> sqlite3.Connection:
+    """Connect; wait where another memscope is just making the file, which SQLite itself does not wait for."""
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(0.02)
 
 
 def _connect(target: Path | str) -> sqlite3.Connection:
@@ -196,5 +209,8 @@ def _prepare(connection: sqlite3.Connection, target: Path | str) -> None:
         there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if missing := sorted(_TABLES - there):
             raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
-    finally:
-        connection.execute("COMMIT" if connection.in_transaction else "SELECT 1")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -17,6 +17,9 @@ from memscope.store.ledger import Ledger, Shipment
 __all__ = ["Job", "TrainingServer", "conclude", "reconcile", "ship"]
 
 _PATHS = ("/v1/train", "/train")
+_TIMED_OUT_BETWEEN = 408
+"""What a proxy answers that gave up waiting: the server behind it may have taken the request."""
+
 _STUMBLES = 5
 """How many errors of its own (5xx) a server may answer in a row before a job is followed no further."""
 
@@ -184,7 +187,7 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[s
     except ScorerGoneError as error:
         job = await _in_doubt(ledger, server, key, error)
     except RefusedError as error:
-        if error.status < 500 or error.status in _NOT_TAKEN:
+        if (error.status < 500 and error.status != _TIMED_OUT_BETWEEN) or error.status in _NOT_TAKEN:
             _write(ledger.failed, key, str(error))
             raise TrainingError(str(error)) from error
         job = await _in_doubt(ledger, server, key, error)
@@ -268,7 +271,8 @@ def _accepted(body: bytes) -> Job:
         raise AnswerLostError(f"the training server's answer is not JSON: {body[:80]!r}") from error
     if isinstance(answer, dict) and answer.get("error"):
         raise TrainingError(f"the training server answered with an error: {error_text(body, 200)}")
-    if not isinstance(answer, dict) or not isinstance(answer.get("job_id"), str | int) or answer.get("job_id") == "":
+    name = answer.get("job_id", answer.get("id")) if isinstance(answer, dict) else None
+    if not isinstance(name, str | int) or name == "":
         raise TrainingError(f"the training server's answer names no job: {body[:80]!r}")
     return _job(answer, None)
 
