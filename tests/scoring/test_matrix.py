@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from memscope.config import Config
 from memscope.demo import model_folder
 from memscope.demo.generator import Shape, make_session
+from memscope.engines.base import Scored
 from memscope.engines.client import HttpScorer
 from memscope.errors import ScorerError
 from memscope.prompt.prompt import Variant
@@ -112,3 +114,48 @@ def test_the_null_path_takes_the_last_responses_that_fit() -> None:
     assert (cut.owners, position) == ((1, 2), 49)
     cut, position = null_path([variant], budget=1000)
     assert (cut.owners, position) == ((0, 1, 2), 9)
+
+
+async def test_scoring_one_column_says_nothing_of_the_rest(
+    small_session: Session, config: Config, tmp_path: Path
+) -> None:
+    run = Run(small_session, config, Database(tmp_path / "db"))
+    try:
+        await run.matrix(column=0)
+        grid = run.grids["necessity"]
+        assert grid.status == ["waiting"] * 3, "other cells are not scored yet"
+        assert grid.scored(0, 0)
+        grid.fail_row(2, "boom")
+        await run.matrix(column=0, fresh=True)
+        assert (grid.status[2], grid.errors[2]) == ("failed", "boom")
+        await run.matrix()
+        assert grid.status == ["done"] * 3
+        await run.matrix(column=0, fresh=True)
+        assert grid.status == ["done"] * 3
+    finally:
+        await run.close()
+
+
+async def test_scores_of_new_weights_are_never_kept_under_old_ones(
+    small_session: Session, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(small_session, config, Database(tmp_path / "db"))
+    try:
+        await run.open()
+        scorer = run.rescorer.scorer
+        assert isinstance(scorer, HttpScorer)
+        score = scorer.score
+
+        async def changed(*given: Any, **named: Any) -> Scored:
+            scored = await score(*given, **named)
+            scorer.info = replace(scorer.info, weights="new")  # somebody else asked who answers
+            return scored
+
+        monkeypatch.setattr(scorer, "score", changed)
+        store = ScoreStore(run.database)
+        with pytest.raises(ScorerError, match="weights changed"):
+            await Rescorer(scorer, store).score(run.prompt.variants())
+        with run.database.transaction() as connection:
+            assert connection.execute("SELECT COUNT(*) FROM scores").fetchone() == (0,)
+    finally:
+        await run.close()

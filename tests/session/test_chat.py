@@ -204,3 +204,12 @@ def test_a_memory_element_without_a_key_is_told() -> None:
     assert session.memory_keys() == ("a",)
     (note,) = session.source.notes
     assert note.startswith("2 <memory> elements no rule took")
+
+
+def test_a_conversation_that_grows_stays_the_same_session() -> None:
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}]
+    first = read_chat(messages, "s.json", Detector()).header.id
+    longer = [{"role": "system", "content": "changed"}, messages[1], {"role": "assistant", "content": "c"}]
+    assert read_chat(longer, "s.json", Detector()).header.id == first
+    other = [messages[0], {"role": "user", "content": "another"}]
+    assert read_chat(other, "s.json", Detector()).header.id != first

@@ -1,6 +1,8 @@
 """The state database: opened safely whatever is on the disk."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,17 @@ def test_a_database_of_another_making_is_set_aside(tmp_path: Path) -> None:
     assert database.path is not None
     database.close()
     assert len(list(tmp_path.glob("memscope.db.damaged-*"))) >= 1
+
+
+def test_memscopes_that_start_together_share_a_fresh_folder(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom memscope.store.database import Database\nsys.stdin.readline()\n"
+    )
+    program += "notes = [Database(Path(sys.argv[1]) / str(n)).notes for n in range(30)]\nsys.exit(any(notes))\n"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    started = [subprocess.Popen(command, stdin=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.close()
+    assert [process.wait(timeout=60) for process in started] == [0] * 4
