@@ -271,3 +271,11 @@ def test_senseless_options_of_serve_are_usage_errors_at_once(given: str) -> None
     done = memscope("serve", *given.split())
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("there")
+def test_the_json_says_when_it_is_of_sufficiency(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", str(small_file), "--format", "json", "--measure", "sufficiency") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["measure"] == "sufficiency"
+    assert report["divergence"][0][0] > 3

@@ -32,6 +32,8 @@ async def _score(session: Session, config: Config, output: str, measure: Measure
         if run.scorer is None:
             raise RuntimeError("a matrix without a scorer")
         report = matrix_report(session.header, run.scorer, grid, run.cost, run.seconds)
+    if measure != "necessity":
+        report["measure"] = measure
     if output == "json":
         print_json(report)
     elif output == "csv":
