@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache
 
 from memscope.server.kv import Ids, KVSequence, PrefixStore, new_cache
 
-__all__ = ["Pass", "PlainPass", "PrefixPass", "logits_of"]
+__all__ = ["Pass", "PlainPass", "PrefixPass", "cache_argument", "logits_of"]
 
 _HEAD_BYTES = 256 << 20
 """Logits made at once by a head that may be applied apart from the model."""
@@ -97,7 +97,7 @@ class PrefixPass:
             self._store.add(KVSequence(self._ids[: self._length], self._cache))
 
     def _forward(self, ids: Ids, keep: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self._model, ids, keep, past_key_values=self._cache, use_cache=True)
+        logits = logits_of(self._model, ids, keep, use_cache=True, **{cache_argument(self._model): self._cache})
         self.computed += len(ids)
         return logits
 
@@ -147,9 +147,10 @@ class PlainPass:
         """See `Pass.keep`: there is nothing that could be shared."""
 
     def _stateful(self, ids: Ids) -> torch.Tensor:
-        state = {} if self._state is None else {"past_key_values": self._state}
+        name = cache_argument(self._model)
+        state = {} if self._state is None else {name: self._state}
         output = self._model(_batch(self._model, ids), use_cache=True, **state)
-        self._state = getattr(output, "past_key_values", None)
+        self._state = getattr(output, name, None)
         return output.logits[0, -1].float()  # type: ignore[no-any-return]
 
 
@@ -162,6 +163,12 @@ def logits_of(model: PreTrainedModel, ids: Ids, keep: torch.Tensor, **kwargs: An
     else:
         logits = model(batch, **kwargs).logits[0, keep]
     return logits.float()  # type: ignore[no-any-return]
+
+
+def cache_argument(model: PreTrainedModel) -> str:
+    """Return what `forward` calls its cache: transformers 5.24 renamed `past_key_values`, one architecture a time."""
+    names = inspect.signature(model.forward).parameters
+    return next((name for name in ("cache", "past_key_values", "cache_params") if name in names), "past_key_values")
 
 
 def _batch(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
