@@ -170,11 +170,13 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _finetune_parser() -> argparse.ArgumentParser:
+    from memscope.server.arguments import positive
+
     parser = _parser("finetune", _ABOUT["finetune"], _finetune)
     parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
     parser.add_argument("--format", choices=("json", "table"), default="table")
     parser.add_argument("--alternates", action="store_true", help="also generate what the model says without memories")
-    parser.add_argument("--count", type=_count, metavar="N", help="only the N most recent nodes of the conversation")
+    parser.add_argument("--count", type=positive, metavar="N", help="only the N most recent nodes of the conversation")
     parser.add_argument(
         "--context", choices=("full", "window"), default="full", help="everything before, or these nodes"
     )
@@ -262,11 +264,13 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _importance_parser() -> argparse.ArgumentParser:
+    from memscope.server.arguments import positive
+
     parser = _parser("importance", _ABOUT["importance"], _importance)
     parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--max-age", type=_seconds, default=3600.0, metavar="S", help="seconds until due again (3600)")
-    parser.add_argument("--window", type=_count, default=50, metavar="N", help="responses after the memory (50)")
+    parser.add_argument("--window", type=positive, default=50, metavar="N", help="responses after the memory (50)")
     parser.add_argument("--context", choices=("window", "full"), default="window", help="the window, or all before too")
     _common(parser)
     return parser
@@ -288,12 +292,6 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"expected seconds, got {text!r}")
     return seconds
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
-    return int(text)
 
 
 def _serve_parser() -> argparse.ArgumentParser:

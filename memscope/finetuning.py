@@ -5,9 +5,9 @@ The second face-less class beside `Run`: panes and commands drive it, and its ev
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from memscope.engines.base import Sampling
 from memscope.errors import MemscopeError, StoreError, TrainingError
@@ -24,7 +24,7 @@ from memscope.scoring.events import (
 )
 from memscope.scoring.finetune import Context, Findings, find_candidates, recent_responses, strip_all
 from memscope.scoring.grid import Column
-from memscope.scoring.rescoring import Rescorer, WeightsChangedError
+from memscope.scoring.rescoring import Rescorer
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Decisions, Verdict, response_id
 from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from memscope.training.send import Job, TrainingServer
 
 __all__ = ["FineTuning", "Review"]
-
-T = TypeVar("T")
 
 _THRESHOLD_NATS = 1.0
 _UNKNOWN_JOB = (404, 405)
@@ -110,10 +108,10 @@ class FineTuning:
         await self._open()
         responses, window = recent_responses(self.run.prompt, self._entries, count)
         window = window if context == "window" else None
-        found = await self._of_one_model(
+        found = await self.run.of_one_model(
             lambda: strip_all(self.run.prompt, self.run.rescorer, responses, window=window, fresh=fresh)
         )
-        self._divergences, self._weights = found, self.run.rescorer.scorer.info.weights
+        self._divergences, self._weights = found, self.run.rescorer.weights
         for grid in self.run.grids.values():
             for index, nats in found.items():
                 grid.stripped[index] = nats
@@ -298,7 +296,7 @@ class FineTuning:
         Raises:
             MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
         """
-        shipment = next((s for s in self._ledger.shipments() if s.key == key), None)
+        shipment = self._ledger.shipment(key)
         if shipment is None or not shipment.proof or "before" not in shipment.proof:
             raise TrainingError(f"there is nothing to compare with for shipment {key}")
         if shipment.state != "succeeded":
@@ -349,21 +347,7 @@ class FineTuning:
             stripped = await strip_all(self.run.prompt, self.run.rescorer, everyone)
             return await measured(self.run.prompt, self.run.rescorer, stripped)
 
-        return await self._of_one_model(measure)
-
-    async def _of_one_model(self, score: Callable[[], Awaitable[T]]) -> T:
-        """Score with the weights in use now; once more when a job changed them meanwhile."""
-        for last in (False, True):
-            await self.run.follow_weights()
-            weights = self.run.rescorer.scorer.info.weights
-            try:
-                result = await score()
-                if weights == self.run.rescorer.scorer.info.weights:
-                    return result
-            except WeightsChangedError:
-                if last:
-                    raise
-        raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
+        return await self.run.of_one_model(measure)
 
     @property
     def _entries(self) -> int:
@@ -392,6 +376,5 @@ class FineTuning:
 
     def _tell(self, key: str) -> None:
         with suppress(StoreError):  # whoever wrote it has said what is wrong
-            for shipment in self.record.shipments():
-                if shipment.key == key:
-                    self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))
+            if (shipment := self._ledger.shipment(key)) is not None:
+                self.run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))

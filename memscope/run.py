@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import copy
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["CellTokens", "Run", "State"]
+
+T = TypeVar("T")
 
 State: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
@@ -216,12 +218,11 @@ class Run:
         memory = self.prompt.memories[row]
         keys = {other.key for other in self.prompt.memories}
         full, less = (frozenset(), {memory.key}) if measure == "necessity" else (keys - {memory.key}, keys)
-        values, weights = [], self.rescorer.scorer.info.weights
+        values, weights = [], self.rescorer.weights
         for without in (full, less):
             scores = await self.rescorer.score(self.prompt.variants(without, responses=(column,)))
             values.append(tuple(scores[column].tokens))
-        if self.rescorer.scorer.info.weights != weights:
-            raise WeightsChangedError("the scorer's weights changed meanwhile: score again")
+        self.rescorer.expect(weights)
         texts = self.tokenizer.token_texts(self.prompt.continuation_ids(column))
         if len(texts) != len(values[0]):
             raise MemscopeError(f"the scorer gives no values for single tokens ({self.rescorer.scorer.info.dialect})")
@@ -262,15 +263,12 @@ class Run:
         grid = self.grids[measure]
         state: State = "failed"
         try:
-            for last in (False, False, True):
-                await self.follow_weights()
-                job = MatrixJob(self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns)
-                try:
-                    await job.run(rows)
-                    break
-                except WeightsChangedError:
-                    if last:
-                        raise
+            await self.of_one_model(
+                lambda: MatrixJob(
+                    self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns
+                ).run(rows),
+                tries=3,
+            )
             state = "done"
         except asyncio.CancelledError:
             state = "cancelled"
@@ -294,6 +292,24 @@ class Run:
         )
         self._say(self._store.notes)
         self._become(state)
+
+    async def of_one_model(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+        """Score with the weights in use now; again when a job changed them meanwhile.
+
+        Raises:
+            WeightsChangedError: They changed under every try.
+        """
+        for left in reversed(range(tries)):
+            await self.follow_weights()
+            weights = self.rescorer.weights
+            try:
+                result = await score()
+                self.rescorer.expect(weights)
+                return result
+            except WeightsChangedError:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
 
     async def follow_weights(self) -> None:
         """Ask the scorer for its weights; after new ones no old number is shown, but `earlier` keeps them."""

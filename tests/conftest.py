@@ -93,6 +93,14 @@ def scorer() -> Iterator[ScorerAddress]:
     stop_scorer(address)
 
 
+@pytest.fixture(scope="module")
+def trainer() -> Iterator[ScorerAddress]:
+    """A scorer that trains, for one module of tests: its weights change from test to test."""
+    address = start_scorer("--served-name", "tiny")
+    yield address
+    stop_scorer(address)
+
+
 @pytest.fixture
 def config(scorer: ScorerAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Options that point to the shared scorer and to a state folder of this test's own."""

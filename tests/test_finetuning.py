@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -31,17 +31,9 @@ from memscope.session.nodes import Session
 from memscope.store.alternates import Alternates
 from memscope.store.database import Database
 from memscope.store.ledger import EMBEDDED, Ledger, Sample
-from tests.conftest import ScorerAddress, start_scorer, stop_scorer
+from tests.conftest import ScorerAddress
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def trainer() -> Iterator[ScorerAddress]:
-    """A scorer that trains; its weights change from test to test."""
-    address = start_scorer("--served-name", "tiny")
-    yield address
-    stop_scorer(address)
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ class Grid:
 
     def importance(self, index: int) -> float:
         """Row sum of the clamped divergences, in nats, over the cells that are scored."""
-        return math.fsum(v for v in self.values[index] if v > 0)
+        return math.fsum(self.parts(index))
 
     def dependence(self, column: int) -> float:
         """Column sum of the clamped divergences, in nats, over the cells that are scored."""

@@ -87,7 +87,7 @@ class MatrixJob:
     fresh: bool = False
     columns: Collection[int] | None = None
     _base: dict[int, ResponseScore] = field(default_factory=dict)
-    _weights: str | None = None
+    _weights: str = ""
     _done: int = 0
     _total: int = 0
     _began: float = 0.0
@@ -104,7 +104,7 @@ class MatrixJob:
         """
         check_fits(self.prompt, self.rescorer, self.prompt.variants())
         rows = range(len(self.grid.rows)) if rows is None else rows
-        self._weights = self.rescorer.scorer.info.weights
+        self._weights = self.rescorer.weights
         self.emit(Progress(0, len(rows), None, None))
         await self._baseline()
         await self._rows(rows)
@@ -118,7 +118,7 @@ class MatrixJob:
         variants = self.prompt.variants(without, responses=self._columns)
         await self.gate()
         self._base = await self.rescorer.score(variants, fresh=self.fresh)
-        self._demand_same_weights()
+        self.rescorer.expect(self._weights)
         if self.measure == "necessity":
             for index, score in self._base.items():
                 self.grid.logprob[index] = score.total
@@ -170,7 +170,7 @@ class MatrixJob:
         try:
             variants = leave_out(self.prompt, self.measure, row, self._columns)
             scores = await self.rescorer.score(variants, fresh=self.fresh)
-            self._demand_same_weights()
+            self.rescorer.expect(self._weights)
         except (ScorerGoneError, WeightsChangedError, asyncio.CancelledError):
             self.grid.status[row] = "done" if before == "done" else "waiting"
             raise
@@ -196,11 +196,6 @@ class MatrixJob:
             self.grid.status[row] = status
             if error is not None:
                 self.grid.errors[row] = error
-
-    def _demand_same_weights(self) -> None:
-        """See that nobody has turned to new weights since the baseline: rows of both do not belong together."""
-        if self.rescorer.scorer.info.weights != self._weights:
-            raise WeightsChangedError("the scorer's weights changed while the matrix was scored: score again")
 
     def _values(self, row: int, scores: dict[int, ResponseScore]) -> array[float]:
         values = self.grid.values[row][:]

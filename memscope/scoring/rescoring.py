@@ -53,6 +53,20 @@ class Rescorer:
         self.cost = Cost()
         self._store = store
 
+    @property
+    def weights(self) -> str:
+        """The fingerprint of the weights in use."""
+        return self.scorer.info.weights
+
+    def expect(self, weights: str) -> None:
+        """See that the weights in use are these: scores of others do not belong together.
+
+        Raises:
+            WeightsChangedError: They are others now.
+        """
+        if self.weights != weights:
+            raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
+
     async def score(
         self, variants: Sequence[Variant], *, fresh: bool = False, from_position: int | None = None
     ) -> dict[int, ResponseScore]:
@@ -105,8 +119,8 @@ class Rescorer:
         self.cost.calls += 1
         scored = await self.scorer.score(ids, ranges, from_position=from_position)
         self.cost.tokens_forwarded += scored.forwarded
-        if info.weights != self.scorer.info.weights or (scored.weights and scored.weights != info.weights):
-            raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
+        self.expect(scored.weights or info.weights)
+        self.expect(info.weights)
         return list(zip(scored.totals, scored.tokens, strict=True))
 
 

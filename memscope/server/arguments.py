@@ -12,7 +12,7 @@ import msgspec
 from memscope.errors import UsageError
 from memscope.server.options import API_KEY_VARIABLE, ServeOptions, TrainOptions
 
-__all__ = ["add_arguments", "add_training_arguments", "options_of", "training_options"]
+__all__ = ["add_arguments", "add_training_arguments", "options_of", "positive", "training_options"]
 
 _BUNDLED = Path(__file__).parent.parent / "demo" / "model"
 
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--served-name", help="the model's name in the protocol")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, …")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="CPU threads")
-    parser.add_argument("--max-model-len", type=_positive, metavar="N", help="longest sequence in tokens")
-    parser.add_argument("--kv-budget", type=_positive, default=1024, metavar="MIB", help="keys and values kept, in MiB")
-    parser.add_argument("--chunk-tokens", type=_positive, metavar="N", help="tokens a forward")
+    parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
+    parser.add_argument("--max-model-len", type=positive, metavar="N", help="longest sequence in tokens")
+    parser.add_argument("--kv-budget", type=positive, default=1024, metavar="MIB", help="keys and values kept, in MiB")
+    parser.add_argument("--chunk-tokens", type=positive, metavar="N", help="tokens a forward")
     training = parser.add_argument_group("training, where a request does not say")
     training.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
     training.add_argument("--no-training", action="store_true", help="do not answer /v1/train")
@@ -48,7 +48,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return a whole number from 1 on.
+
+    Raises:
+        ArgumentTypeError: The text is none.
+    """
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)

@@ -165,6 +165,13 @@ class Ledger:
     def shipments(self, session: str | None = None) -> tuple[Shipment, ...]:
         """Return all shipments, or those of one session, oldest first."""
         where, values = ("", ()) if session is None else ("WHERE session = ?", (session,))
+        return self._read(where, values)
+
+    def shipment(self, key: str) -> Shipment | None:
+        """Return one shipment; None where there is none of that key."""
+        return next(iter(self._read("WHERE key = ?", (key,))), None)
+
+    def _read(self, where: str, values: Sequence[str]) -> tuple[Shipment, ...]:
         with self._database.transaction() as connection:
             rows = connection.execute(
                 "SELECT key, state, url, model, session, context, created, job, error, proof "  # noqa: S608

@@ -175,7 +175,7 @@ class Tuner:
 
     def _forget_stale(self) -> None:
         """Drop what other weights said."""
-        weights = self._run.rescorer.scorer.info.weights
+        weights = self._run.rescorer.weights
         if weights != self._weights:
             self._weights = weights
             self.alternates.clear()

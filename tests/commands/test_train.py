@@ -15,15 +15,7 @@ import pytest
 from memscope.cli import main
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger
-from tests.conftest import ScorerAddress, start_scorer, stop_scorer
-
-
-@pytest.fixture(scope="module")
-def trainer() -> Iterator[ScorerAddress]:
-    """A scorer that trains; its weights change from test to test."""
-    address = start_scorer("--served-name", "tiny")
-    yield address
-    stop_scorer(address)
+from tests.conftest import ScorerAddress
 
 
 @pytest.fixture(autouse=True)

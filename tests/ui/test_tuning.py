@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
@@ -21,20 +21,12 @@ from memscope.ui.candidates import CandidatesPane, CandidatesState
 from memscope.ui.dialogs import Choose
 from memscope.ui.options import UiOptions
 from memscope.ui.review import ReviewScreen
-from tests.conftest import ScorerAddress, start_scorer, stop_scorer
+from tests.conftest import ScorerAddress
 
 from .conftest import EVIL, AppPilot, Screens, drawn, heard, shown
 from .test_app import assert_inert
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def trainer() -> Iterator[ScorerAddress]:
-    """A scorer whose weights change from test to test."""
-    address = start_scorer("--served-name", "tiny")
-    yield address
-    stop_scorer(address)
 
 
 @asynccontextmanager

@@ -133,7 +133,8 @@ class GridRows:
         if known is None:
             values = self.grid.values[row]
             before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
-            parts = self.grid.parts(row)
+            counted = self._counted[row]
+            parts = self.grid.parts(row) if counted is None else counted
             largest = max(map(abs, parts), default=0.0)
             known = _Known(fine_bytes(values, before, failed=failed), fsum(parts), largest)
             self._known[row] = known
