@@ -62,7 +62,7 @@ def _open_standard_streams() -> None:
 
 
 def _complain(error: MemscopeError, status: int) -> int:
-    from memscope.ui.safe import one_line
+    from memscope.terminal.safe import one_line
 
     sys.stderr.write(f"memscope: {one_line(str(error))}\n")
     return status

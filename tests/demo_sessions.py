@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from memscope.demo.generator import Block
+from memscope.demo.build.generator import Block
 from memscope.session.nodes import Branch, Content, Header, Memory, Node, Session, ToolCall, ToolResult
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from memscope import __version__
 from memscope.cli import main
-from memscope.commands.printing import print_json
 from memscope.config import Config
+from memscope.terminal.printing import print_json
 from tests.conftest import ScorerAddress
 
 

@@ -9,14 +9,14 @@ import msgspec
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import recognised_session
-from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
 from memscope.errors import MemscopeError
+from memscope.run.source import ScorerSource
 from memscope.scoring.shape import columns_of
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
-from memscope.source import ScorerSource
-from memscope.ui.safe import one_line
+from memscope.terminal.printing import print_json, print_text
+from memscope.terminal.safe import one_line
 
 __all__ = ["doctor"]
 

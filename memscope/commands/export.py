@@ -14,22 +14,22 @@ import msgspec
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
-from memscope.commands.printing import print_csv, print_text
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
-from memscope.finetuning import FineTuning
 from memscope.prompt.rendering import render
-from memscope.run import Run
+from memscope.run.finetuning import FineTuning
+from memscope.run.run import Run
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
 from memscope.scoring.report import matrix_csv, matrix_report
 from memscope.scoring.shape import one_line as preview
 from memscope.session.nodes import Session
 from memscope.store.decisions import response_id
+from memscope.terminal.printing import print_csv, print_text
+from memscope.terminal.safe import one_line
 from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
 from memscope.training.redact import Redactor
 from memscope.training.samples import TrainingContext
-from memscope.ui.safe import one_line
 
 __all__ = ["Target", "export"]
 

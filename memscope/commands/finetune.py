@@ -7,13 +7,13 @@ from typing import Any
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
-from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
-from memscope.finetuning import FineTuning
+from memscope.run.finetuning import FineTuning
 from memscope.scoring.events import AlternateFailed, Event, ShipmentChanged
 from memscope.scoring.finetune import Context, Findings
 from memscope.session.nodes import Session
-from memscope.ui.safe import fit, one_line
+from memscope.terminal.printing import print_json, print_text
+from memscope.terminal.safe import fit, one_line
 
 __all__ = ["finetune"]
 

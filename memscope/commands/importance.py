@@ -9,9 +9,8 @@ from typing import Any
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
-from memscope.commands.printing import print_json, print_text
 from memscope.config import Config
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.events import Progress
 from memscope.scoring.finetune import Context
 from memscope.scoring.importance import (
@@ -25,7 +24,8 @@ from memscope.scoring.importance import (
 from memscope.scoring.rescoring import Cost
 from memscope.session.nodes import Session
 from memscope.store.weights import MemoryWeight, MemoryWeights
-from memscope.ui.safe import fit, one_line
+from memscope.terminal.printing import print_json, print_text
+from memscope.terminal.safe import fit, one_line
 
 __all__ = ["importance"]
 

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 from memscope.commands.progress import ProgressLine
 from memscope.config import Config
-from memscope.debug_log import DebugLog
 from memscope.demo import session_path
 from memscope.errors import SessionError
-from memscope.finetuning import FineTuning
-from memscope.run import Run
+from memscope.run.debug_log import DebugLog
+from memscope.run.finetuning import FineTuning
+from memscope.run.run import Run
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 from memscope.store.database import Database

@@ -17,7 +17,7 @@ from memscope.scoring.events import (
     StrippedDone,
     Trouble,
 )
-from memscope.ui.safe import one_line
+from memscope.terminal.safe import one_line
 
 __all__ = ["ProgressLine"]
 

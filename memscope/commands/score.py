@@ -6,12 +6,12 @@ import shutil
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
-from memscope.commands.printing import print_csv, print_json, print_text
 from memscope.config import Config
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
 from memscope.session.nodes import Session
-from memscope.ui.safe import fit, visible
+from memscope.terminal.printing import print_csv, print_json, print_text
+from memscope.terminal.safe import fit, visible
 
 __all__ = ["score"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from memscope.commands.opening import readable_session
 from memscope.config import Config
-from memscope.debug_log import DebugLog
-from memscope.run import Run
+from memscope.run.debug_log import DebugLog
+from memscope.run.run import Run
 from memscope.store.database import Database
 from memscope.ui.app import run_app
 

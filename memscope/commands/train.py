@@ -10,16 +10,16 @@ from typing import Any
 
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
-from memscope.commands.printing import print_text
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
-from memscope.finetuning import FineTuning, Review
+from memscope.run.finetuning import FineTuning, Review
 from memscope.scoring.events import Event, JobProgress
 from memscope.session.nodes import Session
+from memscope.terminal.printing import print_text
+from memscope.terminal.safe import one_line
 from memscope.training.proof import Proof
 from memscope.training.samples import TrainingContext
 from memscope.training.send import Job
-from memscope.ui.safe import one_line
 
 __all__ = ["train"]
 

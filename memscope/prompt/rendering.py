@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memscope.prompt.chatml import render_chatml
 from memscope.prompt.prompt import Prompt
-from memscope.prompt.template import render_template
+from memscope.prompt.template.template import render_template
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
 

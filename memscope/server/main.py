@@ -15,10 +15,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from memscope.errors import MemscopeError, ScorerError, UsageError
-from memscope.server.folder import check_installed
+from memscope.server.compute.folder import check_installed
 from memscope.server.lifetime import end_with_parent, end_with_stdin
 from memscope.server.options import ServeOptions
-from memscope.server.saving import check_target
+from memscope.server.training.saving import check_target
 
 if TYPE_CHECKING:
     import uvicorn
@@ -49,7 +49,7 @@ def serve(options: ServeOptions) -> None:
     if options.save_to is not None:
         check_target(options.save_to)
     listener = _listen(options)
-    from memscope.server.app import create_app
+    from memscope.server.api.app import create_app
     from memscope.server.runtime import Runtime
 
     runtime = Runtime(options)

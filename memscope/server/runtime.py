@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from memscope.server.folder import model_folder
-from memscope.server.http_errors import ApiError
+from memscope.server.compute.folder import model_folder
+from memscope.server.errors import ApiError
 from memscope.server.options import ServeOptions
 
 if TYPE_CHECKING:  # importing these costs seconds, and the port must answer before
-    from memscope.server.loading import LoadedModel
-    from memscope.server.worker import Worker
+    from memscope.server.compute.loading import LoadedModel
+    from memscope.server.compute.worker import Worker
 
 __all__ = ["Runtime"]
 
@@ -65,8 +65,8 @@ class Runtime:
         try:
             folder = model_folder(self.options.model)
             # Only now: importing torch takes seconds, and most mistakes are in the folder.
-            from memscope.server.loading import load
-            from memscope.server.worker import Worker
+            from memscope.server.compute.loading import load
+            from memscope.server.compute.worker import Worker
 
             loaded = load(folder, self.options)
         except Exception as error:

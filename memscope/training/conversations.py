@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from memscope.prompt.messages import Message, messages_of
 from memscope.prompt.prompt import Prompt
+from memscope.prompt.template.messages import Message, messages_of
 from memscope.session.nodes import Session
 
 __all__ = ["ChatMessage", "Conversations"]

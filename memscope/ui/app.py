@@ -22,15 +22,15 @@ from textual.widgets import Input, Static
 from memscope.errors import MemscopeError
 from memscope.scoring.events import Progress
 from memscope.scoring.grid import Measure
-from memscope.ui.candidates import CandidatesPane
+from memscope.terminal.safe import one_line, shorten
+from memscope.ui.candidates.controller import Desk
+from memscope.ui.candidates.diff_pane import DiffPane
+from memscope.ui.candidates.pane import CandidatesPane
 from memscope.ui.cell import CellWatch
 from memscope.ui.clipboard import copy
 from memscope.ui.comparison import Comparison
-from memscope.ui.conductor import Conductor, Wish
-from memscope.ui.desk import Desk
 from memscope.ui.detail import DetailPane
 from memscope.ui.dialogs import Ask, Choose
-from memscope.ui.diff_pane import DiffPane
 from memscope.ui.export import proposed_name, write_grid
 from memscope.ui.feed import Batch, Feed
 from memscope.ui.heatmap.pane import HeatmapPane
@@ -43,13 +43,13 @@ from memscope.ui.options import UiOptions
 from memscope.ui.palette import colours_of
 from memscope.ui.panes import PANES, Workspace
 from memscope.ui.rescore import answers, wish_for
-from memscope.ui.safe import one_line, shorten
+from memscope.ui.score_queue import Conductor, Wish
 from memscope.ui.stage import Stage
 from memscope.ui.tasks import Tasks
 from memscope.ui.title import Title
 
 if TYPE_CHECKING:
-    from memscope.run import Run
+    from memscope.run.run import Run
 
 __all__ = ["MemscopeApp", "run_app"]
 

@@ -13,7 +13,7 @@ from memscope.ui.detail import CellFacts, DetailPane
 from memscope.ui.heatmap.view import HeatmapView
 
 if TYPE_CHECKING:
-    from memscope.run import CellTokens, Run
+    from memscope.run.run import CellTokens, Run
 
 __all__ = ["CellWatch"]
 

@@ -12,7 +12,7 @@ from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.title import Title
 
 if TYPE_CHECKING:
-    from memscope.run import Run
+    from memscope.run.run import Run
 
 __all__ = ["Comparison"]
 

@@ -16,12 +16,12 @@ from textual.style import Style as TextualStyle
 from textual.widgets import Static
 
 from memscope.scoring.grid import Column, Measure, Row, RowStatus
+from memscope.terminal.safe import one_line, visible
 from memscope.ui.keys import DETAIL
 from memscope.ui.palette import Colours, token_style
-from memscope.ui.safe import one_line, visible
 
 if TYPE_CHECKING:
-    from memscope.run import CellTokens
+    from memscope.run.run import CellTokens
 
 __all__ = ["CellFacts", "DetailPane", "describe"]
 

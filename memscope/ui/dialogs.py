@@ -13,8 +13,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from memscope.terminal.safe import visible
 from memscope.ui.keys import DIALOG
-from memscope.ui.safe import visible
 
 __all__ = ["Ask", "Choose"]
 

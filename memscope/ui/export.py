@@ -10,7 +10,7 @@ from memscope.errors import UsageError
 from memscope.scoring.grid import Measure
 
 if TYPE_CHECKING:
-    from memscope.run import Run
+    from memscope.run.run import Run
 
 __all__ = ["proposed_name", "write_grid"]
 

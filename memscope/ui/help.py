@@ -14,8 +14,8 @@ from textual.screen import ModalScreen
 from textual.style import Style as TextualStyle
 from textual.widgets import Static
 
+from memscope.terminal.safe import fit
 from memscope.ui.keys import DIALOG
-from memscope.ui.safe import fit
 
 __all__ = ["Help", "help_text"]
 

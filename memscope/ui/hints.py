@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from rich.style import Style
 from textual.binding import Binding
 
+from memscope.terminal.safe import cells
 from memscope.ui.line import OneLine, Piece
-from memscope.ui.safe import cells
 
 __all__ = ["Hints"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memscope.scoring.events import Progress
-from memscope.ui.tuner import Tuner
+from memscope.ui.candidates.tuner import Tuner
 
 if TYPE_CHECKING:
-    from memscope.run import Run
+    from memscope.run.run import Run
 
 __all__ = ["RUNNING", "what_would_end"]
 

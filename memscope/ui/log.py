@@ -13,8 +13,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from memscope.terminal.safe import one_line
 from memscope.ui.keys import LOG
-from memscope.ui.safe import one_line
 
 __all__ = ["LogPane"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from memscope.scoring.grid import Grid, Measure
-from memscope.ui.conductor import Wish
-from memscope.ui.safe import shorten
+from memscope.terminal.safe import shorten
+from memscope.ui.score_queue import Wish
 
 __all__ = ["answers", "wish_for"]
 

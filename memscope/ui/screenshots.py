@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 
 from memscope.config import Config
 from memscope.demo import session_path
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.events import RowDone
 from memscope.session.load import load_session
 from memscope.store.database import Database

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from memscope.scoring.events import Progress
+from memscope.terminal.safe import cells, one_line, shorten
 from memscope.ui.line import OneLine, Piece
-from memscope.ui.safe import cells, one_line, shorten
 
 if TYPE_CHECKING:
-    from memscope.run import Run
+    from memscope.run.run import Run
 
 __all__ = ["Title", "clock"]
 

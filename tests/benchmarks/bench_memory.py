@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from memscope.server.kv import PrefixStore
-from memscope.server.loading import LoadedModel
-from memscope.server.paths import choose_path
-from memscope.server.scoring_steps import score_ranges
+from memscope.server.compute.kv import PrefixStore
+from memscope.server.compute.loading import LoadedModel
+from memscope.server.compute.paths import choose_path
+from memscope.server.compute.scoring_steps import score_ranges
 
 _BUNDLED = Path(__file__).parents[2] / "memscope" / "demo" / "model"
 _CHUNK = 512

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from memscope.server.kv import Ids, PrefixStore
-from memscope.server.loading import LoadedModel
-from memscope.server.paths import choose_path
-from memscope.server.scoring_steps import score_ranges, token_logprobs
+from memscope.server.compute.kv import Ids, PrefixStore
+from memscope.server.compute.loading import LoadedModel
+from memscope.server.compute.paths import choose_path
+from memscope.server.compute.scoring_steps import score_ranges, token_logprobs
 
 Ranges = list[tuple[int, int]]
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -23,12 +23,12 @@ import torch
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.server.folder import model_folder
-from memscope.server.loading import LoadedModel, load, with_weights
+from memscope.server.api.train_schemas import TrainSample
+from memscope.server.compute.folder import model_folder
+from memscope.server.compute.loading import LoadedModel, load, with_weights
+from memscope.server.compute.scoring_steps import score_ranges
 from memscope.server.options import ServeOptions, TrainOptions
-from memscope.server.scoring_steps import score_ranges
-from memscope.server.train import fine_tuned
-from memscope.server.train_schemas import TrainSample
+from memscope.server.training.train import fine_tuned
 from memscope.session.load import load_session
 
 _DEMO = Path(__file__).parents[2] / "memscope" / "demo"

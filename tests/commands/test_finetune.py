@@ -10,7 +10,7 @@ import pytest
 from memscope.cli import main
 from memscope.config import Config
 from memscope.errors import ScorerError
-from memscope.finetuning import FineTuning
+from memscope.run.finetuning import FineTuning
 from memscope.scoring.events import AlternateFailed
 
 

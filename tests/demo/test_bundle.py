@@ -8,9 +8,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memscope.config import Config
 from memscope.demo import model_folder, session_path
-from memscope.demo.evaluate import Evaluator
-from memscope.demo.generator import Shape, make_session
-from memscope.run import Run
+from memscope.demo.build.evaluate import Evaluator
+from memscope.demo.build.generator import Shape, make_session
+from memscope.run.run import Run
 from memscope.session.load import load_session
 from memscope.session.nodes import Branch, Log, ToolCall, ToolResult
 from memscope.store.database import Database

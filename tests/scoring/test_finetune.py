@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from memscope.config import Config
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.finetune import find_candidates, recent_responses, strip_all
 from memscope.scoring.grid import Column
 from memscope.session.nodes import Session

@@ -14,7 +14,7 @@ from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import Prompt, Variant
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.importance import MemoryScore, due_memories, score_incrementally, score_memory
 from memscope.scoring.rescoring import Rescorer, ResponseScore
 from memscope.session.native import read_native

@@ -14,12 +14,12 @@ from transformers import AutoModelForCausalLM
 
 from memscope.config import Config
 from memscope.demo import model_folder
-from memscope.demo.generator import Shape, make_session
+from memscope.demo.build.generator import Shape, make_session
 from memscope.engines.base import Scored
 from memscope.engines.client import HttpScorer
 from memscope.errors import ScorerError
 from memscope.prompt.prompt import Variant
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.events import RowDone
 from memscope.scoring.matrix import null_path
 from memscope.scoring.rescoring import Rescorer

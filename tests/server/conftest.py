@@ -20,11 +20,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from memscope.server.app import create_app
-from memscope.server.loading import LoadedModel, load
+from memscope.server.api.app import create_app
+from memscope.server.compute.loading import LoadedModel, load
+from memscope.server.compute.worker import Steps
 from memscope.server.options import ServeOptions
 from memscope.server.runtime import Runtime
-from memscope.server.worker import Steps
 
 Ranges: TypeAlias = Sequence[tuple[int, int]]
 

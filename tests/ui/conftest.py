@@ -14,7 +14,7 @@ import pytest
 from textual.pilot import Pilot
 
 from memscope.config import Config
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.events import Event, StateChanged
 from memscope.scoring.grid import Column, Grid, Row
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session

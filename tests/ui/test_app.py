@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from textual.widgets import Input, OptionList
 
-from memscope.run import Run
+from memscope.run.run import Run
 from memscope.scoring.events import ScorerLost, Trouble
-from memscope.ui.conductor import Wish
 from memscope.ui.dialogs import Ask, Choose
 from memscope.ui.help import Help
 from memscope.ui.keys import known_ids
 from memscope.ui.panes import PANES
+from memscope.ui.score_queue import Wish
 
 from .conftest import EVIL, Screens, drawn, fill, scored, shown
 

@@ -5,7 +5,7 @@ from math import nan
 import pytest
 from msgspec.structs import replace
 
-from memscope.run import CellTokens
+from memscope.run.run import CellTokens
 from memscope.scoring.grid import Column, Row
 from memscope.ui.detail import CellFacts, describe
 

@@ -17,4 +17,4 @@ def test_the_screen_imports_nothing_heavy() -> None:
 
 
 def test_making_text_safe_needs_no_screen() -> None:
-    assert loaded("import memscope.ui.safe") == set()
+    assert loaded("import memscope.terminal.safe") == set()

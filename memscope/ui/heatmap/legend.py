@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.style import Style
 
 from memscope.scoring.delta import Changes
+from memscope.terminal.safe import cells, shorten
 from memscope.ui.heatmap.rows import Sort
 from memscope.ui.line import OneLine, Piece
 from memscope.ui.palette import make_palette
-from memscope.ui.safe import cells, shorten
 from memscope.ui.scale import FAILED, LEVELS, UNSCORED, ZERO, level_code
 
 if TYPE_CHECKING:

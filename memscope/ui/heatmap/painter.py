@@ -15,10 +15,10 @@ from rich.style import Style
 from textual.cache import LRUCache
 from textual.strip import Strip
 
+from memscope.terminal.safe import fit
 from memscope.ui.heatmap.geometry import SUMS, Geometry
 from memscope.ui.heatmap.rows import GridRows
 from memscope.ui.palette import Palette
-from memscope.ui.safe import fit
 from memscope.ui.scale import BEFORE
 
 __all__ = ["Painter", "number"]

@@ -16,12 +16,12 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from memscope.scoring.grid import Grid
+from memscope.terminal.safe import cells, one_line
 from memscope.ui.heatmap.geometry import FOOTERS, HEADERS, SUMS, Geometry, Zoom, lay_out, next_zoom
 from memscope.ui.heatmap.painter import Painter
 from memscope.ui.heatmap.rows import GridRows, Sort
 from memscope.ui.keys import HEATMAP
 from memscope.ui.palette import Colours, make_palette
-from memscope.ui.safe import cells, one_line
 from memscope.ui.scale import Scale
 
 __all__ = ["HeatmapView"]

@@ -1,0 +1,244 @@
+"""A conversation written by a chat template, and where its messages and turns begin and end in it.
+
+Positions are characters of the *marked* rendering (see `skeleton`). They are found by rendering beginnings of the
+conversation; since the same few joints between messages come again and again, each is looked at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memscope.errors import PromptError
+from memscope.prompt.template.chat_template import ChatTemplate, Style
+from memscope.prompt.template.messages import Message, Owner
+from memscope.prompt.template.skeleton import FRONT, Mark, Marker, Segment, Slot
+from memscope.prompt.tokenizer import Tokenizer
+
+__all__ = ["EVERYTHING", "Conversation", "Rendering", "Turn"]
+
+_NUMBER = re.compile(r"\d+")
+EVERYTHING = "*"
+_LONGEST_HEADER = 200
+"""Characters by which the headers of messages are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """The first messages of a conversation as the template writes them.
+
+    Attributes:
+        marked: With marks for the texts.
+        starts: Where each message begins, and where the last one ends; None where that cannot be told apart.
+        segments: What stands there.
+        marks: The marks of each message, in order.
+    """
+
+    marked: str
+    starts: tuple[int | None, ...]
+    segments: tuple[Segment, ...]
+    marks: Mapping[int, Sequence[Mark]]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What is scored of an assistant message: [start, end), and whether the opened turn stands before it as it is."""
+
+    start: int
+    end: int
+    opened: bool
+
+
+class Conversation:
+    """Messages and the template that writes them.
+
+    Attributes:
+        messages: The messages.
+        style: How the template wants them.
+        appends: False as soon as it was seen that the template writes earlier messages differently when others follow.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        tools: Sequence[Mapping[str, Any]],
+        messages: Sequence[Message],
+        style: Style,
+        literal: Collection[str],
+    ) -> None:
+        """Take messages.
+
+        Args:
+            tokenizer: The tokenizer with the template.
+            tools: Tool definitions, passed to the template.
+            messages: Messages that the template takes.
+            style: How it wants them.
+            literal: Roles whose texts the template looks into: only memories and control tokens are marked in those
+                that hold tags, and with `EVERYTHING` among them, in all.
+        """
+        self.messages = tuple(messages)
+        self.appends = True
+        self._literal = frozenset(literal)
+        self.real = [message.as_dict() for message in messages]
+        self.marker = Marker(repr((self.real, tools)), tokenizer.control_texts)
+        self._frames = [message.frame for message in messages]
+        self._marked_messages = [
+            self.marker.message(message, index, literal=self.is_literal(index))
+            for index, message in enumerate(messages)
+        ]
+        self._template = ChatTemplate(tokenizer, tools, style)
+        self.style = style
+        guarded = self.marker.value(list(tools), Slot("", FRONT, -1), literal=True)
+        self._marked_template = ChatTemplate(tokenizer, guarded, style)
+        self._beginning = tokenizer.beginning
+        self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
+        self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
+        self._joints: dict[tuple[str, ...], str | None] = {}
+        self._headers: dict[tuple[str, ...], tuple[int, bool]] = {}
+
+    def frame(self, first: int, end: int) -> Owner:
+        """Return the owner of what the template writes around messages [first, end) that cannot be told apart."""
+        if end - first == 1:
+            return self._frames[first]
+        return Message("", owners=tuple(owner for m in self.messages[first:end] for owner in m.owners)).frame
+
+    def marked(self, count: int, *, open_turn: bool = False) -> str:
+        """Render the first messages with marks for their texts.
+
+        Raises:
+            PromptError: The template refuses them.
+        """
+        return self._marked_template.render(self._marked_messages[:count], open_turn=open_turn)
+
+    def rendering(self, count: int, *, open_turn: bool = False) -> Rendering:
+        """Render the first messages.
+
+        Raises:
+            PromptError: The template refuses them.
+            MismatchError: The texts cannot be found in what it wrote.
+        """
+        marked = self.marked(count, open_turn=open_turn)
+        real = self._template.render(self.real[:count], open_turn=open_turn)
+        segments = tuple(self.marker.fill(marked, real))
+        marks: dict[int, list[Mark]] = {}
+        for mark in self.marker.marks(marked):
+            marks.setdefault(mark.slot.message, []).append(mark)
+        return Rendering(marked, self._starts(marked, count, open_turn=open_turn), segments, marks)
+
+    def is_literal(self, index: int) -> bool:
+        """Whether a message's texts stand unmarked in marked renderings."""
+        message = self.messages[index]
+        if EVERYTHING in self._literal:
+            return True
+        return message.role in self._literal and any("<" in part.text for part in message.content)
+
+    def ending(self, marked: str) -> str:
+        """Return the control token with which a marked rendering ends; "" without one."""
+        return next((match.group() for match in self._control.finditer(marked) if match.end() == len(marked)), "")
+
+    def turn(self, rendering: Rendering, index: int) -> Turn:
+        """Find what is scored of an assistant message.
+
+        Raises:
+            PromptError: It is not written at all.
+        """
+        marked = rendering.marked
+        own = rendering.marks.get(index, ())
+        begin, until = rendering.starts[index], rendering.starts[index + 1]
+        if begin is None and not own:
+            frame = self.messages[index].frame
+            raise PromptError(f"the chat template does not write {frame.section} node {frame.position}")
+        length, opened = (0, True) if begin is None else self._header(rendering, index, begin)
+        start = own[0].start if begin is None else begin + length
+        last = max((mark.end for mark in own), default=start)
+        ends = [match.end() for match in self._control.finditer(marked, max(start, last), until or len(marked))]
+        if not ends:
+            return Turn(start, last if until is None else until, opened)
+        return Turn(start, ends[0] if until is None else ends[-1], opened)
+
+    def _starts(self, marked: str, count: int, *, open_turn: bool) -> tuple[int | None, ...]:
+        marks = self.marker.marks(marked)
+        starts: list[int | None] = [self._front(marked)]
+        number = 0
+        for index in range(1, count + (1 if open_turn else 0)):
+            while number < len(marks) and marks[number].slot.message < index:
+                number += 1
+            after, slot = (marks[number - 1].end, marks[number - 1].slot) if number else (0, None)
+            until = marks[number].start if number < len(marks) else len(marked)
+            offset = self._joint(marked[after:until], slot, index, marked)
+            starts.append(None if offset is None else after + offset)
+        return tuple(starts if open_turn else [*starts, len(marked)])
+
+    def _front(self, marked: str) -> int:
+        """Return where the first message begins: after the token that begins the text, not one that begins a turn."""
+        token = self._beginning
+        return len(token) if marked.startswith(token) and (self._names_beginning or marked.count(token) == 1) else 0
+
+    def _joint(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
+        """Return where a message begins in what the template wrote between two texts; None when it cannot be told.
+
+        Args:
+            frame: What it wrote.
+            slot: The text before it, if there is one.
+            index: The index of the message.
+            marked: The whole rendering.
+        """
+        first = max(0, slot.message) if slot else 0
+        roles = (message.role for message in self.messages[first : index + 1])
+        key = (_NUMBER.sub("0", frame), str(slot is None), *roles)  # numbers of tool calls make no other joint
+        if (frame, *key) in self._joints:
+            header = self._joints[frame, *key]
+            return None if header is None else len(frame) - len(header)
+        header = self._joints.get(key)
+        if header is None or not frame.endswith(header):
+            offset = self._joint_offset(frame, slot, index, marked)
+            header = None if offset is None else frame[offset:]
+            self._joints.setdefault(key, header)
+        self._joints[frame, *key] = header
+        return None if header is None else len(frame) - len(header)
+
+    def _joint_offset(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
+        try:
+            shorter = self.marked(index)
+        except PromptError:
+            return None
+        marks = self.marker.marks(shorter)
+        if not marked.startswith(shorter):
+            self.appends = False
+        if (marks[-1].slot if marks else None) is not slot:
+            return None
+        tail = shorter[marks[-1].end if marks else 0 :]
+        return len(tail) if frame.startswith(tail) else None
+
+    def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
+        """Return how long an assistant message's header is, and whether it is the opened turn as it is."""
+        own = rendering.marks.get(index, ())
+        turn = rendering.marked[begin : own[0].start if own else rendering.starts[index + 1]]
+        before = self.messages[index - 1] if index else None
+        key = (turn[:_LONGEST_HEADER], before.role if before else "", str(bool(before and before.calls)))
+        if key not in self._headers:
+            self._headers[key] = self._header_length(turn, index)
+        return self._headers[key]
+
+    def _header_length(self, turn: str, index: int) -> tuple[int, bool]:
+        if self.style.header:
+            return len(self.style.header) * turn.startswith(self.style.header), True
+        try:
+            opened = self.marked(index, open_turn=True)
+        except PromptError:  # nothing stands before it
+            return self._common(self.style.opening, turn), False
+        at = self._starts(opened, index, open_turn=True)[-1]
+        if at is None:
+            return 0, False
+        common = self._common(opened[at:], turn)
+        return common, common == len(opened) - at
+
+    def _common(self, header: str, turn: str) -> int:
+        """Return how much of a header a turn begins with: whole, or up to the border of a token, a tag or a line."""
+        if turn.startswith(header):
+            return len(header)
+        ends = [match.span() for match in self._control.finditer(header)]
+        borders = {0, *(edge for span in ends for edge in span), *(n + 1 for n, c in enumerate(header) if c in "\n>")}
+        return max(border for border in borders if turn.startswith(header[:border]))

@@ -1,0 +1,238 @@
+"""Where the texts of messages stand in what a chat template wrote.
+
+Templates are programs: they trim, reorder and drop. So the conversation is rendered twice, once with every text
+replaced by a unique mark; what stands between the marks is the template's own, and filled with the texts again it must
+be the real rendering, character by character.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from memscope.prompt.template.messages import Call, Message, Owner, Part
+
+__all__ = ["FRONT", "Mark", "Marker", "MismatchError", "Segment", "Slot"]
+
+FRONT = Owner("system", 0, "template")
+"""What the template writes in front of all messages, and tool definitions: never left out."""
+
+
+class MismatchError(Exception):
+    """The real rendering is not the marked one with the texts filled in, from this message on."""
+
+    def __init__(self, message: int) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A text that a mark stands for.
+
+    Attributes:
+        text: The text.
+        owner: Whose it is.
+        message: The index of its message; -1 for tool definitions.
+        reasoning: Whether it is reasoning.
+    """
+
+    text: str
+    owner: Owner
+    message: int
+    reasoning: bool = False
+
+
+class Mark(NamedTuple):
+    """Where a text stands in a marked rendering: [start, end), in characters."""
+
+    start: int
+    end: int
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a rendering.
+
+    Attributes:
+        text: The real characters.
+        start: Where it starts in the marked rendering, in characters.
+        end: Where it ends there.
+        slot: The text it is, or None where the template wrote it.
+    """
+
+    text: str
+    start: int
+    end: int
+    slot: Slot | None
+
+
+class Marker:
+    """Makes marks, and finds them again.
+
+    Attributes:
+        slots: What each mark stands for, by its number.
+    """
+
+    def __init__(self, texts: str, control_texts: Sequence[str]) -> None:
+        """Choose marks.
+
+        Args:
+            texts: Everything that is said in the conversation; no mark occurs in it.
+            control_texts: Character sequences that are always marked, because they must stay text.
+        """
+        number = 0
+        while (prefix := f"Mark{_letters(number)}x") in texts:
+            number += 1
+        self._prefix = prefix
+        self._pattern = re.compile(prefix + r"(\d+)Z")
+        self._control = re.compile("|".join(map(re.escape, control_texts)) or "(?!)")
+        self.slots: list[Slot] = []
+
+    def mark(self, slot: Slot) -> str:
+        """Return a new mark for a text; an empty text stays empty, since templates ask for that."""
+        if not slot.text:
+            return ""
+        self.slots.append(slot)
+        return f"{self._prefix}{len(self.slots) - 1}Z"
+
+    def message(self, message: Message, index: int, *, literal: bool) -> dict[str, Any]:
+        """Return a message with marks for its texts.
+
+        Args:
+            message: The message.
+            index: Its index.
+            literal: Mark only memories and control tokens: for templates that look into the texts.
+        """
+        made = message.as_dict()
+        if made["content"].strip():  # templates may drop a message that is blank, which a mark is not
+            made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
+        if message.reasoning:
+            parts = (self._part(part, index, literal=literal, reasoning=True) for part in message.reasoning)
+            made["reasoning_content"] = "\n".join(parts)
+        if message.calls:
+            made["tool_calls"] = [self._call(call, index, literal=literal) for call in message.calls]
+        fields: dict[str, Any] = self.value(dict(message.fields), Slot("", message.frame, index), literal=True)
+        return made | fields
+
+    def value(self, value: Any, like: Slot, *, literal: bool) -> Any:
+        """Return a JSON value with marks for its strings."""
+        if isinstance(value, str):
+            return self._guarded(value, like) if literal else self.mark(Slot(value, like.owner, like.message))
+        if isinstance(value, dict):
+            return {
+                self._guarded(str(name), like): self.value(inner, like, literal=literal)
+                for name, inner in value.items()
+            }
+        if isinstance(value, list | tuple):
+            return [self.value(inner, like, literal=literal) for inner in value]
+        return value
+
+    def marks(self, rendered: str) -> list[Mark]:
+        """Return the marks in a rendering, in order."""
+        found = self._pattern.finditer(rendered)
+        return [Mark(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
+
+    def fill(self, marked: str, real: str) -> list[Segment]:
+        """Return the segments of a rendering.
+
+        Args:
+            marked: The rendering with marks.
+            real: The rendering with the texts.
+
+        Raises:
+            MismatchError: They do not fit together.
+        """
+        chains = list(_chains(self.marks(marked)))
+        starts = [*(chain[0].start for chain in chains), len(marked)]
+        at = starts[0]
+        if not real.startswith(marked[:at]):
+            raise MismatchError(chains[0][0].slot.message if chains else -1)
+        segments = [Segment(marked[:at], 0, at, None)]
+        for chain, until in zip(chains, starts[1:], strict=True):
+            end = chain[-1].end
+            frame = marked[end:until]
+            texts = _spelled(chain, frame, real, at, is_last=until == len(marked))
+            segments += [
+                Segment(text, mark.start, mark.end, mark.slot) for mark, text in zip(chain, texts, strict=True)
+            ]
+            segments.append(Segment(frame, end, until, None))
+            at += sum(map(len, texts)) + len(frame)
+        return [segment for segment in segments if segment.end > segment.start]
+
+    def _part(self, part: Part, index: int, *, literal: bool, reasoning: bool = False) -> str:
+        slot = Slot(part.text, part.owner, index, reasoning)
+        return self._guarded(part.text, slot) if literal and part.owner.memory is None else self.mark(slot)
+
+    def _call(self, call: Call, index: int, *, literal: bool) -> dict[str, Any]:
+        like = Slot("", call.owner, index)
+        made: dict[str, Any] = self.value(call.as_dict(), like, literal=True)
+        made["function"]["arguments"] = self.value(call.arguments, like, literal=literal)
+        return made
+
+    def _guarded(self, text: str, like: Slot) -> str:
+        return self._control.sub(lambda match: self.mark(Slot(match.group(), like.owner, like.message)), text)
+
+
+def _chains(marks: Sequence[Mark]) -> Iterator[list[Mark]]:
+    """Yield the marks, those together that touch each other."""
+    chain: list[Mark] = []
+    for mark in marks:
+        if chain and chain[-1].end != mark.start:
+            yield chain
+            chain = []
+        chain.append(mark)
+    if chain:
+        yield chain
+
+
+def _spelled(chain: Sequence[Mark], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
+    """Return how the template wrote the texts of a chain, which stand at a place with a frame behind them.
+
+    Raises:
+        MismatchError: Neither as they are, nor trimmed, nor as JSON.
+    """
+    for texts in _spellings([mark.slot.text for mark in chain]):
+        whole = "".join(texts) + frame
+        if real.startswith(whole, at) and (not is_last or at + len(whole) == len(real)):
+            return texts
+    raise MismatchError(chain[-1].slot.message)
+
+
+def _spellings(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the ways in which a template may write texts that follow each other."""
+    yield texts
+    whole = "".join(texts)
+    left, right = len(whole) - len(whole.lstrip()), len(whole.rstrip())
+    for start, end in ((left, right), (0, right), (left, len(whole))):
+        yield list(_clipped(texts, start, end))
+    for ascii_only in (False, True):
+        escaped = [json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts]
+        yield escaped
+        yield _quoted(escaped)
+    yield [text.strip() for text in texts]  # several fields that touch, each trimmed
+
+
+def _quoted(texts: Sequence[str]) -> list[str]:
+    first = ['"' + texts[0], *texts[1:]]
+    return [*first[:-1], first[-1] + '"']
+
+
+def _clipped(texts: Sequence[str], start: int, end: int) -> Iterator[str]:
+    """Yield what remains of each text when only [start, end) of their whole remains."""
+    at = 0
+    for text in texts:
+        yield text[max(0, start - at) : max(0, end - at)]
+        at += len(text)
+
+
+def _letters(number: int) -> str:
+    return hashlib.blake2b(number.to_bytes(4, "big"), digest_size=6).hexdigest().translate(_TO_LETTERS)
+
+
+_TO_LETTERS = str.maketrans("0123456789", "ghijklmnop")

@@ -1,0 +1,171 @@
+"""A rendering cut into runs: whose every character is, and which are scored."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+from memscope.errors import PromptError
+from memscope.prompt.template.conversation import Conversation, Rendering, Turn
+from memscope.prompt.template.encode import Run
+from memscope.prompt.template.messages import Message, Owner, Part
+from memscope.prompt.template.skeleton import FRONT, Slot
+from memscope.session.nodes import ToolCall
+from memscope.session.text import leaf_text
+
+__all__ = ["lost", "own_runs", "runs"]
+
+_THINK = "<think>\n"
+_THOUGHT = "\n</think>\n\n"
+
+
+def runs(
+    conversation: Conversation,
+    rendering: Rendering,
+    turns: Mapping[int, Turn],
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[Run]:
+    """Yield a rendering, or what stands in [start, stop) of its marked form, as runs.
+
+    Args:
+        conversation: Where it comes from.
+        rendering: The rendering.
+        turns: What is scored, by message.
+        start: Position in the marked rendering.
+        stop: The same; None is its end.
+    """
+    stop = len(rendering.marked) if stop is None else stop
+    owners = _Owners(conversation, rendering, turns)
+    for segment in rendering.segments:
+        if segment.slot is not None:
+            if start <= segment.start < stop:
+                yield Run(segment.text, owners.of_slot(segment.slot, segment.start), True, False)
+            continue
+        begin, end = max(start, segment.start), min(stop, segment.end)
+        edges = [begin, *owners.edges[bisect_right(owners.edges, begin) : bisect_left(owners.edges, end)], end]
+        for left, right in pairwise(edges):
+            if left < right:
+                text = rendering.marked[left:right]
+                yield Run(text, owners.of_frame(left), False, left in owners.opens)
+
+
+def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
+    """Yield the prompt that really preceded a message, and the message as the model must have produced it."""
+    message = conversation.messages[index]
+    whole = conversation.rendering(index + 1)
+    turn = conversation.turn(whole, index)
+    missing = lost(conversation, whole, index)
+    before = whole.marked[: turn.start]
+    prompt = conversation.marked(index, open_turn=True) if index else ""
+    if (turn.opened and before.startswith(prompt)) or not index:
+        yield from runs(conversation, whole, {}, 0, turn.start)
+    else:
+        front = conversation.rendering(index, open_turn=True)
+        stop = _prompt_end(front, whole, turn, index, thinks=bool(missing))
+        before = front.marked[:stop]
+        yield from runs(conversation, front, {}, 0, stop)
+        if conversation.style.header:
+            yield from runs(conversation, whole, {}, turn.start - len(conversation.style.header), turn.start)
+    if not missing:
+        yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
+        return
+    thinking = before.rstrip().endswith(_THINK.strip())
+    if message.reasoning:
+        yield from _thought(message, opened=thinking)
+        yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
+        return
+    for number, part in enumerate(missing):
+        text = part.text.removeprefix(_THINK) if thinking and number == 0 else part.text
+        yield Run(text, part.owner, True, False)
+    for call in message.calls:
+        yield Run(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
+    ending = conversation.ending(whole.marked[: turn.end])
+    yield Run(ending, _speaker(message), False, False)
+
+
+def lost(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
+    """Return what a message says, and the template does not write: its reasoning, or texts that it looked into."""
+    message = conversation.messages[index]
+    seen = {mark.slot.text for mark in rendering.marks.get(index, ())}
+    if not conversation.is_literal(index):
+        return [part for part in message.reasoning if part.text and part.text not in seen]
+    start, stop = rendering.starts[index], rendering.starts[index + 1]
+    said = "".join(run.text for run in runs(conversation, rendering, {}, start or 0, stop))
+    if any(part.text.strip() not in said for part in message.reasoning):
+        return list(message.reasoning)
+    changed = any(part.text.strip() not in said for part in message.content)
+    return list(message.content) if changed else []
+
+
+def _prompt_end(prompt: Rendering, whole: Rendering, turn: Turn, index: int, *, thinks: bool) -> int:
+    """Return where the prompt ends before the first scored character."""
+    opened = prompt.marked.rstrip().endswith(_THINK.strip())
+    begin, own = prompt.starts[index], whole.starts[index]
+    if turn.opened or (thinks and opened) or begin is None or own is None:
+        return len(prompt.marked)
+    return begin + turn.start - own  # the message's header, and not what the opened turn adds to it
+
+
+def _thought(message: Message, *, opened: bool) -> Iterator[Run]:
+    owner = _speaker(message)
+    if not opened:
+        yield Run(_THINK, owner, False, False)
+    for part in message.reasoning:
+        yield Run(part.text, owner, True, False)
+    yield Run(_THOUGHT, owner, False, False)
+
+
+def _speaker(message: Message) -> Owner:
+    return next(owner for owner in message.owners if owner.response is not None)
+
+
+class _Owners:
+    """Whose the characters of a rendering are, by position in its marked form."""
+
+    def __init__(self, conversation: Conversation, rendering: Rendering, turns: Mapping[int, Turn]) -> None:
+        known = [(at, index) for index, at in enumerate(rendering.starts) if at is not None]
+        known = [(at, index) for at, index in known if index < len(conversation.messages)]
+        self.opens = {at for at, _ in known}
+        self._starts = [at for at, _ in known]
+        ends = [index for _, index in known[1:]] + [max(len(rendering.starts) - 1, known[-1][1] + 1)]
+        self._frames = [conversation.frame(index, end) for (_, index), end in zip(known, ends, strict=True)]
+        self._spans = [span for index, turn in turns.items() for span in _spans(conversation, rendering, index, turn)]
+        self._span_starts = [start for start, _, _ in self._spans]
+        self.edges = sorted({*self._starts, *(edge for start, end, _ in self._spans for edge in (start, end))})
+
+    def of_frame(self, at: int) -> Owner:
+        """Return the owner of what the template wrote at a position."""
+        if (scored := self._scored(at)) is not None:
+            return scored
+        number = bisect_right(self._starts, at) - 1
+        return FRONT if number < 0 else self._frames[number]
+
+    def of_slot(self, slot: Slot, at: int) -> Owner:
+        """Return the owner of a text at a position; it is scored only inside of what is scored."""
+        scored = self._scored(at)
+        if slot.owner.response is None or (scored is not None and scored.response == slot.owner.response):
+            return slot.owner
+        return replace(slot.owner, response=None)
+
+    def _scored(self, at: int) -> Owner | None:
+        number = bisect_right(self._span_starts, at) - 1
+        if number < 0 or at >= self._spans[number][1]:
+            return None
+        return self._spans[number][2]
+
+
+def _spans(
+    conversation: Conversation, rendering: Rendering, index: int, turn: Turn
+) -> Iterator[tuple[int, int, Owner]]:
+    """Yield [start, end) and owner of the responses of a message, which may be several that had to be joined."""
+    speakers = [owner for owner in conversation.messages[index].owners if owner.response is not None]
+    starts = [turn.start]
+    for owner in speakers[1:]:
+        start = next((mark.start for mark in rendering.marks.get(index, ()) if mark.slot.owner == owner), None)
+        if start is None:
+            raise PromptError(f"the responses at conversation node {owner.position} cannot be told apart")
+        starts.append(start)
+    yield from zip(starts, [*starts[1:], turn.end], speakers, strict=True)

@@ -1,0 +1,231 @@
+"""`/v1/completions` in vLLM's shapes: one reply, or server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from memscope.server.api.schemas import CompletionRequest, check_ids
+from memscope.server.compute.generation_steps import Generated, GeneratedToken, generate
+from memscope.server.compute.loading import LoadedModel
+from memscope.server.compute.sampling import SamplingOptions
+from memscope.server.compute.scoring_steps import PromptTokens, prompt_logprobs
+from memscope.server.compute.tokenizer_view import Detokenizer, TokenizerView
+from memscope.server.compute.worker import Worker
+from memscope.server.errors import ApiError, error_body
+
+__all__ = ["complete", "prompts_of", "stream"]
+
+_MINUS_INFINITY = -9999.0
+"""How vLLM writes a probability of zero, since JSON has no infinity."""
+
+
+def prompts_of(request: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
+    """Return the request's prompts as ids, checked.
+
+    Raises:
+        ApiError: A prompt is empty, too long, or holds an id outside the vocabulary (400).
+    """
+    prompt = request.prompt
+    if isinstance(prompt, str):
+        listed: list[Any] = [prompt]
+    elif prompt and all(isinstance(item, int) for item in prompt):
+        listed = [prompt]
+    else:
+        listed = list(prompt)
+    prompts = [loaded.tokenizer.encode(item) if isinstance(item, str) else item for item in listed]
+    for ids in prompts or [[]]:
+        check_ids(ids, loaded.vocabulary, loaded.max_tokens, room=1)
+    return prompts
+
+
+@dataclass
+class _Choice:
+    """One prompt's growing completion."""
+
+    index: int
+    prompt: list[int]
+    tokenizer: TokenizerView
+    alternatives: int | None
+    with_ids: bool
+    detokenizer: Detokenizer = field(init=False)
+    made: int = 0
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        self.detokenizer = Detokenizer(self.tokenizer)
+
+    def fields(self, tokens: list[GeneratedToken]) -> dict[str, Any]:
+        """Return the fields of a choice that these new tokens add."""
+        first = self.made == 0
+        self.made += len(tokens)
+        finish = tokens[-1].finish if tokens else None
+        text = "".join(self.detokenizer.add(token.token) for token in tokens)
+        text += self.detokenizer.rest() if finish is not None else ""
+        result: dict[str, Any] = {
+            "index": self.index,
+            "text": text,
+            "logprobs": self._logprobs(tokens),
+            "finish_reason": finish,
+            "stop_reason": None,
+        }
+        if self.with_ids:
+            result["token_ids"] = [token.token for token in tokens]
+            result["prompt_token_ids"] = self.prompt if first else None
+        return result
+
+    def _logprobs(self, tokens: list[GeneratedToken]) -> dict[str, Any] | None:
+        if self.alternatives is None:
+            return None
+        texts = [self.tokenizer.token(token.token) for token in tokens]
+        offsets = []
+        for text in texts:
+            offsets.append(self.offset)
+            self.offset += len(text)
+        return {
+            "text_offset": offsets,
+            "token_logprobs": [_number(token.logprob) for token in tokens],
+            "tokens": texts,
+            "top_logprobs": [self._top(token, text) for token, text in zip(tokens, texts, strict=True)],
+        }
+
+    def _top(self, token: GeneratedToken, text: str) -> dict[str, float]:
+        named = {self.tokenizer.token(other): _number(logprob) for other, logprob in token.top}
+        return {text: _number(token.logprob)} | named
+
+
+async def complete(request: CompletionRequest, loaded: LoadedModel, worker: Worker) -> dict[str, Any]:
+    """Answer a request in one piece: prompts one after another, so that each finds its predecessor's prefix."""
+    choices, cached, made = [], 0, 0
+    prompts = prompts_of(request, loaded)
+    for index, prompt in enumerate(prompts):
+        choice = _choice(request, loaded, index, prompt)
+        tokens: list[GeneratedToken] = []
+        measured = None
+        if request.prompt_logprobs is not None:
+            measured = await worker.run(
+                lambda prompt=prompt: prompt_logprobs(loaded, prompt),  # type: ignore[misc]
+                lane="score",
+                priority=request.priority,
+            )
+        done = await _generate(request, loaded, worker, choice, tokens.append)
+        fields = choice.fields(tokens)
+        fields["prompt_logprobs"] = None if measured is None else _prompt_entries(request, choice, measured)
+        choices.append(fields)
+        cached, made = cached + done.cached_tokens, made + choice.made
+    return _envelope(request, loaded, choices) | {"usage": _usage(prompts, made, cached)}
+
+
+async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker) -> AsyncIterator[bytes]:
+    """Answer as server-sent events, one a token, then `[DONE]`; an error after the start is an event too."""
+    prompts = prompts_of(request, loaded)
+    envelope = _envelope(request, loaded, [])
+    made = cached = 0
+    try:
+        for index, prompt in enumerate(prompts):
+            choice = _choice(request, loaded, index, prompt)
+            async for item in _tokens(request, loaded, worker, choice):
+                if isinstance(item, Generated):
+                    cached += item.cached_tokens
+                else:
+                    yield _event(envelope | {"choices": [choice.fields([item])]})
+            made += choice.made
+        if request.stream_options is not None and request.stream_options.include_usage:
+            yield _event(envelope | {"usage": _usage(prompts, made, cached)})
+    except ApiError as error:
+        yield _event(error_body(error))
+    yield b"data: [DONE]\n\n"
+
+
+async def _tokens(
+    request: CompletionRequest, loaded: LoadedModel, worker: Worker, choice: _Choice
+) -> AsyncIterator[GeneratedToken | Generated]:
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Queue[GeneratedToken | None] = asyncio.Queue()
+
+    def emit(token: GeneratedToken) -> None:
+        loop.call_soon_threadsafe(arrived.put_nowait, token)
+
+    work = asyncio.ensure_future(_generate(request, loaded, worker, choice, emit))
+    work.add_done_callback(lambda _: arrived.put_nowait(None))
+    try:
+        while (token := await arrived.get()) is not None:
+            yield token
+        yield await work
+    finally:
+        work.cancel()
+
+
+async def _generate(
+    request: CompletionRequest, loaded: LoadedModel, worker: Worker, choice: _Choice, emit: Any
+) -> Generated:
+    room = request.max_tokens if loaded.max_tokens is None else loaded.max_tokens - len(choice.prompt)
+    limit = min(request.max_tokens or room or 16, room or 16)
+    return await worker.run(
+        lambda: generate(loaded, choice.prompt, limit, _sampling(request), emit, top_logprobs=choice.alternatives or 0),
+        lane="generate",
+        priority=request.priority,
+    )
+
+
+def _sampling(request: CompletionRequest) -> SamplingOptions:
+    return SamplingOptions(
+        temperature=1.0 if request.temperature is None else request.temperature,
+        top_p=1.0 if request.top_p is None else request.top_p,
+        top_k=request.top_k or 0,
+        seed=request.seed,
+    )
+
+
+def _choice(request: CompletionRequest, loaded: LoadedModel, index: int, prompt: list[int]) -> _Choice:
+    return _Choice(index, prompt, loaded.tokenizer, request.logprobs, bool(request.return_token_ids))
+
+
+def _envelope(request: CompletionRequest, loaded: LoadedModel, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": f"cmpl-{uuid.uuid4().hex}",
+        "object": "text_completion",
+        "created": int(time.time()),
+        "model": request.model or loaded.name,
+        "weights": loaded.weights,
+        "choices": choices,
+    }
+
+
+def _usage(prompts: list[list[int]], made: int, cached: int) -> dict[str, Any]:
+    given = sum(map(len, prompts))
+    return {
+        "prompt_tokens": given,
+        "completion_tokens": made,
+        "total_tokens": given + made,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+def _prompt_entries(request: CompletionRequest, choice: _Choice, measured: PromptTokens) -> list[Any]:
+    entries: list[Any] = [None]
+    for at, token in enumerate(choice.prompt[1:]):
+        entry = {str(token): _entry(choice.tokenizer, token, measured.logprobs[at], measured.ranks[at])}
+        if request.prompt_logprobs == 1:
+            top = measured.top_ids[at]
+            entry.setdefault(str(top), _entry(choice.tokenizer, top, measured.top_logprobs[at], 1))
+        entries.append(entry)
+    return entries
+
+
+def _entry(tokenizer: TokenizerView, token: int, logprob: float, rank: int) -> dict[str, Any]:
+    return {"logprob": _number(logprob), "rank": rank, "decoded_token": tokenizer.token(token)}
+
+
+def _number(logprob: float) -> float:
+    return max(logprob, _MINUS_INFINITY)
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + msgspec.json.encode(body) + b"\n\n"

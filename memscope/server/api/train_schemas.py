@@ -1,0 +1,67 @@
+"""The body of `POST /v1/train` and its checks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from memscope.server.errors import bad_request
+from memscope.server.options import Anchor, BatchSize, LearningRate, Method, Seed, Steps, TrainOptions
+
+__all__ = ["TrainRequest", "TrainSample", "TrainWishes"]
+
+
+class TrainSample(msgspec.Struct):
+    """One lesson: what comes before, and what is to be said then."""
+
+    context_ids: list[int]
+    continuation_ids: list[int]
+
+
+class TrainWishes(msgspec.Struct, forbid_unknown_fields=True):
+    """What a request says of how to train; see `TrainOptions`. What it leaves out is as the server was told."""
+
+    learning_rate: LearningRate | None = None
+    steps: Steps | None = None
+    batch_size: BatchSize | None = None
+    method: Method | None = None
+    anchor: Anchor | None = None
+    seed: Seed | None = None
+
+    def over(self, told: TrainOptions) -> TrainOptions:
+        """Return the server's own options with what is wished instead."""
+        given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
+        return msgspec.structs.replace(told, **given)
+
+
+class _TrainingData(msgspec.Struct):
+    samples: list[TrainSample]
+
+
+class TrainRequest(msgspec.Struct):
+    """`POST /v1/train`."""
+
+    training_data: _TrainingData
+    model: str | None = None
+    options: TrainWishes = msgspec.field(default_factory=TrainWishes)
+
+    def check(self, vocabulary: int, max_tokens: int | None) -> None:
+        """Refuse samples that cannot be learned, by their index.
+
+        Raises:
+            ApiError: None at all, an empty one, one past the context, or an id outside the vocabulary (400).
+        """
+        if not self.training_data.samples:
+            raise bad_request("there are no samples", "training_data")
+        for number, sample in enumerate(self.training_data.samples):
+            ids = sample.context_ids + sample.continuation_ids
+            where = f"samples[{number}]"
+            if not sample.continuation_ids:
+                raise bad_request(f"{where}: the continuation is empty", "training_data")
+            if not sample.context_ids:
+                raise bad_request(f"{where}: the context is empty", "training_data")
+            if max_tokens is not None and len(ids) > max_tokens:
+                raise bad_request(
+                    f"{where}: {len(ids)} tokens, the model's maximum context length is {max_tokens}", "training_data"
+                )
+            if min(ids) < 0 or max(ids) >= vocabulary:
+                raise bad_request(f"{where}: a token id is outside the vocabulary", "training_data")

@@ -1,0 +1,169 @@
+"""Fine-tuning a copy of the served model on a few samples, while the original goes on serving.
+
+The loss is the mean cross-entropy of the continuations. An anchor keeps the rest in place: at the other positions of
+the same sequences, the Kullback-Leibler divergence from the old weights' predictions. That needs no further data; the
+old predictions cost one forward without gradients, before the first step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from transformers import PreTrainedModel
+
+from memscope.server.api.train_schemas import TrainSample
+from memscope.server.compute.loading import LoadedModel, training_copy
+from memscope.server.options import TrainOptions
+from memscope.server.training.sequences import Lesson, lessons_of
+
+__all__ = ["fine_tuned"]
+
+_LORA_ABOVE = 50_000_000
+"""Parameters from which an adapter is trained instead of all weights."""
+
+_ACTIVATION_BYTES = 4 << 30
+"""Estimated activations of the longest lesson from which they are computed twice instead of kept."""
+
+_RATES = {"full": 3e-4, "lora": 1e-3}
+
+
+@dataclass(frozen=True)
+class _Taught:
+    """A lesson, and the old log-probabilities (anchors, vocabulary) at its anchors; None without an anchor."""
+
+    lesson: Lesson
+    old: torch.Tensor | None
+
+
+def fine_tuned(
+    loaded: LoadedModel,
+    samples: Sequence[TrainSample],
+    options: TrainOptions,
+    on_step: Callable[[int, float], None],
+) -> PreTrainedModel:
+    """Return a copy of the model that has learned the samples; the model itself is untouched.
+
+    Args:
+        loaded: The model in use.
+        samples: Checked samples.
+        options: How to train.
+        on_step: Called after each step with its number and the loss of the continuations, in nats a token. What it
+            raises ends the training.
+
+    Raises:
+        ArithmeticError: The loss is not finite any more.
+    """
+    model = training_copy(loaded)
+    dtype = model.dtype
+    lessons = lessons_of(samples, loaded.vocabulary)
+    taught = [_Taught(lesson, _old(model, lesson) if options.anchor else None) for lesson in lessons]
+    method = options.method or ("lora" if model.num_parameters() > _LORA_ABOVE else "full")
+    longest = max(len(lesson.ids) for lesson in lessons)
+    checkpointed = _activation_bytes(model, longest) > _ACTIVATION_BYTES and model.supports_gradient_checkpointing
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        trained = _trainable(model, method, checkpointed)
+    weights = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=options.learning_rate or _RATES[method], weight_decay=0.0)
+    with torch.enable_grad():
+        for step, batch in enumerate(_batches(taught, options), 1):
+            loss = _step(trained, batch, options.anchor)
+            if not math.isfinite(loss):
+                raise ArithmeticError(f"the loss became {loss} at step {step}: try a smaller learning_rate")
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            on_step(step, loss)
+    result: PreTrainedModel = trained.merge_and_unload() if method == "lora" else model  # type: ignore[operator]
+    if checkpointed:
+        with _quiet():
+            result.gradient_checkpointing_disable()  # type: ignore[no-untyped-call]
+            result.disable_input_require_grads()  # type: ignore[no-untyped-call]
+    result.to(dtype=dtype)  # type: ignore[call-arg]
+    result.requires_grad_(False).eval()  # type: ignore[no-untyped-call]
+    return result
+
+
+def _trainable(model: PreTrainedModel, method: str, checkpointed: bool) -> torch.nn.Module:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0  # a handful of samples is learned as it is
+    if checkpointed:
+        model.gradient_checkpointing_enable()  # type: ignore[no-untyped-call]
+        model.enable_input_require_grads()  # type: ignore[no-untyped-call]
+    model.train()  # gradient checkpointing works in this mode only
+    if method == "lora":
+        return _with_adapter(model)
+    # In half precision AdamW's steps would be lost in the rounding.
+    model.float().requires_grad_(True)  # type: ignore[no-untyped-call]
+    return model
+
+
+def _activation_bytes(model: PreTrainedModel, tokens: int) -> int:
+    config = model.config.get_text_config(decoder=True)
+    width = 16 * config.hidden_size + 4 * (getattr(config, "intermediate_size", None) or 4 * config.hidden_size)
+    return int(4 * tokens * config.num_hidden_layers * width)
+
+
+def _with_adapter(model: PreTrainedModel) -> torch.nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear"))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Of names that peft and transformers are renaming: nothing that a user could do anything about.
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+@torch.no_grad()
+def _old(model: PreTrainedModel, lesson: Lesson) -> torch.Tensor | None:
+    return _logits(model, lesson, lesson.anchors).log_softmax(-1) if len(lesson.anchors) else None
+
+
+def _logits(model: torch.nn.Module, lesson: Lesson, positions: torch.Tensor) -> torch.Tensor:
+    device = next(model.parameters()).device
+    output = model(input_ids=lesson.ids[None].to(device), use_cache=False, logits_to_keep=positions.to(device))
+    logits: torch.Tensor = output.logits[0]
+    return logits.float()
+
+
+def _batches(lessons: Sequence[_Taught], options: TrainOptions) -> Iterator[Sequence[_Taught]]:
+    size = options.batch_size or len(lessons)
+    random = Random(options.seed)
+    order: list[_Taught] = []
+    for _ in range(options.steps):
+        while len(order) < size:
+            order += random.sample(lessons, len(lessons))
+        batch, order = order[:size], order[size:]
+        yield batch
+
+
+def _step(model: torch.nn.Module, batch: Sequence[_Taught], anchor: float) -> float:
+    """Add the batch's gradients up, one lesson at a time; return its mean loss without the anchor."""
+    tokens = sum(len(taught.lesson.targets) for taught in batch)
+    anchors = sum(len(taught.lesson.anchors) for taught in batch)
+    total = 0.0
+    for taught in batch:
+        lesson, count = taught.lesson, len(taught.lesson.targets)
+        wanted = lesson.targets if taught.old is None else torch.cat([lesson.targets, lesson.anchors])
+        logits = _logits(model, lesson, wanted)
+        said = lesson.ids[lesson.targets + 1].to(logits.device)
+        learned = F.cross_entropy(logits[:count], said, reduction="sum") / tokens
+        loss = learned
+        if taught.old is not None:
+            new = logits[count:].log_softmax(-1)
+            loss = loss + anchor * F.kl_div(new, taught.old, reduction="sum", log_target=True) / anchors
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += learned.item()
+    return total

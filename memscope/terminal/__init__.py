@@ -1,0 +1,1 @@
+"""What may reach a terminal: safe text, printing, and the word diff."""

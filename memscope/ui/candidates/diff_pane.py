@@ -1,0 +1,145 @@
+"""The diff: a candidate's response against its alternate, side by side or unified by width."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.color import Color
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.style import Style
+from textual.widgets import Static
+
+from memscope.scoring.finetune import Candidate
+from memscope.terminal.diff import Diff, Line, diff_texts, split_rows, unified_lines
+from memscope.terminal.safe import cells, visible
+from memscope.ui.keys import DIFF
+
+__all__ = ["DiffPane"]
+
+_SPLIT_FROM = 68
+"""Cells from which the two texts stand side by side."""
+
+_STYLES = {
+    "same": Style(),
+    "removed": Style(bold=True, strike=True, foreground=Color.parse("#ff9f40")),
+    "added": Style(bold=True, underline=True, foreground=Color.parse("#5caaff")),
+}
+_DIM, _BOLD = Style(dim=True), Style(bold=True)
+
+
+class DiffPane(VerticalScroll, can_focus=True):
+    """Shows one candidate at a time. The comparison runs beside the loop, so that no key ever waits for it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = DIFF
+
+    class Wanted(Message):
+        """The user wants "next", "previous", "approved", "rejected", "send" or "alternates"."""
+
+        def __init__(self, what: str) -> None:
+            super().__init__()
+            self.what = what
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._text = Static("", markup=False)
+        self._candidate: Candidate | None = None
+        self._before = ""
+        self._alternate: str | None = None
+        self._note = self._verdict = ""
+        self._diff: Diff | None = None
+
+    def compose(self) -> ComposeResult:
+        """One text."""
+        yield self._text
+
+    def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str, verdict: str) -> None:
+        """Show a candidate.
+
+        Args:
+            candidate: The response; None for nothing.
+            before: The exchange before it.
+            alternate: What the model says without memories, as far as it is known.
+            note: Why it is not known, or that it still grows.
+            verdict: What was decided about it, or became of it.
+        """
+        shown = (candidate, before, alternate, note, verdict)
+        if shown == (self._candidate, self._before, self._alternate, self._note, self._verdict):
+            return
+        if candidate != self._candidate:
+            self.scroll_home(animate=False)
+        same = (candidate, alternate) == (self._candidate, self._alternate)
+        self._candidate, self._before, self._alternate, self._note, self._verdict = shown
+        if same:
+            self._draw()
+            return
+        self._diff = None
+        self.workers.cancel_node(self)
+        if candidate is not None and alternate is not None:
+            self.run_worker(self._compare(candidate.text, alternate), group="diff")
+        self._draw()
+
+    def action_want(self, what: str) -> None:
+        """Ask for something that the app does."""
+        self.post_message(self.Wanted(what))
+
+    def focus_inside(self) -> None:
+        """Give the keyboard to the text."""
+        self.focus()
+
+    def copied(self) -> str:
+        """Return both texts."""
+        if self._candidate is None:
+            return ""
+        return f"response:\n{self._candidate.text}\n\nwithout memories:\n{self._alternate or ''}\n"
+
+    def on_resize(self) -> None:
+        """The layout follows the width."""
+        self._draw()
+
+    async def _compare(self, response: str, alternate: str) -> None:
+        self._diff = await asyncio.to_thread(diff_texts, visible(response), visible(alternate))
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._candidate is None:
+            self._text.update(Content("no candidate is chosen"))
+            return
+        head = Content.assemble(
+            ("before  ", _DIM),
+            (visible(self._before) or "(nothing)", Style()),
+            "\n\n",
+            (f"response {self._candidate.index}, {self._candidate.divergence:.2f} nats", _BOLD),
+            (f"  {self._verdict}" if self._verdict else "", _BOLD),
+            (f"  {self._note}" if self._note else "", _DIM),
+            "\n",
+        )
+        self._text.update(Content.assemble(head, "\n", self._body()))
+
+    def _body(self) -> Content:
+        if self._candidate is None:
+            return Content("")
+        if self._diff is None:
+            return Content(visible(self._candidate.text))
+        if self._diff.left == self._diff.right and not self._note:
+            return Content.assemble((visible(self._candidate.text), Style()), ("\n\nthe same without memories", _DIM))
+        width = max(20, self.content_size.width or 80)
+        if width < _SPLIT_FROM:
+            return Content("\n").join(_line(line) for line in unified_lines(self._diff, width))
+        column = (width - 3) // 2
+        heads = Content.styled(f"{'with memories':<{column}} │ without memories", _DIM)
+        rows = [
+            Content.assemble(_line(row.left, column), (" │ ", _DIM), _line(row.right))
+            for row in split_rows(self._diff, column)
+        ]
+        return Content("\n").join([heads, *rows])
+
+
+def _line(line: Line, width: int = 0) -> Content:
+    parts = [(segment.text, _STYLES[segment.kind]) for segment in line]
+    blank = width - sum(cells(segment.text) for segment in line)
+    return Content.assemble(*parts, " " * max(0, blank))

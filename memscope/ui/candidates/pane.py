@@ -1,0 +1,248 @@
+"""The candidates: responses that lean on memories, what was decided about them, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import ClassVar
+
+import msgspec
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from memscope.scoring.finetune import Candidate, Findings
+from memscope.store.decisions import Verdict
+from memscope.store.ledger import Mark
+from memscope.terminal.safe import cells, one_line, shorten
+from memscope.training.record import Trained
+from memscope.ui.keys import CANDIDATES
+
+__all__ = ["CandidatesPane", "CandidatesState"]
+
+_BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
+_VERDICTS: dict[Verdict, Style] = {"approved": Style(color="green"), "rejected": Style(color="red")}
+
+
+class CandidatesState(msgspec.Struct, frozen=True):
+    """Everything the pane shows.
+
+    Attributes:
+        findings: The candidates; None while responses are not scored without memories.
+        verdicts: Decisions by response index.
+        marks: What the ledger says, by response index.
+        trained: Responses that count as trained, by index.
+        before: Divergence of responses before the last training that was measured; empty without one.
+        alternates_on: Whether alternates are generated.
+        note: One line on what is going on.
+    """
+
+    findings: Findings | None = None
+    verdicts: Mapping[int, Verdict] = msgspec.field(default_factory=dict)
+    marks: Mapping[int, Mark] = msgspec.field(default_factory=dict)
+    trained: Mapping[int, Trained] = msgspec.field(default_factory=dict)
+    before: Mapping[int, float] = msgspec.field(default_factory=dict)
+    alternates_on: bool = False
+    note: str = ""
+
+    def rows(self) -> list[Candidate]:
+        """Return what is listed: what was trained, then the candidates, each by descending divergence."""
+        listed = sorted((t.response for t in self.trained.values()), key=lambda r: -r.divergence)
+        found = self.findings.candidates if self.findings else ()
+        return listed + [candidate for candidate in found if candidate.index not in self.trained]
+
+
+class CandidatesPane(ScrollView, can_focus=True):
+    """A list with a cursor that stays on its response while the list changes."""
+
+    ALLOW_SELECT = False
+    BINDINGS: ClassVar[list[BindingType]] = CANDIDATES
+
+    class Moved(Message):
+        """The cursor is on another response."""
+
+    class Decided(Message):
+        """The user wants a verdict on responses."""
+
+        def __init__(self, responses: Collection[int], verdict: Verdict) -> None:
+            super().__init__()
+            self.responses, self.verdict = responses, verdict
+
+    class Wanted(Message):
+        """The user wants something done: "send", "find", "alternates", "diff", "threshold"."""
+
+        def __init__(self, what: str, by: float = 0.0) -> None:
+            super().__init__()
+            self.what, self.by = what, by
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._state = CandidatesState()
+        self._rows: list[Candidate] = []
+        self._cursor = 0
+        self._anchor: int | None = None
+        """The response that the user went to: the cursor comes back to it when it is listed again."""
+        self._chosen: set[int] = set()
+
+    @property
+    def current(self) -> Candidate | None:
+        """The candidate under the cursor."""
+        return self._rows[self._cursor] if self._rows else None
+
+    @property
+    def chosen(self) -> list[int]:
+        """The responses an action is about: those selected, else the one under the cursor."""
+        if self._chosen:
+            return sorted(self._chosen)
+        return [self.current.index] if self.current else []
+
+    def show(self, state: CandidatesState) -> None:
+        """Show another state; the cursor stays on its response where it is still listed."""
+        before = self.current.index if self.current else None
+        self._state, self._rows = state, state.rows()
+        places = {candidate.index: place for place, candidate in enumerate(self._rows)}
+        self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
+        if self._anchor is not None:
+            self._cursor = places.get(self._anchor, self._cursor)
+        self._chosen &= places.keys()
+        self._measure()
+        self.refresh()
+        if (self.current.index if self.current else None) != before:
+            self.post_message(self.Moved())
+
+    def focus_inside(self) -> None:
+        """Give the keyboard to the list."""
+        self.focus()
+
+    def copied(self) -> str:
+        """Return the response under the cursor."""
+        return self.current.text if self.current else ""
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        self._go(self._cursor + by)
+
+    def action_page(self, pages: int) -> None:
+        """Move by a screenful."""
+        self._go(self._cursor + pages * max(1, self.size.height - 2))
+
+    def action_edge(self, last: bool) -> None:
+        """Go to the first or the last candidate."""
+        self._go(len(self._rows) if last else 0)
+
+    def action_choose(self) -> None:
+        """Select or unselect the response under the cursor, and go on."""
+        if self.current:
+            self._chosen ^= {self.current.index}
+            self._go(self._cursor + 1)
+
+    def action_decide(self, verdict: Verdict) -> None:
+        """Approve or reject."""
+        if responses := self.chosen:
+            self.post_message(self.Decided(responses, verdict))
+            if not self._chosen:
+                self._go(self._cursor + 1)
+            self._chosen.clear()
+
+    def action_want(self, what: str, by: float = 0.0) -> None:
+        """Ask for something that the app does."""
+        self.post_message(self.Wanted(what, by))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse is."""
+        self._go(event.y - 1 + round(self.scroll_offset.y))
+
+    def on_resize(self) -> None:
+        """Lines are as wide as the pane."""
+        self._measure()
+
+    def render_line(self, y: int) -> Strip:
+        """Draw the header, then one candidate a line."""
+        width = self.size.width
+        place = y - 1 + round(self.scroll_offset.y)
+        if y == 0:
+            pieces = [(shorten(self._header(width), width), _DIM)]
+        elif place < len(self._rows):
+            pieces = self._line(place, width)
+        elif not self._rows and y == 2:
+            pieces = [(shorten(self._why_empty(), width), _PLAIN)]
+        else:
+            pieces = []
+        strip = Strip(Segment(text, style) for text, style in pieces)
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
+
+    def _measure(self) -> None:
+        # No wider than what is visible, whether or not there is a scrollbar: nothing ever scrolls sideways.
+        self.virtual_size = Size(1, len(self._rows) + 1)
+
+    def _go(self, place: int) -> None:
+        place = max(0, min(place, len(self._rows) - 1))
+        if place != self._cursor:
+            self._cursor = place
+            self._anchor = self.current.index if self.current else None
+            self.scroll_to_region(Region(0, place, 1, 2), animate=False)
+            self.post_message(self.Moved())
+        self.refresh()
+
+    def _header(self, width: int) -> str:
+        found = self._state.findings
+        parts = [self._state.note] if self._state.note else []
+        if gone := sum(trained.gone for trained in self._state.trained.values()):
+            parts.append(f"{gone} forgotten: their weights ended with their scorer")
+        parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
+        parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
+        if found and (left := found.untimed):
+            parts.append(f"{left} without a timestamp left out")
+        line = parts[0]
+        for part in parts[1:]:
+            if cells(line) + 3 + cells(part) <= width:
+                line += f" · {part}"
+        return line
+
+    def _why_empty(self) -> str:
+        found = self._state.findings
+        return (found.why_none or "") if found else "responses are scored without memories once the map is filled"
+
+    def _line(self, place: int, width: int) -> list[tuple[str, Style]]:
+        candidate = self._rows[place]
+        cursor = "›" if place == self._cursor else " "
+        chosen = "•" if candidate.index in self._chosen else " "
+        state, style = self._state_of(candidate.index)
+        lead = f"{cursor}{chosen}{candidate.index:>4}  {self._nats(candidate)}  "
+        stamp = f"{one_line(candidate.timestamp)[slice(19) if width >= 100 else slice(11, 16)]}  "
+        text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
+        base = Style(reverse=True) if place == self._cursor and self.has_focus else _PLAIN
+        return [
+            (lead, base + _BOLD),
+            (f"{state:<9} ", base + style),
+            (stamp, base if base.reverse else _DIM),
+            (text, base),
+        ]
+
+    def state_of(self, index: int) -> str:
+        """Return in a word what was decided about a response, or became of it."""
+        return self._state_of(index)[0]
+
+    def _nats(self, candidate: Candidate) -> str:
+        """Say how much a response leans on memories; once a training was measured, before and after."""
+        trained, before = self._state.trained.get(candidate.index), self._state.before.get(candidate.index)
+        if trained is not None:
+            before, now = candidate.divergence, trained.after
+        else:
+            now = candidate.divergence
+        if not any(t.after is not None for t in self._state.trained.values()):
+            return f"{candidate.divergence:7.2f}"
+        told = f"{'':7}" if before is None else f"{before:7.2f}"
+        return told + (f" → {now:6.2f}" if now is not None else f"{'':9}")
+
+    def _state_of(self, index: int) -> tuple[str, Style]:
+        if trained := self._state.trained.get(index):
+            return ("training", _BOLD) if trained.running else ("forgotten" if trained.gone else "trained", _BOLD)
+        if mark := self._state.marks.get(index):
+            return mark, _BOLD
+        verdict = self._state.verdicts.get(index)
+        return (verdict, _VERDICTS[verdict]) if verdict else ("", _PLAIN)

@@ -1,0 +1,96 @@
+"""The review of a send: what leaves, where to, and what it teaches; then a moment in which it can be taken back."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.style import Style
+from textual.timer import Timer
+from textual.widgets import Static
+
+from memscope.terminal.safe import one_line, visible
+from memscope.training.samples import Review
+from memscope.ui.keys import REVIEW
+
+__all__ = ["ReviewScreen"]
+
+_BOLD, _DIM, _WARN = Style(bold=True), Style(dim=True), Style(bold=True, reverse=True)
+_LEARNED = Style(bold=True, underline=True)
+
+
+class ReviewScreen(ModalScreen[str | None]):
+    """Closes with "send" after the undo window, with "context" to review the other lesson, with None on Esc."""
+
+    BINDINGS: ClassVar[list[BindingType]] = REVIEW
+
+    def __init__(self, review: Review, undo_seconds: int) -> None:
+        super().__init__()
+        self._review = review
+        self._undo_seconds = undo_seconds
+        self._status = Static("", markup=False, classes="status")
+        self._left = 0
+        self._timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """What leaves, one sample in full, and what the keys do."""
+        with Vertical(classes="box review"):
+            yield Static(self._facts(), markup=False)
+            with VerticalScroll(classes="sample"):
+                yield Static(self._example(), markup=False)
+            yield self._status
+
+    def on_mount(self) -> None:
+        """Say what the keys do."""
+        self._say()
+
+    def action_send(self) -> None:
+        """Begin the undo window; a second press does nothing more."""
+        if self._timer is None:
+            self._left = self._undo_seconds + 1
+            self._timer = self.set_interval(1.0, self._tick)
+            self._tick()
+
+    def action_context(self) -> None:
+        """Review the other choice."""
+        if self._timer is None:
+            self.dismiss("context")
+
+    def action_cancel(self) -> None:
+        """Send nothing."""
+        self.dismiss(None)
+
+    def _tick(self) -> None:
+        self._left -= 1
+        if self._left <= 0 and self._timer is not None:
+            self._timer.stop()
+            self.dismiss("send")
+        else:
+            self._say()
+
+    def _facts(self) -> Content:
+        review = self._review
+        numbers = ", ".join(map(str, review.responses))
+        away = "" if review.loopback else "  not on this machine: the samples leave it"
+        return Content.assemble(
+            ("Send to training\n\n", _BOLD),
+            f"{len(review.samples)} response{'s' * (len(review.samples) != 1)} ({numbers}), {review.tokens:,} tokens\n",
+            f"to {one_line(review.address)}",
+            (away, _WARN),
+            f"\ncontext {review.context} memories: {review.lesson}\n\n",
+            ("the first sample in full, what is learned underlined\n", _DIM),
+        )
+
+    def _example(self) -> Content:
+        context, learned = self._review.example
+        return Content.assemble(visible(context), (visible(learned), _LEARNED))
+
+    def _say(self) -> None:
+        if self._timer is None:
+            self._status.update(Content("\nEnter sends · w with or without memories · Esc sends nothing"))
+        else:
+            self._status.update(Content.styled(f"\nleaves in {self._left} s · Esc takes it back", _WARN))

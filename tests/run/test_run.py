@@ -1,0 +1,269 @@
+"""A run, from a session to a filled grid, with a real model behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+from memscope.config import Config
+from memscope.engines.client import HttpScorer
+from memscope.errors import MemscopeError, PromptError, ScorerError, ScorerGoneError
+from memscope.run.run import Run
+from memscope.scoring.events import (
+    Event,
+    Failed,
+    Finished,
+    NoiseFloorMeasured,
+    RowDone,
+    RowFailed,
+    RowStarted,
+    ScorerLost,
+    StateChanged,
+    Trouble,
+)
+from memscope.session.nodes import Session
+from memscope.store.database import Database
+from tests.conftest import start_scorer, stop_scorer
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def opened(session: Session, config: Config) -> AsyncIterator[tuple[Run, list[Event]]]:
+    database = Database(config.state_folder())
+    run = Run(session, config, database)
+    events: list[Event] = []
+    run.listen(events.append)
+    try:
+        yield run, events
+    finally:
+        await run.close()
+        database.close()
+
+
+def states(events: list[Event]) -> list[str]:
+    return [event.state for event in events if isinstance(event, StateChanged)]
+
+
+async def test_a_matrix_fills_row_by_row(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        assert [row.key for row in run.grids["necessity"].rows] == ["db/port", "mira/room", "retro/time"]
+        assert run.state == "idle"
+        await run.matrix()
+        grid = run.grids["necessity"]
+        assert grid.status == ["done"] * 3
+        assert grid.values[0][0] > 3, "the answer states what only this memory tells"
+        assert grid.values[2][1] > 3
+        assert abs(grid.values[1][0]) < 1, "this memory has nothing to do with the answer"
+        assert grid.values[2][0] == 0.0, "a response before the memory is exactly 0"
+        assert states(events) == ["starting", "ready", "scoring", "done"]
+        assert sum(isinstance(event, RowDone) for event in events) == 3
+        assert all(isinstance(row.tokens, int) and row.tokens > 5 for row in grid.rows)
+        (floor,) = (event.nats for event in events if isinstance(event, NoiseFloorMeasured))
+        assert 0 <= floor < 1e-3
+
+
+async def test_a_second_run_forwards_nothing(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        first = [list(row) for row in run.grids["necessity"].values]
+        assert run.cost.tokens_forwarded > 0
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        assert run.cost.tokens_forwarded == 0
+        assert run.cost.calls == 0
+        assert [list(row) for row in run.grids["necessity"].values] == first
+
+
+async def test_the_cost_is_the_exact_minimum(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        prompt = run.prompt
+        end = len(prompt.variants()[0].ids)
+        ends = [m.first_position + m.tokens for m in prompt.memories]
+        minimum = end + sum(end - b for b in ends)
+        null_path = prompt.responses[-1].tokens
+        starts = [range_[0] for range_ in prompt.variants()[0].ranges]
+        at_a_boundary = sum(b in starts for b in ends)
+        assert run.cost.tokens_forwarded <= minimum + null_path + at_a_boundary + len(ends)
+
+
+async def test_both_dialects_agree(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        one = run.grids["necessity"]
+    other_config = msgspec.structs.replace(config, dialect="prompt_logprobs", state=f"{config.state}-2")
+    async with opened(small_session, other_config) as (run, _):
+        await run.matrix()
+        assert run.cost.tokens_forwarded >= run.cost.tokens_naive
+        for row, other in zip(one.values, run.grids["necessity"].values, strict=True):
+            assert list(row) == pytest.approx(list(other), abs=1e-4)
+
+
+async def test_sufficiency_shows_what_one_memory_does_alone(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix("sufficiency")
+        grid = run.grids["sufficiency"]
+        assert grid.status == ["done"] * 3
+        assert grid.values[0][0] > 3
+        assert run.grids["necessity"].status == ["waiting"] * 3
+
+
+async def test_one_cell_token_by_token_adds_up_to_the_cell(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        cell = await run.tokens("necessity", 0, 0)
+        assert "".join(cell.texts).startswith("The staging database listens on port 7432.")
+        change = math.fsum(cell.with_memory) - math.fsum(cell.without_memory)
+        assert change == pytest.approx(run.grids["necessity"].values[0][0], abs=1e-3)
+
+
+async def test_rescoring_one_row_or_column_asks_again(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        before = [list(row) for row in run.grids["necessity"].values]
+        await run.matrix(rows=[1], fresh=True)
+        assert run.cost.calls == 2, "the baseline and the row"
+        await run.matrix(column=1, fresh=True)
+        assert run.cost.calls == 4, "the baseline and the rows before that response"
+        after = [list(row) for row in run.grids["necessity"].values]
+        for old, new in zip(before, after, strict=True):
+            assert old == pytest.approx(new, abs=1e-3)
+
+
+async def test_cancelling_keeps_what_is_done_and_a_second_run_continues(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        run.listen(lambda event: run.cancel() if isinstance(event, RowDone) else None)
+        await run.matrix()
+        done = run.grids["necessity"].status.count("done")
+        assert 1 <= done < 3
+        assert states(events)[-1] == "cancelled"
+        assert [event.cancelled for event in events if isinstance(event, Finished)] == [True]
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        assert run.grids["necessity"].status == ["done"] * 3
+        assert run.cost.calls < 5, "what was scored before is remembered"
+
+
+async def test_pausing_starts_no_further_row_until_resumed(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        paused = asyncio.Event()
+
+        def pause_once(event: Event) -> None:
+            if isinstance(event, RowStarted) and not paused.is_set():
+                run.pause()
+                paused.set()
+
+        run.listen(pause_once)
+        scoring = asyncio.create_task(run.matrix())
+        await paused.wait()
+        assert run.state == "paused"
+        run.resume()
+        await scoring
+        assert states(events)[-3:] == ["paused", "scoring", "done"]
+        assert run.grids["necessity"].status == ["done"] * 3
+
+
+async def test_a_failed_row_is_marked_and_retried_on_request(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(small_session, config) as (run, events):
+        await run.open()
+        real = HttpScorer.score
+        calls = 0
+
+        async def third_fails(*args: object, **more: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise ScorerError("the model gave nan")
+            return await real(*args, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(HttpScorer, "score", third_fails)
+        await run.matrix()
+        grid = run.grids["necessity"]
+        (failed,) = grid.errors
+        assert [status == "failed" for status in grid.status] == [row == failed for row in range(3)]
+        assert grid.errors[failed] == "the model gave nan"
+        assert [event.row for event in events if isinstance(event, RowFailed)] == [failed]
+        assert math.isnan(grid.values[failed][2]), "a failed row is never shown as zeros"
+        await run.matrix(rows=[failed])
+        assert run.grids["necessity"].status == ["done"] * 3
+        assert not grid.errors
+
+
+async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Session, tmp_path: object) -> None:
+    config = Config(state=f"{tmp_path}/state")
+    async with opened(small_session, config) as (run, events):
+        await run.open()
+        assert run.scorer is not None
+        assert run.scorer.kind == "embedded"
+        await run.matrix()
+        assert run._source._server is not None
+        run._source._server._process.kill()
+        await run._source._server._process.wait()
+        with pytest.raises(ScorerGoneError):
+            await run.matrix(fresh=True)
+        (lost,) = (event for event in events if isinstance(event, ScorerLost))
+        assert "the scorer was killed by SIGKILL" in lost.last_lines[-1]
+        assert run.state == "failed"
+        await run.restart_scorer()
+        await run.matrix(rows=[0], fresh=True)
+        assert states(events)[-1] == "done"
+
+
+async def test_no_server_is_one_clear_line(small_session: Session, tmp_path: object) -> None:
+    config = Config(url="http://127.0.0.1:9/v1", state=f"{tmp_path}/state")
+    async with opened(small_session, config) as (run, events):
+        with pytest.raises(ScorerGoneError, match=r"http://127\.0\.0\.1:9: no scorer answers"):
+            await run.matrix()
+        assert run.state == "failed"
+        assert any(isinstance(event, ScorerLost) for event in events)
+
+
+async def test_a_session_that_is_too_long_says_where(small_session: Session, config: Config) -> None:
+    address = start_scorer("--max-model-len", "60")
+    try:
+        short = msgspec.structs.replace(config, url=address.url)
+        async with opened(small_session, short) as (run, events):
+            with pytest.raises(PromptError, match=r"too long for .*conversation node"):
+                await run.matrix()
+            assert any(isinstance(event, Failed) for event in events)
+    finally:
+        stop_scorer(address)
+
+
+async def test_an_unusable_state_folder_is_said_and_the_run_goes_on(small_session: Session, config: Config) -> None:
+    state = config.state_folder()
+    state.parent.mkdir(exist_ok=True)
+    state.write_text("in the way")
+    async with opened(small_session, config) as (run, events):
+        await run.matrix()
+        assert run.state == "done"
+        assert any("without cache" in event.text for event in events if isinstance(event, Trouble))
+
+
+async def test_two_matrices_at_once_are_refused(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, _):
+        started = asyncio.Event()
+        run.listen(lambda event: started.set() if isinstance(event, RowStarted) else None)
+        first = asyncio.create_task(run.matrix())
+        await started.wait()
+        with pytest.raises(RuntimeError, match="being scored"):
+            await run.matrix()
+        await first
+
+
+async def test_a_wrong_dialect_or_model_is_refused(small_session: Session, config: Config) -> None:
+    for change, words in (
+        ({"dialect": "smoke"}, "expected auto, score"),
+        ({"model": "other"}, "does not serve 'other'"),
+    ):
+        async with opened(small_session, msgspec.structs.replace(config, **change)) as (run, _):
+            with pytest.raises(MemscopeError, match=words):
+                await run.open()
