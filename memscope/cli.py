@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_standard_streams()
+    options = argparse.Namespace()
     try:
         options = _parse(given)
         return int(options.command(options))
@@ -52,6 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has left; what is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        return _report_fault(error, options)
+
+
+def _report_fault(error: Exception, options: argparse.Namespace) -> int:
+    """Write an unexpected error into the debug log and one line about it to stderr."""
+    from memscope.config import Config
+    from memscope.run.debug_log import DebugLog
+
+    try:
+        config = _config(options)
+    except Exception:  # the options may be what is at fault
+        config = Config()
+    log = DebugLog(config)
+    sys.stderr.write(f"memscope: {log.exception(error)}\n")
+    log.close()
+    return 1
 
 
 def _open_standard_streams() -> None:

@@ -279,3 +279,19 @@ def test_the_json_says_when_it_is_of_sufficiency(small_file: Path, capsys: pytes
     report = json.loads(capsys.readouterr().out)
     assert report["measure"] == "sufficiency"
     assert report["divergence"][0][0] > 3
+
+
+def test_an_unexpected_error_is_one_line_and_a_traceback_in_the_debug_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def broken(*_: object) -> int:
+        raise ValueError("a password")
+
+    monkeypatch.setattr("memscope.commands.score.score", broken)
+    assert run("score", "--state", str(tmp_path)) == 1
+    told = capsys.readouterr().err
+    log = (tmp_path / "debug.log").read_text()
+    assert told.startswith("memscope: unexpected ValueError at test_cli.py:")
+    assert told.count("\n") == 1
+    assert "in broken" in log
+    assert "a password" not in told + log
