@@ -19,7 +19,7 @@ from itertools import groupby
 from typing import TypeAlias
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Pass, Piece, Prompt, ids_of
+from memscope.prompt.prompt import Prompt, TokenSequence, TokenSpan, ids_of
 from memscope.prompt.responses import counted, node_label, responses_of
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, ToolResult
@@ -36,7 +36,7 @@ def render_chatml(session: Session, tokenizer: Tokenizer) -> Prompt:
     """
     responses = responses_of(session)
     writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
-    one = Pass(piece for place in session.prompt_order() for piece in writer.node(*place))
+    one = TokenSequence(span for place in session.prompt_order() for span in writer.node(*place))
     return Prompt(session, [one], counted(responses, [one]), writer.notes)
 
 
@@ -45,7 +45,7 @@ _Owner: TypeAlias = tuple[str | None, int | None]
 
 
 class _Writer:
-    """Writes nodes as pieces."""
+    """Writes nodes as spans."""
 
     def __init__(self, tokenizer: Tokenizer, responses: dict[int, int]) -> None:
         start, end = tokenizer.token_id("<|im_start|>"), tokenizer.token_id("<|im_end|>")
@@ -58,8 +58,8 @@ class _Writer:
         self._headers: dict[str, array[int]] = {}
         self.notes: list[str] = []
 
-    def node(self, section: Section, position: int, node: Node) -> Iterator[Piece]:
-        """Yield the pieces of a node at the top level."""
+    def node(self, section: Section, position: int, node: Node) -> Iterator[TokenSpan]:
+        """Yield the spans of a node at the top level."""
         if isinstance(node, Log):
             return
         if isinstance(node, Branch):
@@ -69,7 +69,7 @@ class _Writer:
             key = node.key if isinstance(node, Memory) else None
         response = self._responses.get(position) if section == "conversation" else None
         for (memory, scored), ids in self._turn(role, leaves, key, response):
-            yield Piece(ids, section, position, node_label(node), memory, scored)
+            yield TokenSpan(ids, section, position, node_label(node), memory, scored)
 
     def _turn(
         self, role: str, leaves: tuple[Leaf, ...], key: str | None, response: int | None

@@ -1,6 +1,6 @@
-"""A session as token ids: pieces that are encoded by themselves, so that leaving some out changes no other.
+"""A session as token ids: spans that are encoded by themselves, so that leaving some out changes no other.
 
-A piece is the smallest thing that is left out or scored. A *pass* is one sequence of pieces that the model reads;
+A span is the smallest thing that is left out or scored. A *sequence* of spans is what the model reads at once;
 there is one, except where the model's template rewrites earlier turns: then each response has its own.
 """
 
@@ -15,7 +15,7 @@ import msgspec
 
 from memscope.session.nodes import Branch, Memory, Section, Session
 
-__all__ = ["MemorySpan", "Pass", "Piece", "Prompt", "Response", "Variant", "ids_of"]
+__all__ = ["MemorySpan", "Prompt", "Response", "TokenSequence", "TokenSpan", "Variant", "ids_of"]
 
 
 def ids_of(numbers: Iterable[int] = ()) -> array[int]:
@@ -23,7 +23,7 @@ def ids_of(numbers: Iterable[int] = ()) -> array[int]:
     return array("I", numbers)
 
 
-class Piece(msgspec.Struct, frozen=True):
+class TokenSpan(msgspec.Struct, frozen=True):
     """Ids that belong together.
 
     Attributes:
@@ -33,7 +33,7 @@ class Piece(msgspec.Struct, frozen=True):
         label: What the node is, for messages: a role, or the kind of a leaf that stands by itself.
         memory: The key of the memory whose ids these are, or None.
         response: The index of the response that is scored on these ids, or None.
-        last: The position of the last node that needs this piece, where several nodes share one message.
+        last: The position of the last node that needs this span, where several nodes share one message.
     """
 
     ids: array[int]
@@ -45,7 +45,7 @@ class Piece(msgspec.Struct, frozen=True):
     last: int = -1
 
     def within(self, entries: range | None) -> bool:
-        """Whether the piece stays when only these positions of the conversation are kept."""
+        """Whether the span stays when only these positions of the conversation are kept."""
         if entries is None or self.section != "conversation":
             return True
         return self.position < entries.stop and max(self.position, self.last) >= entries.start
@@ -105,78 +105,78 @@ class Response(msgspec.Struct, frozen=True):
     timestamp: str | None
 
 
-class Pass:
-    """One sequence of pieces, in the order in which the model reads them."""
+class TokenSequence:
+    """One sequence of spans, in the order in which the model reads them."""
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
-        self.pieces = tuple(pieces)
-        self._spans: dict[int, tuple[int, int]] = {}
-        for number, piece in enumerate(self.pieces):
-            if piece.response is not None:
-                first, _ = self._spans.get(piece.response, (number, number))
-                self._spans[piece.response] = (first, number + 1)
+    def __init__(self, spans: Iterable[TokenSpan]) -> None:
+        self.spans = tuple(spans)
+        self._places: dict[int, tuple[int, int]] = {}
+        for number, span in enumerate(self.spans):
+            if span.response is not None:
+                first, _ = self._places.get(span.response, (number, number))
+                self._places[span.response] = (first, number + 1)
 
     def __len__(self) -> int:
         """Return the number of tokens."""
-        return sum(len(piece.ids) for piece in self.pieces)
+        return sum(len(span.ids) for span in self.spans)
 
     @property
     def responses(self) -> Collection[int]:
-        """The responses that are scored in this pass."""
-        return self._spans.keys()
+        """The responses that are scored in this sequence."""
+        return self._places.keys()
 
     @property
-    def scored_pieces(self) -> Sequence[Piece]:
-        """The pieces up to the last one that is scored."""
-        return self.pieces[: max((end for _, end in self._spans.values()), default=0)]
+    def scored_spans(self) -> Sequence[TokenSpan]:
+        """The spans up to the last one that is scored."""
+        return self.spans[: max((end for _, end in self._places.values()), default=0)]
 
     def ids(self) -> array[int]:
         """Return all ids, nothing left out."""
-        return _joined(self.pieces)
+        return _joined(self.spans)
 
     def memory_tokens(self) -> dict[str, int]:
         """Return the number of tokens of every memory, over all its appearances here."""
         tokens: dict[str, int] = {}
-        for piece in self.pieces:
-            if piece.memory is not None:
-                tokens[piece.memory] = tokens.get(piece.memory, 0) + len(piece.ids)
+        for span in self.spans:
+            if span.memory is not None:
+                tokens[span.memory] = tokens.get(span.memory, 0) + len(span.ids)
         return tokens
 
     def variant(
         self, without: Collection[str], responses: Collection[int] | None, entries: range | None
     ) -> Variant | None:
         """Return what is to be scored; None when none of the responses is here."""
-        wanted = self._spans.keys() if responses is None else self._spans.keys() & set(responses)
+        wanted = self._places.keys() if responses is None else self._places.keys() & set(responses)
         ids, ranges, owners = ids_of(), [], []
-        for piece in self.pieces[: max((self._spans[index][1] for index in wanted), default=0)]:
-            if piece.memory in without or not piece.within(entries):
+        for span in self.spans[: max((self._places[index][1] for index in wanted), default=0)]:
+            if span.memory in without or not span.within(entries):
                 continue
-            if piece.response in wanted and piece.response is not None and piece.ids:
-                ranges.append((len(ids), len(ids) + len(piece.ids)))
-                owners.append(piece.response)
-            ids += piece.ids
+            if span.response in wanted and span.response is not None and span.ids:
+                ranges.append((len(ids), len(ids) + len(span.ids)))
+                owners.append(span.response)
+            ids += span.ids
         return Variant(ids[: ranges[-1][1]], tuple(ranges), tuple(owners)) if ranges else None
 
     def context(self, response: int, without: Collection[str], entries: range | None) -> array[int]:
         """Return the ids before the first scored id of a response."""
-        before = self.pieces[: self._spans[response][0]]
-        return _joined(piece for piece in before if piece.memory not in without and piece.within(entries))
+        before = self.spans[: self._places[response][0]]
+        return _joined(span for span in before if span.memory not in without and span.within(entries))
 
     def continuation(self, response: int) -> array[int]:
         """Return the scored ids of a response."""
-        first, end = self._spans[response]
-        return _joined(piece for piece in self.pieces[first:end] if piece.response == response)
+        first, end = self._places[response]
+        return _joined(span for span in self.spans[first:end] if span.response == response)
 
     def overflow(self, limit: int) -> str | None:
         """Say which node is the first that does not fit into `limit` tokens; None when what is scored fits."""
         total = 0
-        beyond: Piece | None = None
-        for piece in self.scored_pieces:
-            if beyond is not None and (piece.section, piece.position) != (beyond.section, beyond.position):
+        beyond: TokenSpan | None = None
+        for span in self.scored_spans:
+            if beyond is not None and (span.section, span.position) != (beyond.section, beyond.position):
                 break
-            total += len(piece.ids)
+            total += len(span.ids)
             if beyond is None and total > limit:
-                beyond = piece
+                beyond = span
         if beyond is None:
             return None
         node = f"{beyond.section} node {beyond.position} ({beyond.label})"
@@ -187,7 +187,7 @@ class Prompt:
     """A session rendered for one tokenizer.
 
     Attributes:
-        passes: What the model reads: one, or one a response when the template rewrites earlier turns.
+        sequences: What the model reads: one, or one a response when the template rewrites earlier turns.
         memories: Every memory once, in order of first appearance.
         responses: All responses in order.
         notes: What was changed or guessed, one line each.
@@ -197,42 +197,42 @@ class Prompt:
     def __init__(
         self,
         session: Session,
-        passes: Sequence[Pass],
+        sequences: Sequence[TokenSequence],
         responses: Sequence[Response],
         notes: Sequence[str] = (),
         *,
-        layout: Pass | None = None,
+        layout: TokenSequence | None = None,
     ) -> None:
-        """Take the passes.
+        """Take the sequences.
 
         Args:
             session: What was rendered.
-            passes: What is scored.
+            sequences: What is scored.
             responses: All responses.
             notes: What was changed or guessed, one line each.
-            layout: The whole session in one pass, for the places of the memories, where `passes` are one a response.
+            layout: The whole session as one sequence, for the places of the memories, where there is one a response.
         """
-        self.passes = tuple(passes)
+        self.sequences = tuple(sequences)
         self.appends = layout is None
         self.notes = tuple(dict.fromkeys(notes))
-        self._pass_of = {index: one for one in self.passes for index in one.responses}
+        self._sequence_of = {index: one for one in self.sequences for index in one.responses}
         self.responses = tuple(responses)
-        self.memories = _memories(session, layout or self.passes[0], self.passes, self.responses)
+        self.memories = _memories(session, layout or self.sequences[0], self.sequences, self.responses)
 
     def __len__(self) -> int:
-        """Return the number of tokens of the longest pass."""
+        """Return the number of tokens of the longest sequence."""
         return self.tokens
 
     @cached_property
     def tokens(self) -> int:
-        """The number of tokens of the longest pass."""
-        return max((len(one) for one in self.passes), default=0)
+        """The number of tokens of the longest sequence."""
+        return max((len(one) for one in self.sequences), default=0)
 
     @cached_property
     def largest_id(self) -> int:
-        """The largest id of all passes, -1 when there is none."""
-        pieces = {id(piece): piece for one in self.passes for piece in one.pieces}
-        return max((max(piece.ids) for piece in pieces.values() if piece.ids), default=-1)
+        """The largest id of all sequences, -1 when there is none."""
+        spans = {id(span): span for one in self.sequences for span in one.spans}
+        return max((max(span.ids) for span in spans.values() if span.ids), default=-1)
 
     def variants(
         self,
@@ -241,7 +241,7 @@ class Prompt:
         responses: Collection[int] | None = None,
         entries: range | None = None,
     ) -> list[Variant]:
-        """Return the sequences to score, one a pass; passes without a wanted response are skipped.
+        """Return what to score, one variant a sequence; sequences without a wanted response are skipped.
 
         Args:
             without: Keys of memories of which every appearance is left out.
@@ -249,42 +249,42 @@ class Prompt:
             entries: Keep only these positions of the conversation (a window); the other sections always stay.
         """
         gone = frozenset(without)
-        found = (one.variant(gone, responses, entries) for one in self.passes)
+        found = (one.variant(gone, responses, entries) for one in self.sequences)
         return [variant for variant in found if variant is not None]
 
     def context_ids(self, response: int, without: Collection[str] = (), *, entries: range | None = None) -> array[int]:
         """Return everything up to and including the opened assistant turn of a response."""
-        return self._pass_of[response].context(response, frozenset(without), entries)
+        return self._sequence_of[response].context(response, frozenset(without), entries)
 
     def continuation_ids(self, response: int) -> array[int]:
         """Return the scored ids of a response."""
-        return self._pass_of[response].continuation(response)
+        return self._sequence_of[response].continuation(response)
 
     def overflow(self, limit: int) -> str | None:
         """Return None when everything scored fits into `limit` tokens, else one line with the node where it ends."""
-        return next((line for one in self.passes if (line := one.overflow(limit))), None)
+        return next((line for one in self.sequences if (line := one.overflow(limit))), None)
 
 
-def _joined(pieces: Iterable[Piece]) -> array[int]:
+def _joined(spans: Iterable[TokenSpan]) -> array[int]:
     ids = ids_of()
-    for piece in pieces:
-        ids += piece.ids
+    for span in spans:
+        ids += span.ids
     return ids
 
 
 def _memories(
-    session: Session, layout: Pass, passes: Sequence[Pass], responses: Sequence[Response]
+    session: Session, layout: TokenSequence, sequences: Sequence[TokenSequence], responses: Sequence[Response]
 ) -> tuple[MemorySpan, ...]:
     before: dict[str, tuple[int, int]] = {}
     total, conversation = 0, 0
-    for piece in layout.pieces:
-        if piece.memory is not None:
-            before.setdefault(piece.memory, (total, conversation))
-        total += len(piece.ids)
-        conversation += len(piece.ids) * (piece.section == "conversation")
+    for span in layout.spans:
+        if span.memory is not None:
+            before.setdefault(span.memory, (total, conversation))
+        total += len(span.ids)
+        conversation += len(span.ids) * (span.section == "conversation")
     places = _first_places(session)
     # A template that rewrites may write a memory only in the prompts of some responses, or nowhere.
-    tokens = layout.memory_tokens() if places.keys() == before.keys() else _most_tokens([layout, *passes])
+    tokens = layout.memory_tokens() if places.keys() == before.keys() else _most_tokens([layout, *sequences])
     entries = [response.entry_index for response in responses]
     spans = []
     for key, (section, position) in places.items():
@@ -304,9 +304,9 @@ def _memories(
     return tuple(spans)
 
 
-def _most_tokens(passes: Sequence[Pass]) -> dict[str, int]:
+def _most_tokens(sequences: Sequence[TokenSequence]) -> dict[str, int]:
     most: dict[str, int] = {}
-    for one in passes:
+    for one in sequences:
         for key, tokens in one.memory_tokens().items():
             most[key] = max(tokens, most.get(key, 0))
     return most

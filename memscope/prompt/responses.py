@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from memscope.prompt.prompt import Pass, Response
+from memscope.prompt.prompt import Response, TokenSequence
 from memscope.session.nodes import (
     Branch,
     Content,
@@ -43,7 +43,7 @@ def node_label(node: Node) -> str:
     return node.role if isinstance(node, Branch) else _KINDS[type(node)]
 
 
-def counted(found: Sequence[Response], passes: Sequence[Pass]) -> tuple[Response, ...]:
-    """Return the responses with the number of tokens that the passes score of each."""
-    tokens = {index: len(one.continuation(index)) for one in passes for index in one.responses}
+def counted(found: Sequence[Response], sequences: Sequence[TokenSequence]) -> tuple[Response, ...]:
+    """Return the responses with the number of tokens that the sequences score of each."""
+    tokens = {index: len(one.continuation(index)) for one in sequences for index in one.responses}
     return tuple(replace(response, tokens=tokens.get(response.index, 0)) for response in found)

@@ -90,14 +90,14 @@ SHAPES: dict[str, tuple[list[str], str]] = {
 """Special tokens and template by shape."""
 
 
-def write_tokenizer(folder: Path, special: list[str], template: Any, *, pieces: bool = False) -> Path:
+def write_tokenizer(folder: Path, special: list[str], template: Any, *, spans: bool = False) -> Path:
     """Write a tokenizer with other special tokens than the bundled one into a folder.
 
     Args:
         folder: Where to.
         special: Its special tokens; the last one ends a turn; the first one begins the text, if the template says so.
         template: The chat template.
-        pieces: Put a space in front of every text, as SentencePiece models do.
+        spans: Put a space in front of every text, as SentencePiece models do.
     """
     described = json.loads((BUNDLED / "tokenizer.json").read_text(encoding="utf-8"))
     renamed = {"<|im_start|>": "<|unused_1|>", "<|im_end|>": "<|unused_2|>"}
@@ -105,7 +105,7 @@ def write_tokenizer(folder: Path, special: list[str], template: Any, *, pieces: 
     described["model"]["vocab"] = {renamed.get(token, token): number for token, number in vocabulary.items()}
     described["added_tokens"] = [token for token in described["added_tokens"] if token["content"] not in renamed]
     raw = tokenizers.Tokenizer.from_str(json.dumps(described))
-    if pieces:
+    if spans:
         raw.normalizer = tokenizers.normalizers.Prepend(" ")
     raw.add_special_tokens([tokenizers.AddedToken(token, special=True, normalized=False) for token in special])
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def write_tokenizer(folder: Path, special: list[str], template: Any, *, pieces: 
 
 @pytest.fixture(scope="session")
 def make_tokenizer() -> Callable[..., Path]:
-    """Return the way to write a tokenizer into a folder: `(folder, special, template, pieces=False)`."""
+    """Return the way to write a tokenizer into a folder: `(folder, special, template, spans=False)`."""
     return write_tokenizer
 
 
@@ -134,7 +134,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     @functools.cache
     def of_shape(shape: str) -> Path:
         special, template = SHAPES[shape]
-        return write_tokenizer(tmp_path_factory.mktemp(shape), special, template, pieces=shape == "inst")
+        return write_tokenizer(tmp_path_factory.mktemp(shape), special, template, spans=shape == "inst")
 
     return of_shape
 

@@ -62,7 +62,7 @@ def session(*nodes: Node) -> Session:
 
 
 def ids(prompt: Prompt) -> list[int]:
-    return list(chain.from_iterable(one.ids() for one in prompt.passes))
+    return list(chain.from_iterable(one.ids() for one in prompt.sequences))
 
 
 def turn(role: str, *contents: list[int]) -> list[int]:
@@ -157,14 +157,14 @@ def test_what_was_guessed_is_said_once() -> None:
 @given(SESSIONS)
 def test_leaving_memories_out_changes_no_other_nodes_ids(made: Session) -> None:
     prompt = render(made, TOKENIZER)
-    (whole,) = prompt.passes
+    (whole,) = prompt.sequences
     keys = made.memory_keys()
     assert tuple(memory.key for memory in prompt.memories) == keys
     for size in range(len(keys) + 1):
         for gone in combinations(keys, size):
             rest = array("I")
-            for piece in whole.pieces:
-                rest += piece.ids if piece.memory not in gone else array("I")
+            for span in whole.spans:
+                rest += span.ids if span.memory not in gone else array("I")
             for variant in prompt.variants(gone):
                 assert variant.ids == rest[: len(variant.ids)]
                 assert len(variant.ids) == variant.ranges[-1][1]
@@ -178,8 +178,8 @@ def test_leaving_memories_out_changes_no_other_nodes_ids(made: Session) -> None:
 def test_every_appearance_of_a_key_goes(made: Session) -> None:
     kept = [without_key(node) for node in made.nodes]
     bare = render(session(*(node for node in kept if node is not None)), TOKENIZER)
-    left = [piece for piece in render(made, TOKENIZER).passes[0].pieces if piece.memory != "port"]
-    assert list(chain.from_iterable(piece.ids for piece in left)) == ids(bare)
+    left = [span for span in render(made, TOKENIZER).sequences[0].spans if span.memory != "port"]
+    assert list(chain.from_iterable(span.ids for span in left)) == ids(bare)
 
 
 @UNHURRIED

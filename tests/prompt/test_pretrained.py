@@ -19,7 +19,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
 def modules_after(program: str) -> tuple[set[str], str]:
-    """Run a program and return the modules it has imported, and what it wrote on stderr."""
+    """TextSpan a program and return the modules it has imported, and what it wrote on stderr."""
     code = f"{program}\nimport sys; print(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()), done.stderr

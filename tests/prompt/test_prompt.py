@@ -104,4 +104,4 @@ def test_an_empty_session_is_an_empty_prompt() -> None:
 
 
 def test_the_largest_id_tells_a_foreign_vocabulary() -> None:
-    assert PROMPT.largest_id == max(PROMPT.passes[0].ids())
+    assert PROMPT.largest_id == max(PROMPT.sequences[0].ids())

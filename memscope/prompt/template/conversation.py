@@ -1,6 +1,6 @@
 """A conversation written by a chat template, and where its messages and turns begin and end in it.
 
-Positions are characters of the *marked* rendering (see `skeleton`). They are found by rendering beginnings of the
+Positions are characters of the skeleton (see `skeleton`). They are found by rendering beginnings of the
 conversation; since the same few joints between messages come again and again, each is looked at once.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from memscope.errors import PromptError
 from memscope.prompt.template.chat_template import ChatTemplate, Style
 from memscope.prompt.template.messages import Message, Owner
-from memscope.prompt.template.skeleton import FRONT, Mark, Marker, Segment, Slot
+from memscope.prompt.template.skeleton import FRONT, Placeholder, Placeholders, Slot, TemplateSegment
 from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["EVERYTHING", "Conversation", "Rendering", "Turn"]
@@ -30,16 +30,16 @@ class Rendering:
     """The first messages of a conversation as the template writes them.
 
     Attributes:
-        marked: With marks for the texts.
+        skeleton: The rendering with placeholders for the texts.
         starts: Where each message begins, and where the last one ends; None where that cannot be told apart.
         segments: What stands there.
-        marks: The marks of each message, in order.
+        placeholders: The placeholders of each message, in order.
     """
 
-    marked: str
+    skeleton: str
     starts: tuple[int | None, ...]
-    segments: tuple[Segment, ...]
-    marks: Mapping[int, Sequence[Mark]]
+    segments: tuple[TemplateSegment, ...]
+    placeholders: Mapping[int, Sequence[Placeholder]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +75,23 @@ class Conversation:
             tools: Tool definitions, passed to the template.
             messages: Messages that the template takes.
             style: How it wants them.
-            literal: Roles whose texts the template looks into: only memories and control tokens are marked in those
+            literal: Roles whose texts the template looks into: only memories and control tokens are replaced in those
                 that hold tags, and with `EVERYTHING` among them, in all.
         """
         self.messages = tuple(messages)
         self.appends = True
         self._literal = frozenset(literal)
         self.real = [message.as_dict() for message in messages]
-        self.marker = Marker(repr((self.real, tools)), tokenizer.control_texts)
+        self.placeholders = Placeholders(repr((self.real, tools)), tokenizer.control_texts)
         self._frames = [message.frame for message in messages]
-        self._marked_messages = [
-            self.marker.message(message, index, literal=self.is_literal(index))
+        self._skeleton_messages = [
+            self.placeholders.message(message, index, literal=self.is_literal(index))
             for index, message in enumerate(messages)
         ]
         self._template = ChatTemplate(tokenizer, tools, style)
         self.style = style
-        guarded = self.marker.value(list(tools), Slot("", FRONT, -1), literal=True)
-        self._marked_template = ChatTemplate(tokenizer, guarded, style)
+        guarded = self.placeholders.value(list(tools), Slot("", FRONT, -1), literal=True)
+        self._skeleton_template = ChatTemplate(tokenizer, guarded, style)
         self._beginning = tokenizer.beginning
         self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
         self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
@@ -104,13 +104,13 @@ class Conversation:
             return self._frames[first]
         return Message("", owners=tuple(owner for m in self.messages[first:end] for owner in m.owners)).frame
 
-    def marked(self, count: int, *, open_turn: bool = False) -> str:
-        """Render the first messages with marks for their texts.
+    def skeleton(self, count: int, *, open_turn: bool = False) -> str:
+        """Render the first messages with placeholders for their texts.
 
         Raises:
             PromptError: The template refuses them.
         """
-        return self._marked_template.render(self._marked_messages[:count], open_turn=open_turn)
+        return self._skeleton_template.render(self._skeleton_messages[:count], open_turn=open_turn)
 
     def rendering(self, count: int, *, open_turn: bool = False) -> Rendering:
         """Render the first messages.
@@ -119,24 +119,24 @@ class Conversation:
             PromptError: The template refuses them.
             MismatchError: The texts cannot be found in what it wrote.
         """
-        marked = self.marked(count, open_turn=open_turn)
+        skeleton = self.skeleton(count, open_turn=open_turn)
         real = self._template.render(self.real[:count], open_turn=open_turn)
-        segments = tuple(self.marker.fill(marked, real))
-        marks: dict[int, list[Mark]] = {}
-        for mark in self.marker.marks(marked):
-            marks.setdefault(mark.slot.message, []).append(mark)
-        return Rendering(marked, self._starts(marked, count, open_turn=open_turn), segments, marks)
+        segments = tuple(self.placeholders.fill(skeleton, real))
+        placeholders: dict[int, list[Placeholder]] = {}
+        for placeholder in self.placeholders.find(skeleton):
+            placeholders.setdefault(placeholder.slot.message, []).append(placeholder)
+        return Rendering(skeleton, self._starts(skeleton, count, open_turn=open_turn), segments, placeholders)
 
     def is_literal(self, index: int) -> bool:
-        """Whether a message's texts stand unmarked in marked renderings."""
+        """Whether a message's texts stand as they are in skeletons."""
         message = self.messages[index]
         if EVERYTHING in self._literal:
             return True
         return message.role in self._literal and any("<" in part.text for part in message.content)
 
-    def ending(self, marked: str) -> str:
-        """Return the control token with which a marked rendering ends; "" without one."""
-        return next((match.group() for match in self._control.finditer(marked) if match.end() == len(marked)), "")
+    def ending(self, skeleton: str) -> str:
+        """Return the control token with which a skeleton ends; "" without one."""
+        return next((match.group() for match in self._control.finditer(skeleton) if match.end() == len(skeleton)), "")
 
     def turn(self, rendering: Rendering, index: int) -> Turn:
         """Find what is scored of an assistant message.
@@ -144,46 +144,46 @@ class Conversation:
         Raises:
             PromptError: It is not written at all.
         """
-        marked = rendering.marked
-        own = rendering.marks.get(index, ())
+        skeleton = rendering.skeleton
+        own = rendering.placeholders.get(index, ())
         begin, until = rendering.starts[index], rendering.starts[index + 1]
         if begin is None and not own:
             frame = self.messages[index].frame
             raise PromptError(f"the chat template does not write {frame.section} node {frame.position}")
         length, opened = (0, True) if begin is None else self._header(rendering, index, begin)
         start = own[0].start if begin is None else begin + length
-        last = max((mark.end for mark in own), default=start)
-        ends = [match.end() for match in self._control.finditer(marked, max(start, last), until or len(marked))]
+        last = max((placeholder.end for placeholder in own), default=start)
+        ends = [match.end() for match in self._control.finditer(skeleton, max(start, last), until or len(skeleton))]
         if not ends:
             return Turn(start, last if until is None else until, opened)
         return Turn(start, ends[0] if until is None else ends[-1], opened)
 
-    def _starts(self, marked: str, count: int, *, open_turn: bool) -> tuple[int | None, ...]:
-        marks = self.marker.marks(marked)
-        starts: list[int | None] = [self._front(marked)]
+    def _starts(self, skeleton: str, count: int, *, open_turn: bool) -> tuple[int | None, ...]:
+        placeholders = self.placeholders.find(skeleton)
+        starts: list[int | None] = [self._front(skeleton)]
         number = 0
         for index in range(1, count + (1 if open_turn else 0)):
-            while number < len(marks) and marks[number].slot.message < index:
+            while number < len(placeholders) and placeholders[number].slot.message < index:
                 number += 1
-            after, slot = (marks[number - 1].end, marks[number - 1].slot) if number else (0, None)
-            until = marks[number].start if number < len(marks) else len(marked)
-            offset = self._joint(marked[after:until], slot, index, marked)
+            after, slot = (placeholders[number - 1].end, placeholders[number - 1].slot) if number else (0, None)
+            until = placeholders[number].start if number < len(placeholders) else len(skeleton)
+            offset = self._joint(skeleton[after:until], slot, index, skeleton)
             starts.append(None if offset is None else after + offset)
-        return tuple(starts if open_turn else [*starts, len(marked)])
+        return tuple(starts if open_turn else [*starts, len(skeleton)])
 
-    def _front(self, marked: str) -> int:
+    def _front(self, skeleton: str) -> int:
         """Return where the first message begins: after the token that begins the text, not one that begins a turn."""
         token = self._beginning
-        return len(token) if marked.startswith(token) and (self._names_beginning or marked.count(token) == 1) else 0
+        return len(token) if skeleton.startswith(token) and (self._names_beginning or skeleton.count(token) == 1) else 0
 
-    def _joint(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
+    def _joint(self, frame: str, slot: Slot | None, index: int, skeleton: str) -> int | None:
         """Return where a message begins in what the template wrote between two texts; None when it cannot be told.
 
         Args:
             frame: What it wrote.
             slot: The text before it, if there is one.
             index: The index of the message.
-            marked: The whole rendering.
+            skeleton: The whole skeleton.
         """
         first = max(0, slot.message) if slot else 0
         roles = (message.role for message in self.messages[first : index + 1])
@@ -193,29 +193,29 @@ class Conversation:
             return None if header is None else len(frame) - len(header)
         header = self._joints.get(key)
         if header is None or not frame.endswith(header):
-            offset = self._joint_offset(frame, slot, index, marked)
+            offset = self._joint_offset(frame, slot, index, skeleton)
             header = None if offset is None else frame[offset:]
             self._joints.setdefault(key, header)
         self._joints[frame, *key] = header
         return None if header is None else len(frame) - len(header)
 
-    def _joint_offset(self, frame: str, slot: Slot | None, index: int, marked: str) -> int | None:
+    def _joint_offset(self, frame: str, slot: Slot | None, index: int, skeleton: str) -> int | None:
         try:
-            shorter = self.marked(index)
+            shorter = self.skeleton(index)
         except PromptError:
             return None
-        marks = self.marker.marks(shorter)
-        if not marked.startswith(shorter):
+        placeholders = self.placeholders.find(shorter)
+        if not skeleton.startswith(shorter):
             self.appends = False
-        if (marks[-1].slot if marks else None) is not slot:
+        if (placeholders[-1].slot if placeholders else None) is not slot:
             return None
-        tail = shorter[marks[-1].end if marks else 0 :]
+        tail = shorter[placeholders[-1].end if placeholders else 0 :]
         return len(tail) if frame.startswith(tail) else None
 
     def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
         """Return how long an assistant message's header is, and whether it is the opened turn as it is."""
-        own = rendering.marks.get(index, ())
-        turn = rendering.marked[begin : own[0].start if own else rendering.starts[index + 1]]
+        own = rendering.placeholders.get(index, ())
+        turn = rendering.skeleton[begin : own[0].start if own else rendering.starts[index + 1]]
         before = self.messages[index - 1] if index else None
         key = (turn[:_LONGEST_HEADER], before.role if before else "", str(bool(before and before.calls)))
         if key not in self._headers:
@@ -226,7 +226,7 @@ class Conversation:
         if self.style.header:
             return len(self.style.header) * turn.startswith(self.style.header), True
         try:
-            opened = self.marked(index, open_turn=True)
+            opened = self.skeleton(index, open_turn=True)
         except PromptError:  # nothing stands before it
             return self._common(self.style.opening, turn), False
         at = self._starts(opened, index, open_turn=True)[-1]

@@ -17,7 +17,7 @@ _KEPT_FIELDS = ("name", "tool_call_id")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What a stretch of text belongs to; the fields are those of a `Piece`."""
+    """What some text belongs to; the fields are those of a `TokenSpan`."""
 
     section: Section
     position: int
@@ -29,7 +29,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some text of a message, and whose it is."""
+    """Some text of a message, and what it belongs to."""
 
     text: str
     owner: Owner

@@ -1,8 +1,8 @@
 """Where the texts of messages stand in what a chat template wrote.
 
 Templates are programs: they trim, reorder and drop. So the conversation is rendered twice, once with every text
-replaced by a unique mark; what stands between the marks is the template's own, and filled with the texts again it must
-be the real rendering, character by character.
+replaced by a unique placeholder: this is the skeleton. What stands between the placeholders is the template's own, and
+with the texts filled in again it must be the real rendering, character by character.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 from memscope.prompt.template.messages import Call, Message, Owner, Part
 
-__all__ = ["FRONT", "Mark", "Marker", "MismatchError", "Segment", "Slot"]
+__all__ = ["FRONT", "MismatchError", "Placeholder", "Placeholders", "Slot", "TemplateSegment"]
 
 FRONT = Owner("system", 0, "template")
 """What the template writes in front of all messages, and tool definitions: never left out."""
 
 
 class MismatchError(Exception):
-    """The real rendering is not the marked one with the texts filled in, from this message on."""
+    """The real rendering is not the skeleton with the texts filled in, from this message on."""
 
     def __init__(self, message: int) -> None:
         super().__init__(message)
@@ -32,11 +32,11 @@ class MismatchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A text that a mark stands for.
+    """A text that a placeholder stands for.
 
     Attributes:
         text: The text.
-        owner: Whose it is.
+        owner: What it belongs to.
         message: The index of its message; -1 for tool definitions.
         reasoning: Whether it is reasoning.
     """
@@ -47,8 +47,8 @@ class Slot:
     reasoning: bool = False
 
 
-class Mark(NamedTuple):
-    """Where a text stands in a marked rendering: [start, end), in characters."""
+class Placeholder(NamedTuple):
+    """Where a text stands in a skeleton: [start, end), in characters."""
 
     start: int
     end: int
@@ -56,12 +56,12 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class TemplateSegment:
     """A part of a rendering.
 
     Attributes:
         text: The real characters.
-        start: Where it starts in the marked rendering, in characters.
+        start: Where it starts in the skeleton, in characters.
         end: Where it ends there.
         slot: The text it is, or None where the template wrote it.
     """
@@ -72,19 +72,19 @@ class Segment:
     slot: Slot | None
 
 
-class Marker:
-    """Makes marks, and finds them again.
+class Placeholders:
+    """Makes placeholders, and finds them again.
 
     Attributes:
-        slots: What each mark stands for, by its number.
+        slots: What each placeholder stands for, by its number.
     """
 
     def __init__(self, texts: str, control_texts: Sequence[str]) -> None:
-        """Choose marks.
+        """Choose the form of the placeholders.
 
         Args:
-            texts: Everything that is said in the conversation; no mark occurs in it.
-            control_texts: Character sequences that are always marked, because they must stay text.
+            texts: Everything that is said in the conversation; no placeholder occurs in it.
+            control_texts: Character sequences that are always replaced, because they must stay text.
         """
         number = 0
         while (prefix := f"Mark{_letters(number)}x") in texts:
@@ -94,23 +94,23 @@ class Marker:
         self._control = re.compile("|".join(map(re.escape, control_texts)) or "(?!)")
         self.slots: list[Slot] = []
 
-    def mark(self, slot: Slot) -> str:
-        """Return a new mark for a text; an empty text stays empty, since templates ask for that."""
+    def add(self, slot: Slot) -> str:
+        """Return a new placeholder for a text; an empty text stays empty, since templates ask for that."""
         if not slot.text:
             return ""
         self.slots.append(slot)
         return f"{self._prefix}{len(self.slots) - 1}Z"
 
     def message(self, message: Message, index: int, *, literal: bool) -> dict[str, Any]:
-        """Return a message with marks for its texts.
+        """Return a message with placeholders for its texts.
 
         Args:
             message: The message.
             index: Its index.
-            literal: Mark only memories and control tokens: for templates that look into the texts.
+            literal: Replace only memories and control tokens: for templates that look into the texts.
         """
         made = message.as_dict()
-        if made["content"].strip():  # templates may drop a message that is blank, which a mark is not
+        if made["content"].strip():  # templates may drop a message that is blank, which a placeholder is not
             made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
         if message.reasoning:
             parts = (self._part(part, index, literal=literal, reasoning=True) for part in message.reasoning)
@@ -121,9 +121,9 @@ class Marker:
         return made | fields
 
     def value(self, value: Any, like: Slot, *, literal: bool) -> Any:
-        """Return a JSON value with marks for its strings."""
+        """Return a JSON value with placeholders for its strings."""
         if isinstance(value, str):
-            return self._guarded(value, like) if literal else self.mark(Slot(value, like.owner, like.message))
+            return self._guarded(value, like) if literal else self.add(Slot(value, like.owner, like.message))
         if isinstance(value, dict):
             return {
                 self._guarded(str(name), like): self.value(inner, like, literal=literal)
@@ -133,41 +133,42 @@ class Marker:
             return [self.value(inner, like, literal=literal) for inner in value]
         return value
 
-    def marks(self, rendered: str) -> list[Mark]:
-        """Return the marks in a rendering, in order."""
+    def find(self, rendered: str) -> list[Placeholder]:
+        """Return the placeholders in a rendering, in order."""
         found = self._pattern.finditer(rendered)
-        return [Mark(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
+        return [Placeholder(match.start(), match.end(), self.slots[int(match.group(1))]) for match in found]
 
-    def fill(self, marked: str, real: str) -> list[Segment]:
+    def fill(self, skeleton: str, real: str) -> list[TemplateSegment]:
         """Return the segments of a rendering.
 
         Args:
-            marked: The rendering with marks.
+            skeleton: The rendering with placeholders.
             real: The rendering with the texts.
 
         Raises:
             MismatchError: They do not fit together.
         """
-        chains = list(_chains(self.marks(marked)))
-        starts = [*(chain[0].start for chain in chains), len(marked)]
+        chains = list(_chains(self.find(skeleton)))
+        starts = [*(chain[0].start for chain in chains), len(skeleton)]
         at = starts[0]
-        if not real.startswith(marked[:at]):
+        if not real.startswith(skeleton[:at]):
             raise MismatchError(chains[0][0].slot.message if chains else -1)
-        segments = [Segment(marked[:at], 0, at, None)]
+        segments = [TemplateSegment(skeleton[:at], 0, at, None)]
         for chain, until in zip(chains, starts[1:], strict=True):
             end = chain[-1].end
-            frame = marked[end:until]
-            texts = _spelled(chain, frame, real, at, is_last=until == len(marked))
+            frame = skeleton[end:until]
+            texts = _spelled(chain, frame, real, at, is_last=until == len(skeleton))
             segments += [
-                Segment(text, mark.start, mark.end, mark.slot) for mark, text in zip(chain, texts, strict=True)
+                TemplateSegment(text, found.start, found.end, found.slot)
+                for found, text in zip(chain, texts, strict=True)
             ]
-            segments.append(Segment(frame, end, until, None))
+            segments.append(TemplateSegment(frame, end, until, None))
             at += sum(map(len, texts)) + len(frame)
         return [segment for segment in segments if segment.end > segment.start]
 
     def _part(self, part: Part, index: int, *, literal: bool, reasoning: bool = False) -> str:
         slot = Slot(part.text, part.owner, index, reasoning)
-        return self._guarded(part.text, slot) if literal and part.owner.memory is None else self.mark(slot)
+        return self._guarded(part.text, slot) if literal and part.owner.memory is None else self.add(slot)
 
     def _call(self, call: Call, index: int, *, literal: bool) -> dict[str, Any]:
         like = Slot("", call.owner, index)
@@ -176,28 +177,28 @@ class Marker:
         return made
 
     def _guarded(self, text: str, like: Slot) -> str:
-        return self._control.sub(lambda match: self.mark(Slot(match.group(), like.owner, like.message)), text)
+        return self._control.sub(lambda match: self.add(Slot(match.group(), like.owner, like.message)), text)
 
 
-def _chains(marks: Sequence[Mark]) -> Iterator[list[Mark]]:
-    """Yield the marks, those together that touch each other."""
-    chain: list[Mark] = []
-    for mark in marks:
-        if chain and chain[-1].end != mark.start:
+def _chains(placeholders: Sequence[Placeholder]) -> Iterator[list[Placeholder]]:
+    """Yield the placeholders, grouped where they touch."""
+    chain: list[Placeholder] = []
+    for placeholder in placeholders:
+        if chain and chain[-1].end != placeholder.start:
             yield chain
             chain = []
-        chain.append(mark)
+        chain.append(placeholder)
     if chain:
         yield chain
 
 
-def _spelled(chain: Sequence[Mark], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
+def _spelled(chain: Sequence[Placeholder], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
     """Return how the template wrote the texts of a chain, which stand at a place with a frame behind them.
 
     Raises:
         MismatchError: Neither as they are, nor trimmed, nor as JSON.
     """
-    for texts in _spellings([mark.slot.text for mark in chain]):
+    for texts in _spellings([placeholder.slot.text for placeholder in chain]):
         whole = "".join(texts) + frame
         if real.startswith(whole, at) and (not is_last or at + len(whole) == len(real)):
             return texts

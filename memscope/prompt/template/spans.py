@@ -1,4 +1,4 @@
-"""A rendering cut into runs: whose every character is, and which are scored."""
+"""A rendering cut into spans: to which node each character belongs, and which are scored."""
 
 from __future__ import annotations
 
@@ -9,91 +9,91 @@ from itertools import pairwise
 
 from memscope.errors import PromptError
 from memscope.prompt.template.conversation import Conversation, Rendering, Turn
-from memscope.prompt.template.encode import Run
+from memscope.prompt.template.encode import TextSpan
 from memscope.prompt.template.messages import Message, Owner, Part
 from memscope.prompt.template.skeleton import FRONT, Slot
 from memscope.session.nodes import ToolCall
 from memscope.session.text import leaf_text
 
-__all__ = ["lost", "own_runs", "runs"]
+__all__ = ["own_text_spans", "text_spans", "unwritten_parts"]
 
 _THINK = "<think>\n"
 _THOUGHT = "\n</think>\n\n"
 
 
-def runs(
+def text_spans(
     conversation: Conversation,
     rendering: Rendering,
     turns: Mapping[int, Turn],
     start: int = 0,
     stop: int | None = None,
-) -> Iterator[Run]:
-    """Yield a rendering, or what stands in [start, stop) of its marked form, as runs.
+) -> Iterator[TextSpan]:
+    """Yield a rendering, or what stands in [start, stop) of its skeleton, as spans.
 
     Args:
         conversation: Where it comes from.
         rendering: The rendering.
         turns: What is scored, by message.
-        start: Position in the marked rendering.
+        start: Position in the skeleton.
         stop: The same; None is its end.
     """
-    stop = len(rendering.marked) if stop is None else stop
+    stop = len(rendering.skeleton) if stop is None else stop
     owners = _Owners(conversation, rendering, turns)
     for segment in rendering.segments:
         if segment.slot is not None:
             if start <= segment.start < stop:
-                yield Run(segment.text, owners.of_slot(segment.slot, segment.start), True, False)
+                yield TextSpan(segment.text, owners.of_slot(segment.slot, segment.start), True, False)
             continue
         begin, end = max(start, segment.start), min(stop, segment.end)
         edges = [begin, *owners.edges[bisect_right(owners.edges, begin) : bisect_left(owners.edges, end)], end]
         for left, right in pairwise(edges):
             if left < right:
-                text = rendering.marked[left:right]
-                yield Run(text, owners.of_frame(left), False, left in owners.opens)
+                text = rendering.skeleton[left:right]
+                yield TextSpan(text, owners.of_frame(left), False, left in owners.opens)
 
 
-def own_runs(conversation: Conversation, index: int) -> Iterator[Run]:
+def own_text_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]:
     """Yield the prompt that really preceded a message, and the message as the model must have produced it."""
     message = conversation.messages[index]
     whole = conversation.rendering(index + 1)
     turn = conversation.turn(whole, index)
-    missing = lost(conversation, whole, index)
-    before = whole.marked[: turn.start]
-    prompt = conversation.marked(index, open_turn=True) if index else ""
+    missing = unwritten_parts(conversation, whole, index)
+    before = whole.skeleton[: turn.start]
+    prompt = conversation.skeleton(index, open_turn=True) if index else ""
     if (turn.opened and before.startswith(prompt)) or not index:
-        yield from runs(conversation, whole, {}, 0, turn.start)
+        yield from text_spans(conversation, whole, {}, 0, turn.start)
     else:
         front = conversation.rendering(index, open_turn=True)
         stop = _prompt_end(front, whole, turn, index, thinks=bool(missing))
-        before = front.marked[:stop]
-        yield from runs(conversation, front, {}, 0, stop)
+        before = front.skeleton[:stop]
+        yield from text_spans(conversation, front, {}, 0, stop)
         if conversation.style.header:
-            yield from runs(conversation, whole, {}, turn.start - len(conversation.style.header), turn.start)
+            yield from text_spans(conversation, whole, {}, turn.start - len(conversation.style.header), turn.start)
     if not missing:
-        yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
+        yield from text_spans(conversation, whole, {index: turn}, turn.start, turn.end)
         return
     thinking = before.rstrip().endswith(_THINK.strip())
     if message.reasoning:
         yield from _thought(message, opened=thinking)
-        yield from runs(conversation, whole, {index: turn}, turn.start, turn.end)
+        yield from text_spans(conversation, whole, {index: turn}, turn.start, turn.end)
         return
     for number, part in enumerate(missing):
         text = part.text.removeprefix(_THINK) if thinking and number == 0 else part.text
-        yield Run(text, part.owner, True, False)
+        yield TextSpan(text, part.owner, True, False)
     for call in message.calls:
-        yield Run(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
-    ending = conversation.ending(whole.marked[: turn.end])
-    yield Run(ending, _speaker(message), False, False)
+        yield TextSpan(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
+    ending = conversation.ending(whole.skeleton[: turn.end])
+    yield TextSpan(ending, _speaker(message), False, False)
 
 
-def lost(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
-    """Return what a message says, and the template does not write: its reasoning, or texts that it looked into."""
+def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
+    """Return what a message says but the template does not write: its reasoning, or texts that it changed."""
     message = conversation.messages[index]
-    seen = {mark.slot.text for mark in rendering.marks.get(index, ())}
+    seen = {placeholder.slot.text for placeholder in rendering.placeholders.get(index, ())}
     if not conversation.is_literal(index):
         return [part for part in message.reasoning if part.text and part.text not in seen]
     start, stop = rendering.starts[index], rendering.starts[index + 1]
-    said = "".join(run.text for run in runs(conversation, rendering, {}, start or 0, stop))
+    said = "".join(span.text for span in text_spans(conversation, rendering, {}, start or 0, stop))
     if any(part.text.strip() not in said for part in message.reasoning):
         return list(message.reasoning)
     changed = any(part.text.strip() not in said for part in message.content)
@@ -102,20 +102,20 @@ def lost(conversation: Conversation, rendering: Rendering, index: int) -> list[P
 
 def _prompt_end(prompt: Rendering, whole: Rendering, turn: Turn, index: int, *, thinks: bool) -> int:
     """Return where the prompt ends before the first scored character."""
-    opened = prompt.marked.rstrip().endswith(_THINK.strip())
+    opened = prompt.skeleton.rstrip().endswith(_THINK.strip())
     begin, own = prompt.starts[index], whole.starts[index]
     if turn.opened or (thinks and opened) or begin is None or own is None:
-        return len(prompt.marked)
+        return len(prompt.skeleton)
     return begin + turn.start - own  # the message's header, and not what the opened turn adds to it
 
 
-def _thought(message: Message, *, opened: bool) -> Iterator[Run]:
+def _thought(message: Message, *, opened: bool) -> Iterator[TextSpan]:
     owner = _speaker(message)
     if not opened:
-        yield Run(_THINK, owner, False, False)
+        yield TextSpan(_THINK, owner, False, False)
     for part in message.reasoning:
-        yield Run(part.text, owner, True, False)
-    yield Run(_THOUGHT, owner, False, False)
+        yield TextSpan(part.text, owner, True, False)
+    yield TextSpan(_THOUGHT, owner, False, False)
 
 
 def _speaker(message: Message) -> Owner:
@@ -123,7 +123,7 @@ def _speaker(message: Message) -> Owner:
 
 
 class _Owners:
-    """Whose the characters of a rendering are, by position in its marked form."""
+    """The owners of the characters of a rendering, by position in its skeleton."""
 
     def __init__(self, conversation: Conversation, rendering: Rendering, turns: Mapping[int, Turn]) -> None:
         known = [(at, index) for index, at in enumerate(rendering.starts) if at is not None]
@@ -164,7 +164,9 @@ def _spans(
     speakers = [owner for owner in conversation.messages[index].owners if owner.response is not None]
     starts = [turn.start]
     for owner in speakers[1:]:
-        start = next((mark.start for mark in rendering.marks.get(index, ()) if mark.slot.owner == owner), None)
+        start = next(
+            (found.start for found in rendering.placeholders.get(index, ()) if found.slot.owner == owner), None
+        )
         if start is None:
             raise PromptError(f"the responses at conversation node {owner.position} cannot be told apart")
         starts.append(start)

@@ -12,15 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Pass, Prompt
+from memscope.prompt.prompt import Prompt, TokenSequence
 from memscope.prompt.responses import counted, responses_of
 from memscope.prompt.template.adaptation import adapted
 from memscope.prompt.template.chat_template import Abilities, ChatTemplate, Style
 from memscope.prompt.template.conversation import EVERYTHING, Conversation, Rendering
-from memscope.prompt.template.encode import Run, StretchEncoder
+from memscope.prompt.template.encode import SpanEncoder, TextSpan
 from memscope.prompt.template.messages import Message, messages_of
 from memscope.prompt.template.skeleton import FRONT, MismatchError
-from memscope.prompt.template.spans import lost, own_runs, runs
+from memscope.prompt.template.spans import own_text_spans, text_spans, unwritten_parts
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
 
@@ -54,23 +54,23 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
     messages = messages_of(session, {response.entry_index: response.index for response in responses})
     messages = adapted(messages, abilities, notes.append)
     if not messages:
-        return Prompt(session, [Pass(())], responses, notes)
+        return Prompt(session, [TokenSequence(())], responses, notes)
     if not style.introduces and not tokenizer.beginning:
         messages[0] = replace(messages[0], memory=None)  # without it an answer's first token would have no context
     literal: list[str] = []
     while True:
         conversation = Conversation(tokenizer, session.tools, messages, style, literal)
         try:
-            passes, layout = _passes(conversation, StretchEncoder(tokenizer), notes.append)
+            sequences, layout = _sequences(conversation, SpanEncoder(tokenizer), notes.append)
         except MismatchError as error:
             literal.append(_role_to_look_into(messages, error.message, literal))
         else:
-            found = counted(responses, passes)
+            found = counted(responses, sequences)
             if unwritten := [response.entry_index for response in found if not response.tokens]:
                 raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
-            if any(one.pieces and one.pieces[0].response is not None for one in passes):
+            if any(one.spans and one.spans[0].response is not None for one in sequences):
                 raise PromptError("the chat template writes nothing before the first response")
-            return Prompt(session, passes, found, notes, layout=layout)
+            return Prompt(session, sequences, found, notes, layout=layout)
 
 
 def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[str]) -> str:
@@ -88,30 +88,31 @@ def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[s
     )
 
 
-def _passes(
-    conversation: Conversation, encoder: StretchEncoder, say: Callable[[str], None]
-) -> tuple[list[Pass], Pass | None]:
-    """Return the passes, and the whole conversation in one where there is one a response."""
+def _sequences(
+    conversation: Conversation, encoder: SpanEncoder, say: Callable[[str], None]
+) -> tuple[list[TokenSequence], TokenSequence | None]:
+    """Return what is scored; and where that is one sequence a response, also the whole conversation as one."""
     whole = conversation.rendering(len(conversation.messages))
     speaking = [index for index, message in enumerate(conversation.messages) if message.responses]
     turns = {index: conversation.turn(whole, index) for index in speaking}
-    closing = Run(conversation.style.closing, FRONT, protected=False, opens=False)
-    single = Pass(encoder.pieces([*runs(conversation, whole, turns), closing]))
-    rewrites = not conversation.appends or any(lost(conversation, whole, index) for index in speaking)
-    passes = [Pass(encoder.pieces(own_runs(conversation, index))) for index in speaking] if rewrites else [single]
+    closing = TextSpan(conversation.style.closing, FRONT, protected=False, opens=False)
+    single = TokenSequence(encoder.encode([*text_spans(conversation, whole, turns), closing]))
+    rewrites = not conversation.appends or any(unwritten_parts(conversation, whole, index) for index in speaking)
+    sequences = [single]
     if rewrites:
+        sequences = [TokenSequence(encoder.encode(own_text_spans(conversation, index))) for index in speaking]
         say(_REWRITES)
     _say_dropped(conversation, whole, speaking, say)
-    return passes, single if rewrites else None
+    return sequences, single if rewrites else None
 
 
 def _say_dropped(
     conversation: Conversation, whole: Rendering, speaking: Sequence[int], say: Callable[[str], None]
 ) -> None:
     """Say which messages have content that appears neither in the whole conversation nor in the last prompt."""
-    last = conversation.marked(speaking[-1], open_turn=True) if speaking and speaking[-1] else ""
-    marks = [*conversation.marker.marks(whole.marked), *conversation.marker.marks(last)]
-    seen = {(mark.slot.owner, mark.slot.text) for mark in marks}
+    last = conversation.skeleton(speaking[-1], open_turn=True) if speaking and speaking[-1] else ""
+    placeholders = [*conversation.placeholders.find(whole.skeleton), *conversation.placeholders.find(last)]
+    seen = {(placeholder.slot.owner, placeholder.slot.text) for placeholder in placeholders}
     dropped = [
         message.frame
         for index, message in enumerate(conversation.messages)

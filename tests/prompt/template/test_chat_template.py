@@ -55,7 +55,7 @@ def test_what_closes_the_conversation_belongs_to_no_response(ending: str, tmp_pa
     assert prompt.appends
     assert prompt.notes == ()
     assert said(prompt, tokenizer) == ["<|say|>Here.<|done|>", "<|say|>Here.<|done|>"]
-    assert list(chain.from_iterable(one.ids() for one in prompt.passes)) == whole(folder, MESSAGES)
+    assert list(chain.from_iterable(one.ids() for one in prompt.sequences)) == whole(folder, MESSAGES)
 
 
 def test_an_end_that_is_written_differently_in_the_last_turn_is_the_models(

@@ -46,7 +46,7 @@ def messages(made: Session) -> list[dict[str, Any]]:
     return found
 
 
-def passes(prompt: Prompt, tokenizer: Tokenizer) -> list[tuple[str, str]]:
+def sequences(prompt: Prompt, tokenizer: Tokenizer) -> list[tuple[str, str]]:
     """Return what stands before each response, and the response."""
     return [
         (tokenizer.decode(prompt.context_ids(index)), tokenizer.decode(prompt.continuation_ids(index)))
@@ -62,7 +62,7 @@ def test_each_response_has_its_thoughts_and_the_prompt_that_preceded_it(template
     assert not prompt.appends
     assert [note.startswith(NOTE) for note in prompt.notes] == [True]
     asking = "<|block|>user\nOne?<|end|>\n<|block|>assistant\n"
-    assert passes(prompt, templates("forgets")) == [
+    assert sequences(prompt, templates("forgets")) == [
         (asking, "<think>\nfirst\n</think>\n\nYes.<|end|>"),
         (
             f"{asking}Yes.<|end|>\n<|block|>user\nTwo?<|end|>\n<|block|>assistant\n",
@@ -80,14 +80,14 @@ def test_reasoning_that_stands_in_the_text_is_found_there_too(templates: Templat
         asked("Bye"),
     )
     prompts = [render(made, templates("forgets")) for made in (inline, MADE)]
-    assert passes(prompts[0], templates("forgets")) == passes(prompts[1], templates("forgets"))
+    assert sequences(prompts[0], templates("forgets")) == sequences(prompts[1], templates("forgets"))
 
 
 def test_a_template_that_never_writes_thoughts_gets_them_where_it_opens_them(templates: Templates) -> None:
     prompt = render(MADE, templates("thinks"))
     assert not prompt.appends
     asking = "<|begin|><|user|>One?<|assistant|>"
-    assert passes(prompt, templates("thinks")) == [
+    assert sequences(prompt, templates("thinks")) == [
         (f"{asking}<think>\n", "first\n</think>\nYes.<|end|>"),
         (f"{asking}\nYes.<|end|><|user|>Two?<|assistant|><think>\n", "second\n</think>\nNo.<|end|>"),
     ]
@@ -95,7 +95,7 @@ def test_a_template_that_never_writes_thoughts_gets_them_where_it_opens_them(tem
 
 def test_a_response_without_thoughts_is_not_made_to_follow_an_opened_thought(templates: Templates) -> None:
     made = session(asked("One?"), answered("first", "Yes."), asked("Two?"), answered("", "No."))
-    _, (context, response) = passes(render(made, templates("thinks")), templates("thinks"))
+    _, (context, response) = sequences(render(made, templates("thinks")), templates("thinks"))
     assert context.endswith("<|user|>Two?<|assistant|>")
     assert response == "No.<|end|>"
 
@@ -105,7 +105,7 @@ def test_without_thoughts_a_template_that_would_drop_them_appends(templates: Tem
         session(asked("One?"), answered("", "Yes."), asked("Two?"), answered("", "No.")), templates("thinks")
     )
     assert prompt.appends
-    assert len(prompt.passes) == 1
+    assert len(prompt.sequences) == 1
 
 
 def test_memories_are_left_out_of_every_pass(templates: Templates) -> None:
@@ -117,7 +117,7 @@ def test_memories_are_left_out_of_every_pass(templates: Templates) -> None:
     assert prompt.variants({"port"}) == bare.variants()
     assert [variant.owners for variant in prompt.variants()] == [(0,), (1,)]
     assert [variant.owners for variant in prompt.variants(responses=[1])] == [(1,)]
-    assert len(prompt) == max(len(one) for one in prompt.passes)
+    assert len(prompt) == max(len(one) for one in prompt.sequences)
     assert prompt.memories[0].tokens == 2 * len(render(session(memory), templates("forgets")))
 
 
@@ -151,7 +151,7 @@ def test_a_template_that_moves_the_system_message_is_seen_through(
     system = Branch(role="system", section="system", children=(Content(text="Be "), Memory(key="a", text="brief")))
     made = session(system, asked("One?"), answered("", "Yes."), asked("Two?"), answered("", final))
     prompt = render(made, tokenizer)
-    assert passes(prompt, tokenizer) == [
+    assert sequences(prompt, tokenizer) == [
         ("<s>[INST]Be brief\n\nOne?[/INST]", "Yes.</s>"),
         ("<s>[INST]One?[/INST]Yes.</s>[INST]Be brief\n\nTwo?[/INST]", f"{final}</s>"),
     ]

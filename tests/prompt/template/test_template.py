@@ -63,7 +63,7 @@ def messages(made: Session) -> list[dict[str, Any]]:
 
 
 def ids(prompt: Prompt) -> list[int]:
-    return list(chain.from_iterable(one.ids() for one in prompt.passes))
+    return list(chain.from_iterable(one.ids() for one in prompt.sequences))
 
 
 def scored_texts(prompt: Prompt, tokenizer: Tokenizer) -> list[str]:
@@ -91,14 +91,14 @@ def test_leaving_memories_out_removes_exactly_their_ids(
     made = conversation(turns)
     tokenizer = templates(shape)
     prompt = render(made, tokenizer)
-    (whole,) = prompt.passes
+    (whole,) = prompt.sequences
     assert tokenizer.decode(ids(prompt)) == tokenizer.decode(reference(shape, messages(made)))
     keys = made.memory_keys()
     for size in range(len(keys) + 1):
         for gone in combinations(keys, size):
             rest = array("I")
-            for piece in whole.pieces:
-                rest += piece.ids if piece.memory not in gone else array("I")
+            for span in whole.spans:
+                rest += span.ids if span.memory not in gone else array("I")
             for variant in prompt.variants(gone):
                 assert variant.ids == rest[: len(variant.ids)]
                 assert len(variant.ids) == variant.ranges[-1][1]
@@ -135,7 +135,7 @@ def _calmed(leaf: Leaf, tokenizer: Tokenizer) -> Leaf:
 
 
 def controls(prompt: Prompt, tokenizer: Tokenizer) -> list[list[int]]:
-    return [[number for number in one.ids() if number in tokenizer.control] for one in prompt.passes]
+    return [[number for number in one.ids() if number in tokenizer.control] for one in prompt.sequences]
 
 
 @pytest.mark.parametrize(
