@@ -37,11 +37,11 @@ from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.help import Help, help_text
 from memscope.ui.hints import Hints
 from memscope.ui.keys import APP, check_keymap
-from memscope.ui.leaving import RUNNING, what_would_end
 from memscope.ui.log import LogPane
 from memscope.ui.options import UiOptions
 from memscope.ui.palette import colours_of
 from memscope.ui.panes import PANES, Workspace
+from memscope.ui.quitting import RUNNING, QuitQuestion, quit_warning
 from memscope.ui.rescore import answers, wish_for
 from memscope.ui.score_queue import Conductor, Wish
 from memscope.ui.stage import Stage
@@ -56,6 +56,8 @@ __all__ = ["MemscopeApp", "run_app"]
 _SMALLEST = (80, 24)
 _TWICE_WITHIN_SECONDS = 3.0
 _NOTIFIED_A_FRAME = 3
+_OF_THE_PANES = frozenset(binding.action.partition("(")[0] for binding in APP if isinstance(binding, Binding))
+"""Actions of the keys that belong to the panes, and not to a question on top of them."""
 
 
 class MemscopeApp(Stage):
@@ -239,7 +241,9 @@ class MemscopeApp(Stage):
                 self._workspace.open(spec.id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out the digits that no pane has."""
+        """Leave out the digits that no pane has; while a question is open, what would open another one."""
+        if action in _OF_THE_PANES and any(screen.is_modal for screen in self.screen_stack):
+            return False
         return action != "digit" or any(spec.digit in parameters for spec in PANES)
 
     def action_leave(self) -> None:
@@ -345,14 +349,13 @@ class MemscopeApp(Stage):
 
     def action_ask_quit(self) -> None:
         """Quit; ask first when something is running."""
-        question = what_would_end(self.measured, self.desk.tuner, self._progress)
-        if question is None:
-            self.exit(0)
+        if isinstance(self.screen, QuitQuestion):
             return
-        self.push_screen(
-            Choose(question, (("quit", "Quit"), ("stay", "Stay"))),
-            lambda answer: self.exit(0) if answer == "quit" else None,
-        )
+        warning = quit_warning(self.measured, self.desk.tuner, self._progress)
+        if warning is None:
+            self.exit(0)
+        else:
+            self.push_screen(QuitQuestion(warning), lambda answer: self.exit(0) if answer == "quit" else None)
 
     def key_of(self, name: str) -> str:
         """Return the key of a binding as it is shown, remapped or not."""

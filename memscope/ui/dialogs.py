@@ -14,14 +14,18 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from memscope.terminal.safe import visible
+from memscope.ui.entry import Entry
 from memscope.ui.keys import DIALOG
+from memscope.ui.modal import Answers, ClosesOnce
 
 __all__ = ["Ask", "Choose"]
 
 T = TypeVar("T")
 
+_LONGEST_PATH = 4096
 
-class _Dialog(ModalScreen[T | None], Generic[T]):
+
+class _Dialog(ClosesOnce, ModalScreen[T | None], Generic[T]):
     """A question in a box; closes with None on Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIALOG
@@ -47,7 +51,7 @@ class Choose(_Dialog[str]):
         """The question and the answers."""
         with Vertical(classes="box"):
             yield self._question
-            yield OptionList(*(Option(Content(visible(text)), id=name) for name, text in self._answers), compact=True)
+            yield Answers(*(Option(Content(visible(text)), id=name) for name, text in self._answers), compact=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Close with the answer."""
@@ -65,7 +69,7 @@ class Ask(_Dialog[str]):
         """The question and where the answer is typed."""
         with Vertical(classes="box"):
             yield self._question
-            yield Input(self._proposal, compact=True)
+            yield Entry(self._proposal, max_length=_LONGEST_PATH, compact=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Close with what was typed."""

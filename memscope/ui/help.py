@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from memscope.terminal.safe import fit
 from memscope.ui.keys import DIALOG
+from memscope.ui.modal import ClosesOnce
 
 __all__ = ["Help", "help_text"]
 
@@ -47,7 +48,7 @@ def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
     return Content.assemble(*lines, ("\nA name on the right remaps its key: [keymap] in the configuration.", _DIM))
 
 
-class Help(ModalScreen[None]):
+class Help(ClosesOnce, ModalScreen[None]):
     """Shows the bindings of one pane."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIALOG

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from textual.app import App
-
+from memscope.ui.hardened import HardenedApp
 from memscope.ui.options import UiOptions
 
 __all__ = ["Stage"]
 
 
-class Stage(App[int]):
+class Stage(HardenedApp):
     """An app as its parts see it.
 
     Attributes:

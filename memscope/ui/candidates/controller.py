@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual.worker import Worker
+
 from memscope.session.nodes import Branch, Memory
 from memscope.session.text import leaf_text
 from memscope.ui.candidates.diff_pane import DiffPane
@@ -32,6 +34,7 @@ class Desk:
             run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn), app.log_line
         )
         self._app, self._run = app, run
+        self._sending: Worker[None] | None = None
 
     def take(self, batch: Batch) -> None:
         """Take what happened to candidates."""
@@ -69,7 +72,7 @@ class Desk:
             case "diff":
                 self._app.open_pane("diff")
             case "send":
-                self._app.run_worker(self._send(), group="send", exclusive=True)
+                self._ask_to_send()
 
     def leaf(self, what: str) -> None:
         """Do what a key of the diff asks for: go through the candidates, or decide about the one that is shown."""
@@ -83,6 +86,11 @@ class Desk:
                     self.tuner.decide([current.index], "approved" if what == "approved" else "rejected")
             case _:
                 self.want(what, 0)
+
+    def _ask_to_send(self) -> None:
+        # A second press while the review is prepared must not open a second one.
+        if self._sending is None or self._sending.is_finished:
+            self._sending = self._app.run_worker(self._send(), group="send")
 
     async def _send(self) -> None:
         self.redraw()  # another memscope may have decided something
@@ -105,14 +113,16 @@ class Desk:
         numbers = ", ".join(map(str, responses))
         answers = (("no", "No, send nothing"), ("yes", "Yes, send again"))
         question = f"Sent to training before, or perhaps so: {numbers}. Send again?"
-        return await self._app.push_screen_wait(Choose(question, answers)) == "yes"
+        answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
+        return answer == "yes"
 
     async def _agreed(self, review: Review) -> bool:
         if review.loopback or review.known:
             return True
         question = f"{review.address} is not on this machine. Send the samples ({len(review.samples)}) there?"
         answers = (("no", "No, send nothing"), ("yes", "Yes, and do not ask again for this address"))
-        return await self._app.push_screen_wait(Choose(question, answers)) == "yes"
+        answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
+        return answer == "yes"
 
     def _note(self, index: int) -> str:
         if error := self.tuner.failures.get(index):

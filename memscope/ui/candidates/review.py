@@ -16,6 +16,7 @@ from textual.widgets import Static
 from memscope.terminal.safe import one_line, visible
 from memscope.training.samples import Review
 from memscope.ui.keys import REVIEW
+from memscope.ui.modal import ClosesOnce
 
 __all__ = ["ReviewScreen"]
 
@@ -23,7 +24,7 @@ _BOLD, _DIM, _WARN = Style(bold=True), Style(dim=True), Style(bold=True, reverse
 _LEARNED = Style(bold=True, underline=True)
 
 
-class ReviewScreen(ModalScreen[str | None]):
+class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
     """Closes with "send" after the undo window, with "context" to review the other lesson, with None on Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = REVIEW
@@ -65,6 +66,8 @@ class ReviewScreen(ModalScreen[str | None]):
         self.dismiss(None)
 
     def _tick(self) -> None:
+        if not self.on_top:
+            return  # another question is open
         self._left -= 1
         if self._left <= 0 and self._timer is not None:
             self._timer.stop()

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
-from textual.widgets import Input
 
 from memscope.scoring.grid import Grid
+from memscope.ui.entry import Entry
 from memscope.ui.heatmap.legend import Legend
 from memscope.ui.heatmap.rows import SORTS
 from memscope.ui.heatmap.view import HeatmapView
@@ -19,6 +19,9 @@ from memscope.ui.palette import Colours
 from memscope.ui.scale import next_mode, nice_limit
 
 __all__ = ["HeatmapPane"]
+
+_FILTER_HINT = "show memories whose key or text contains …"
+_LONGEST_FILTER = 200
 
 
 class HeatmapPane(Vertical):
@@ -30,9 +33,10 @@ class HeatmapPane(Vertical):
         super().__init__(id=id)
         self.view = HeatmapView(grid, colours, id="map")
         self.legend = Legend(self.view)
-        self.field = Input(placeholder="show memories whose key or text contains …", compact=True, id="filter")
+        self.field = Entry(placeholder=_FILTER_HINT, max_length=_LONGEST_FILTER, compact=True, id="filter")
         self._fitted = False
         self._fitted_by_hand = False
+        self._filter_is_due = False
 
     def compose(self) -> ComposeResult:
         """The map, the filter (hidden until it is wanted), the legend."""
@@ -115,13 +119,21 @@ class HeatmapPane(Vertical):
         self._hide_field()
         return True
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter while typing."""
-        self.view.order_by(text=event.value.strip())
+    def on_input_changed(self) -> None:
+        """Filter while typing, once a frame however many keys arrive."""
+        if not self._filter_is_due:
+            self._filter_is_due = True
+            self.call_after_refresh(self._filter)
 
     def on_input_submitted(self) -> None:
         """Keep the filter and go back to the map."""
+        self._filter()
         self._hide_field()
+
+    def _filter(self) -> None:
+        self._filter_is_due = False
+        if (text := self.field.value.strip()) != self.view.rows.filter:
+            self.view.order_by(text=text)
 
     def on_heatmap_view_look_changed(self) -> None:
         """Keep the legend true."""

@@ -1,4 +1,4 @@
-"""What leaving would end."""
+"""The question before memscope quits, asked only where something would be lost or go on alone."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING
 
 from memscope.scoring.events import Progress
 from memscope.ui.candidates.tuner import Tuner
+from memscope.ui.dialogs import Choose
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
 
-__all__ = ["RUNNING", "what_would_end"]
+__all__ = ["RUNNING", "QuitQuestion", "quit_warning"]
 
 RUNNING = ("starting", "scoring", "paused")
 """States of a run in which it has something to do."""
 
 
-def what_would_end(run: Run, tuner: Tuner, progress: Progress | None) -> str | None:
-    """Say what is running or not kept anywhere; None where nothing would be lost."""
+class QuitQuestion(Choose):
+    """Closes with "quit" or "stay"."""
+
+    def __init__(self, warning: str) -> None:
+        super().__init__(warning, (("quit", "Quit"), ("stay", "Stay")))
+
+
+def quit_warning(run: Run, tuner: Tuner, progress: Progress | None) -> str | None:
+    """Return what is still running or kept nowhere, as a sentence; None where nothing would be lost."""
     if run.state in RUNNING:
         done = f"{progress.done} of {progress.total} rows" if progress else "the scorer"
         return f"Still {run.state} ({done}). What is done is remembered."

@@ -1,0 +1,136 @@
+"""Questions on top of the screen, answered by keys that arrive faster than the screen changes."""
+
+from __future__ import annotations
+
+import pytest
+from textual.pilot import Pilot
+
+from memscope.run.run import Run
+from memscope.training.samples import Review
+from memscope.ui.app import MemscopeApp
+from memscope.ui.candidates.review import ReviewScreen
+from memscope.ui.commands import CommandMenu
+from memscope.ui.dialogs import Ask, Choose
+from memscope.ui.quitting import QuitQuestion
+
+from .conftest import Screens, shown
+
+pytestmark = pytest.mark.anyio
+
+
+async def at_once(pilot: Pilot[int], *keys: str) -> None:
+    """Press keys as one read of the terminal brings them: all are queued before the first is handled."""
+    for key in keys:
+        pilot.app.simulate_key(key)
+    await pilot.pause()
+
+
+@pytest.mark.parametrize("opener", ["r", "e"])
+async def test_a_question_is_answered_once(screens: Screens, opener: str) -> None:
+    async with screens() as (app, pilot):
+        await pilot.press(opener)
+        assert isinstance(app.screen, Choose | Ask)
+        await at_once(pilot, "enter", "enter", "escape")
+        assert len(app.screen_stack) == 1
+        assert "city/mira" in "\n".join(shown(app))
+
+
+async def test_one_key_in_one_read_opens_one_question(screens: Screens) -> None:
+    async with screens() as (app, pilot):
+        await at_once(pilot, "r", "r", "e", "question_mark")
+        assert [type(screen) for screen in app.screen_stack[1:]] == [Choose]
+
+
+async def test_the_question_before_quitting_is_asked_once(screens: Screens, run: Run) -> None:
+    async with screens() as (app, pilot):
+        run.state = "scoring"
+        await at_once(pilot, "q", "q", "ctrl+q", "ctrl+q")
+        assert [type(screen) for screen in app.screen_stack[1:]] == [QuitQuestion]
+        await at_once(pilot, "down", "enter", "enter")
+        assert len(app.screen_stack) == 1
+        await at_once(pilot, "q")
+        await at_once(pilot, "enter", "enter")
+        assert app.return_value == 0
+
+
+async def test_page_keys_in_a_question_that_was_just_opened_do_no_harm(screens: Screens) -> None:
+    async with screens() as (app, pilot):
+        await pilot.press("r")
+        choose = app.screen
+        assert isinstance(choose, Choose)
+        await at_once(pilot, "pageup", "pagedown", "home", "end", "escape")
+        assert len(app.screen_stack) == 1
+        await at_once(pilot, "r", "pageup", "pagedown")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("ctrl+p", "enter", "enter"),
+        ("ctrl+p", "pageup"),
+        ("ctrl+p", "pagedown", "up", "down", "ctrl+home", "ctrl+end", "enter"),
+        ("ctrl+p", "escape", "escape", "enter"),
+    ],
+)
+async def test_the_palette_takes_keys_before_it_is_drawn(screens: Screens, keys: tuple[str, ...]) -> None:
+    async with screens() as (app, pilot):
+        await at_once(pilot, *keys)
+        await at_once(pilot, "escape", "escape")
+        assert len(app.screen_stack) == 1
+
+
+async def test_the_palette_runs_a_command_once(screens: Screens, run: Run) -> None:
+    async with screens() as (app, pilot):
+        run.state = "scoring"
+        await pilot.press("ctrl+p", *"quit")
+        await app.workers.wait_for_complete(list(app.screen.workers))
+        await pilot.pause()
+        await at_once(pilot, "enter", "enter", "enter")
+        await pilot.pause()
+        assert [type(screen) for screen in app.screen_stack[1:]] == [QuitQuestion]
+
+
+async def test_the_palette_does_not_open_over_a_question(screens: Screens) -> None:
+    async with screens() as (app, pilot):
+        await pilot.press("e", "ctrl+p")
+        assert isinstance(app.screen, Ask)
+        await pilot.press("escape", "ctrl+p", "ctrl+p")
+        assert [type(screen) for screen in app.screen_stack[1:]] == [CommandMenu]
+
+
+def a_review() -> Review:
+    return Review(
+        responses=(0,),
+        samples=(),
+        address="http://127.0.0.1:1/train",
+        loopback=True,
+        known=True,
+        context="without",
+        lesson="",
+        example=("", ""),
+    )
+
+
+async def opened_review(app: MemscopeApp, pilot: Pilot[int], answers: list[str | None]) -> ReviewScreen:
+    review = ReviewScreen(a_review(), undo_seconds=1)
+    app.push_screen(review, answers.append)
+    await pilot.press("enter")
+    return review
+
+
+async def test_nothing_is_sent_while_another_question_covers_the_review(screens: Screens, run: Run) -> None:
+    async with screens() as (app, pilot):
+        answers: list[str | None] = []
+        review = await opened_review(app, pilot, answers)
+        run.state = "scoring"
+        await pilot.press("ctrl+q")
+        assert [type(screen) for screen in app.screen_stack[1:]] == [ReviewScreen, QuitQuestion]
+        for _ in range(3):
+            review._tick()
+        assert answers == []
+        await pilot.press("escape")
+        assert app.screen_stack[1:] == [review]
+        review._tick()
+        await pilot.pause()
+        assert answers == ["send"]
+        assert len(app.screen_stack) == 1
