@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator
 
 from memscope.errors import ConfigError, UsageError
-from memscope.session.rules import RULES, Found, Rule, langmem_results
+from memscope.session.rules import RULES, Found, MemoryRule, langmem_results
 
 __all__ = ["RULES", "Detector", "Found"]
 
@@ -43,7 +43,7 @@ class Detector:
         """
         if unknown := [name for name in rules or () if name not in (*RULES, "regex")]:
             raise UsageError(f"memory rule {unknown[0]!r} is unknown; there are {', '.join(RULES)}, regex")
-        self._rules: dict[str, Rule] = {"regex": _own_rule(pattern)} if pattern else {}
+        self._rules: dict[str, MemoryRule] = {"regex": _own_rule(pattern)} if pattern else {}
         self._rules |= {name: rule for name, rule in RULES.items() if rules is None or name in rules}
         self._keys: dict[str, str] = {}
         self.found: dict[str, dict[str, None]] = {}
@@ -83,7 +83,7 @@ def _is_free(taken: list[tuple[int, int, str]], at: int, memory: Found) -> bool:
     return (at == 0 or taken[at - 1][1] <= memory.start) and (at == len(taken) or memory.end <= taken[at][0])
 
 
-def _own_rule(pattern: str) -> Rule:
+def _own_rule(pattern: str) -> MemoryRule:
     try:
         compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:

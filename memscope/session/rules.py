@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["RULES", "Found", "Rule", "langmem_results"]
+__all__ = ["RULES", "Found", "MemoryRule", "langmem_results"]
 
 
 class Found(NamedTuple):
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     text: str
 
 
-Rule = Callable[[str], Iterator[Found]]
+MemoryRule = Callable[[str], Iterator[Found]]
 
 
 class _Element(NamedTuple):
@@ -243,7 +243,7 @@ def langmem_results(text: str) -> Iterator[Found]:
     return _records(text, 0, len(text))
 
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, MemoryRule] = {
     "tags": _tags,
     "mem0": _mem0,
     "letta": _letta,

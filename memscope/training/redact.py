@@ -42,7 +42,7 @@ def _looks_random(match: re.Match[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RedactionRule:
     """A shape of secrets.
 
     Attributes:
@@ -56,11 +56,11 @@ class Rule:
     accepts: Callable[[re.Match[str]], bool] = _always
 
 
-def _rule(name: str, pattern: str, flags: int = 0) -> Rule:
-    return Rule(name, re.compile(pattern, flags))
+def _rule(name: str, pattern: str, flags: int = 0) -> RedactionRule:
+    return RedactionRule(name, re.compile(pattern, flags))
 
 
-RULES: tuple[Rule, ...] = (
+RULES: tuple[RedactionRule, ...] = (
     _rule(
         "private-key",
         r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?)-----.*?(?:-----END (?P=kind)-----|\Z)",
@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
         r"(?:(?P<quote>['\"`])(?P<quoted>[^'\"`\n]+)(?P=quote)|(?P<bare>(?!\[redacted:)[^\s'\"`,;]{2,}[^\s'\"`,;.]))",
         re.IGNORECASE,
     ),
-    Rule(
+    RedactionRule(
         "random-assignment",
         re.compile(
             r"(?:key|token|secret|auth|credential|cookie)\w{0,20}['\"]?\s{0,3}(?:=>|:=|[:=])\s{0,3}['\"`]?"
@@ -152,7 +152,7 @@ class Redactor:
             self._keys[key] = name
         return self._keys[key]
 
-    def _replaced(self, rule: Rule, match: re.Match[str]) -> str:
+    def _replaced(self, rule: RedactionRule, match: re.Match[str]) -> str:
         if not rule.accepts(match):
             return match.group()
         self.counts[rule.name] += 1

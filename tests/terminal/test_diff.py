@@ -1,57 +1,17 @@
-"""The word diff: nothing is lost, changes are whole, and lines fit their cells."""
+"""The word diff: nothing is lost, and changes are whole."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from hypothesis import given
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from rich.cells import cell_len
-
-from memscope.terminal.diff import Diff, Line, Segment, diff_texts, split_rows, unified_lines, words_of
-
-WORDS = st.sampled_from(["the", "port", "is", "7432", "9000", ",", "数", "库", "👩‍💻", "e\u0301", "🇩🇪", "don't", "a-b"])
-BLANKS = st.sampled_from([" ", " ", " ", "  ", "\n", "\t", ""])
-TEXTS = st.one_of(
-    st.lists(st.tuples(WORDS, BLANKS), max_size=30).map(lambda parts: "".join(w + b for w, b in parts)),
-    st.text(max_size=60),
-)
-SENTENCES = st.lists(WORDS, max_size=30).map(" ".join)
+from memscope.terminal.diff import Diff, DiffSegment, diff_texts
+from memscope.terminal.diff_layout import unified_lines
+from memscope.terminal.words import words_of
+from tests.terminal.strategies import SENTENCES, TEXTS
 
 
 def kinds(diff: Diff) -> list[tuple[str, str]]:
     return [(segment.kind, segment.text) for segment in diff.segments]
-
-
-def text_of(line: Line) -> str:
-    return "".join(segment.text for segment in line)
-
-
-def squeezed(text: str) -> str:
-    return "".join(text.split())
-
-
-@given(TEXTS)
-def test_words_joined_are_the_text(text: str) -> None:
-    assert "".join(words_of(text)) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("don't stop, now", ["don't", " ", "stop", ",", " ", "now"]),
-        ("数据库is on", ["数", "据", "库", "is", " ", "on"]),
-        ("ひらカナ", ["ひ", "ら", "カ", "ナ"]),
-        ("데이터베이스 포트", ["데이터베이스", " ", "포트"]),
-        ("👩‍💻👍🏽🇩🇪🇫🇷1️⃣", ["👩‍💻", "👍🏽", "🇩🇪", "🇫🇷", "1️⃣"]),
-        ("cafe\u0301 x", ["cafe\u0301", " ", "x"]),
-        ("a - b\r\n\tc", ["a", " ", "-", " ", "b", "\r\n\t", "c"]),
-        ("snake_case v1.2", ["snake_case", " ", "v1", ".", "2"]),
-    ],
-)
-def test_words_are_what_a_reader_takes_for_one(text: str, words: list[str]) -> None:
-    assert words_of(text) == words
 
 
 @given(TEXTS, TEXTS)
@@ -135,8 +95,8 @@ def test_texts_with_little_in_common_are_two_blocks() -> None:
     assert diff.blocks
     assert [segment.kind for segment in diff.segments] == ["removed", "added"]
     assert unified_lines(diff, 80) == [
-        (Segment("removed", "the port is 7432"),),
-        (Segment("added", "I do not know what port that is"),),
+        (DiffSegment("removed", "the port is 7432"),),
+        (DiffSegment("added", "I do not know what port that is"),),
     ]
 
 
@@ -151,44 +111,3 @@ def test_past_the_bound_only_the_common_ends_are_compared() -> None:
     diff = diff_texts(left, right)
     assert diff.blocks, "two long texts of the same two words are not compared word by word"
     assert (diff.left, diff.right) == (left, right)
-
-
-@settings(deadline=None)
-@given(TEXTS, TEXTS, st.integers(2, 30))
-def test_rows_hold_all_words_within_their_width(left: str, right: str, width: int) -> None:
-    rows = split_rows(diff_texts(left, right), width)
-    assert squeezed("".join(text_of(row.left) for row in rows)) == squeezed(left)
-    assert squeezed("".join(text_of(row.right) for row in rows)) == squeezed(right)
-    assert all(cell_len(text_of(side)) <= width for row in rows for side in (row.left, row.right))
-
-
-@settings(deadline=None)
-@given(TEXTS, TEXTS, st.integers(2, 30))
-def test_unified_lines_hold_all_words_within_their_width(left: str, right: str, width: int) -> None:
-    diff = diff_texts(left, right)
-    lines = unified_lines(diff, width)
-    assert squeezed("".join(map(text_of, lines))) == squeezed("".join(segment.text for segment in diff.segments))
-    assert all(cell_len(text_of(line)) <= width for line in lines)
-    assert all(a.kind != b.kind for line in lines for a, b in pairwise(line))
-
-
-def test_wide_characters_count_as_two_cells() -> None:
-    rows = split_rows(diff_texts("数据库数据库", "数据库数据库"), 7)
-    assert [text_of(row.left) for row in rows] == ["数据库", "数据库"]
-
-
-def test_equal_words_stand_at_the_same_height_after_a_long_change() -> None:
-    same = "one two three four five six"
-    diff = diff_texts(f"{same} x seven eight nine ten", f"{same} {'long change ' * 4}seven eight nine ten")
-    rows = split_rows(diff, 12)
-    (left,) = (n for n, row in enumerate(rows) if "seven" in text_of(row.left))
-    (right,) = (n for n, row in enumerate(rows) if "seven" in text_of(row.right))
-    assert abs(left - right) <= 1
-
-
-def test_equal_line_breaks_stand_at_the_same_height() -> None:
-    rows = split_rows(diff_texts("one two three\nfour", "one two three, and more\nfour"), 10)
-    assert [(text_of(row.left), text_of(row.right)) for row in rows if text_of(row.left).strip()][-1] == (
-        "four",
-        "four",
-    )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["KINDS", "TASKS", "Kind", "kinds_about", "made_up", "person", "service"]
+__all__ = ["KINDS", "TASKS", "FactKind", "kinds_about", "made_up", "person", "service"]
 
 _ADJECTIVES = (
     "staging billing payments search report image ledger mobile partner archive audit backup invoice signup legacy "
@@ -65,7 +65,7 @@ Maker = Callable[[Random], str]
 
 
 @dataclass(frozen=True)
-class Kind:
+class FactKind:
     """One kind of fact.
 
     Attributes:
@@ -141,8 +141,8 @@ def _one_of(pool: list[str]) -> Maker:
     return lambda random: random.choice(pool)
 
 
-def _kind(name: str, about: str, maker: Maker, value: Maker, says: str, asks: str, unknown: str) -> Kind:
-    return Kind(
+def _kind(name: str, about: str, maker: Maker, value: Maker, says: str, asks: str, unknown: str) -> FactKind:
+    return FactKind(
         name=name,
         about=about,
         key="{e} " + name,
@@ -154,8 +154,8 @@ def _kind(name: str, about: str, maker: Maker, value: Maker, says: str, asks: st
     )
 
 
-def _services() -> list[Kind]:
-    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+def _services() -> list[FactKind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> FactKind:
         return _kind(name, "service", service, value, says, asks, unknown)
 
     return [
@@ -199,8 +199,8 @@ def _services() -> list[Kind]:
     ]
 
 
-def _projects() -> list[Kind]:
-    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+def _projects() -> list[FactKind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> FactKind:
         return _kind(name, "project", _project, value, says, asks, unknown)
 
     scripts = [
@@ -248,8 +248,8 @@ def _projects() -> list[Kind]:
     ]
 
 
-def _people() -> list[Kind]:
-    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> Kind:
+def _people() -> list[FactKind]:
+    def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> FactKind:
         return _kind(name, "person", person, value, says, asks, unknown)
 
     favourites = [
@@ -309,7 +309,7 @@ def _people() -> list[Kind]:
     ]
 
 
-def _others() -> list[Kind]:
+def _others() -> list[FactKind]:
     return [
         _kind(
             "meeting",
@@ -334,9 +334,9 @@ def _others() -> list[Kind]:
     ]
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_services(), *_projects(), *_people(), *_others())}
+KINDS: dict[str, FactKind] = {kind.name: kind for kind in (*_services(), *_projects(), *_people(), *_others())}
 
 
-def kinds_about(about: str) -> tuple[Kind, ...]:
+def kinds_about(about: str) -> tuple[FactKind, ...]:
     """Return the kinds whose entities are of one sort."""
     return tuple(kind for kind in KINDS.values() if kind.about == about)

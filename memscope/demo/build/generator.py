@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
-from memscope.demo.build.facts import KINDS, TASKS, Kind, kinds_about, person, service
+from memscope.demo.build.facts import KINDS, TASKS, FactKind, kinds_about, person, service
 from memscope.demo.build.smalltalk import PREFERENCES, SMALL_TALK, WORLD, Preference
 
 __all__ = ["ASKS_BACK", "Block", "Shape", "make_session", "script_call", "training_session", "without"]
@@ -91,7 +91,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class _Fact:
-    kind: Kind
+    kind: FactKind
     entity: str
     value: str
 
@@ -154,7 +154,7 @@ class _Session:
     def _wants_near(self) -> bool:
         return bool(self.facts) and self.random.random() < _NEAR
 
-    def _any(self, kind: Kind | None = None, entity: str | None = None) -> _Fact:
+    def _any(self, kind: FactKind | None = None, entity: str | None = None) -> _Fact:
         kind = kind or self.random.choice(kinds_about(self.random.choice(_ABOUT)))
         return _Fact(kind, entity or kind.entity(self.random), kind.value(self.random))
 

@@ -36,7 +36,7 @@ from memscope.demo.build.muon import Muon
 from memscope.demo.build.tokens import encode_sessions, train_tokenizer
 from memscope.demo.build.init_weights import ROPE_THETA, wire
 
-__all__ = ["Recipe", "Stage", "main", "train"]
+__all__ = ["Recipe", "TrainingStage", "main", "train"]
 
 _LOWEST = 0.02
 """Share of the full rate below which none falls."""
@@ -46,7 +46,7 @@ _VALUE_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """A part of training.
 
     Attributes:
@@ -86,13 +86,13 @@ class Recipe:
         processes: How many share a batch.
     """
 
-    stages: tuple[Stage, ...] = (
-        Stage(150, (3, 5), (4, 6), False, 4096),
-        Stage(450, (4, 10), (5, 8), True, 6144),
-        Stage(700, (8, 20), (6, 10), True, 6144),
-        Stage(500, (12, 30), (8, 14), True, 8192),
-        Stage(500, (12, 26), (8, 12), True, 8192, forget=0.6, rate=0.35),
-        Stage(300, (12, 26), (8, 12), True, 8192, forget=0.6, together=True, rate=0.2),
+    stages: tuple[TrainingStage, ...] = (
+        TrainingStage(150, (3, 5), (4, 6), False, 4096),
+        TrainingStage(450, (4, 10), (5, 8), True, 6144),
+        TrainingStage(700, (8, 20), (6, 10), True, 6144),
+        TrainingStage(500, (12, 30), (8, 14), True, 8192),
+        TrainingStage(500, (12, 26), (8, 12), True, 8192, forget=0.6, rate=0.35),
+        TrainingStage(300, (12, 26), (8, 12), True, 8192, forget=0.6, together=True, rate=0.2),
     )
     seed: int = 0
     vocabulary: int = 1536
@@ -107,7 +107,7 @@ class Recipe:
         """Steps in all."""
         return sum(stage.steps for stage in self.stages)
 
-    def stage(self, step: int) -> Stage:
+    def stage(self, step: int) -> TrainingStage:
         """Return the stage of a step."""
         return self._placed(step)[0]
 
@@ -122,7 +122,7 @@ class Recipe:
         stage, first = self._placed(step)
         return max(_LOWEST, (stage.rate or 1.0) * _cosine((step - first) / stage.steps))
 
-    def _placed(self, step: int) -> tuple[Stage, int]:
+    def _placed(self, step: int) -> tuple[TrainingStage, int]:
         first = 0
         for stage in self.stages:
             if step < first + stage.steps:
@@ -187,7 +187,7 @@ def _batch(tokenizer: Tokenizer, recipe: Recipe, step: int, rank: int) -> tuple[
     return ids, weights
 
 
-def _session(random: Random, shape: Shape, stage: Stage) -> list[Block]:
+def _session(random: Random, shape: Shape, stage: TrainingStage) -> list[Block]:
     return (
         training_session(random, shape, stage.forget, together=stage.together)
         if stage.rich

@@ -15,7 +15,8 @@ from textual.style import Style
 from textual.widgets import Static
 
 from memscope.scoring.finetune import Candidate
-from memscope.terminal.diff import Diff, Line, diff_texts, split_rows, unified_lines
+from memscope.terminal.diff import Diff, diff_texts
+from memscope.terminal.diff_layout import DiffLine, split_rows, unified_lines
 from memscope.terminal.safe import cells, visible
 from memscope.ui.keys import DIFF
 
@@ -139,7 +140,7 @@ class DiffPane(VerticalScroll, can_focus=True):
         return Content("\n").join([heads, *rows])
 
 
-def _line(line: Line, width: int = 0) -> Content:
+def _line(line: DiffLine, width: int = 0) -> Content:
     parts = [(segment.text, _STYLES[segment.kind]) for segment in line]
     blank = width - sum(cells(segment.text) for segment in line)
     return Content.assemble(*parts, " " * max(0, blank))
