@@ -11,6 +11,7 @@ import msgspec
 
 from memscope.engines.transport import RefusedError, Transport
 from memscope.errors import ScorerError
+from memscope.store.private import make_private_folder, open_private
 
 __all__ = ["fetch_tokenizer"]
 
@@ -61,11 +62,12 @@ def _written(files: dict[str, str], cache: Path) -> Path:
 
 def _placed(files: dict[str, str], target: Path) -> Path:
     """Write a folder whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(target.parent)
     fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=target.parent))
     try:
         for name, text in files.items():
-            (fresh / name).write_text(text, encoding="utf-8")
+            with open(fresh / name, "w", encoding="utf-8", opener=open_private) as file:
+                file.write(text)
         fresh.rename(target)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)

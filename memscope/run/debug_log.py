@@ -23,6 +23,7 @@ import msgspec
 from memscope.config import Config
 from memscope.scoring.events import Event
 from memscope.session.nodes import Session
+from memscope.store.private import make_private_folder, open_private
 from memscope.terminal.safe import visible
 
 __all__ = ["DebugLog"]
@@ -56,7 +57,7 @@ class DebugLog:
         self._handler: RotatingFileHandler | None = None
         self.path = config.state_folder() / "debug.log"
         with contextlib.suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(self.path.parent)
             self._handler = _PrivateHandler(
                 self.path, maxBytes=_BYTES, backupCount=_OLD_FILES, encoding="utf-8", errors="backslashreplace"
             )
@@ -142,9 +143,7 @@ class _PrivateHandler(RotatingFileHandler):
     """Makes files that only their owner reads, and bears a disk that takes nothing."""
 
     def _open(self) -> TextIOWrapper:
-        number = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.fchmod(number, 0o600)  # earlier versions made files that others could read
-        return os.fdopen(number, "a", encoding=self.encoding, errors=self.errors)
+        return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=open_private)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         del record  # a full disk must not end a run

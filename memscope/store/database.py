@@ -1,78 +1,28 @@
-"""The state database: one SQLite file, opened so that nothing a user marked is ever lost.
+"""The state database: one SQLite file, shared by the threads of one process and by several processes.
 
-Invariants that live here:
-
-- a database written by a newer memscope is refused and left untouched;
-- a file that is not a sound database is set aside under another name, never deleted, and a new one is begun;
-- where no file can be written, memscope runs on with a database in memory, and says so once.
-
-All access goes through `Database.transaction`, which serialises the threads of one process; other processes are
-kept out by SQLite's own locks (WAL, a busy timeout).
+All access goes through `Database.transaction`, which serialises the threads of one process; other processes are kept
+out by SQLite's own locks (WAL, a busy timeout). Waiting for such a lock may take seconds, so code on an event loop
+never opens a transaction itself: it hands its work to `Database.run`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import re
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from memscope.errors import StoreError
+from memscope.store.opening import open_database
 
-__all__ = ["SCHEMA_VERSION", "Database"]
+__all__ = ["Database"]
 
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE scores (
-    key BLOB PRIMARY KEY,          -- see memscope.store.scores
-    total REAL NOT NULL,           -- nats
-    tokens BLOB NOT NULL,          -- float32, log-probability of each token in nats
-    used INTEGER NOT NULL          -- unix seconds, for eviction
-) WITHOUT ROWID;
-CREATE INDEX scores_used ON scores (used);
-CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE decisions (response TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE alternates (key BLOB PRIMARY KEY, ids BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE shipments (
-    key TEXT PRIMARY KEY,          -- the Idempotency-Key it is sent under
-    state TEXT NOT NULL,           -- see memscope.store.ledger
-    owner TEXT NOT NULL,           -- the process that is sending it
-    url TEXT NOT NULL,
-    model TEXT NOT NULL,
-    session TEXT NOT NULL,
-    context TEXT NOT NULL,         -- with or without memories
-    created REAL NOT NULL,         -- unix seconds
-    job TEXT,
-    error TEXT,
-    proof TEXT                     -- JSON: divergences before and after
-) WITHOUT ROWID;
-CREATE TABLE samples (
-    shipment TEXT NOT NULL REFERENCES shipments (key),
-    response TEXT NOT NULL,
-    position INTEGER NOT NULL,     -- index of the response in the matrix when it was sent
-    divergence REAL,               -- nats, all memories stripped
-    PRIMARY KEY (shipment, response)
-) WITHOUT ROWID;
-CREATE INDEX samples_response ON samples (response);
-CREATE TABLE memories (
-    model TEXT NOT NULL,
-    key TEXT NOT NULL,
-    weight REAL NOT NULL,          -- nats, moving average
-    last_scored REAL NOT NULL,     -- unix seconds
-    times INTEGER NOT NULL,
-    PRIMARY KEY (model, key)
-) WITHOUT ROWID;
-"""
-
-_TABLES = frozenset(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
-
-_BUSY_SECONDS = 10.0
-_CHECKED_BYTES = 64 * 2**20
-"""Larger files are not checked when they are opened: it would be felt."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Database:
@@ -89,10 +39,58 @@ class Database:
         Raises:
             StoreError: It was written by a newer memscope.
         """
-        self.notes: list[str] = []
+        opened = open_database(folder)
+        self.path, self.notes = opened.path, opened.notes
+        self._connection = opened.connection
         self._lock = threading.RLock()
-        self.path = folder / "memscope.db" if folder else None
-        self._connection = self._open()
+        self._worker = ThreadPoolExecutor(1, "memscope-database")
+        self._listeners: list[Callable[[StoreError], None]] = []
+        self._seen = self._data_version()
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do work that uses the database without blocking the event loop.
+
+        The work is done on one thread, in the order of the calls. Work that was handed over is done even when the
+        caller is cancelled meanwhile.
+
+        Args:
+            work: A function that blocks, such as a method of `Ledger`.
+            args: What to call it with.
+            kwargs: The same by name.
+
+        Returns:
+            What the function returns; what it raises is raised here.
+        """
+        return await asyncio.shield(self._hand_over(lambda: work(*args, **kwargs)))
+
+    def write_later(self, work: Callable[[], None]) -> None:
+        """Queue a write that nobody waits for; listeners are told when it fails.
+
+        Outside an event loop the write is done at once.
+
+        Raises:
+            StoreError: There is no event loop, and it could not be written.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            work()
+        else:
+            self._hand_over(work).add_done_callback(self._report)
+
+    def listen(self, callback: Callable[[StoreError], None]) -> Callable[[], None]:
+        """Call back on the event loop whenever a queued write failed; the result stops that."""
+        self._listeners.append(callback)
+        return lambda: self._listeners.remove(callback)
+
+    def changed_elsewhere(self) -> bool:
+        """Return whether another process changed the database since the last call, or since it was opened.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        before, self._seen = self._seen, self._data_version()
+        return self._seen != before
 
     @contextlib.contextmanager
     def transaction(self, *, immediate: bool = False) -> Iterator[sqlite3.Connection]:
@@ -122,95 +120,40 @@ class Database:
                 raise StoreError(f"state database {self.path or 'in memory'}: {error}") from error
 
     def close(self) -> None:
-        """Close the database; nothing of it can be used afterwards."""
+        """Finish what is queued and close the database; nothing of it can be used afterwards."""
+        self._worker.shutdown()
         with self._lock:
             self._connection.close()
 
-    def _open(self) -> sqlite3.Connection:
-        path = self.path
-        if path is None:
-            return _connect(":memory:")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _connect_patiently(path)
-        except (OSError, sqlite3.OperationalError) as error:
-            return self._in_memory(path, error)
-        except sqlite3.DatabaseError as error:
-            return self._set_aside(path, error)
+    def _data_version(self) -> int:
+        with self._lock:
+            try:
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error as error:
+                raise StoreError(f"state database {self.path or 'in memory'}: {error}") from error
 
-    def _set_aside(self, path: Path, error: Exception) -> sqlite3.Connection:
-        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**6}")
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                part = path.with_name(path.name + suffix)
-                if part.exists():
-                    part.rename(aside.with_name(aside.name + suffix))
-            connection = _connect(path)
-        except (OSError, sqlite3.Error) as trouble:
-            return self._in_memory(path, trouble)
-        self.notes.append(f"state database {path} is damaged ({error}); set aside as {aside.name}, a new one begun")
-        return connection
+    def _hand_over(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[T] = loop.create_future()
 
-    def _in_memory(self, path: Path, error: Exception) -> sqlite3.Connection:
-        self.path = None
-        self.notes.append(
-            f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be remembered"
-        )
-        return _connect(":memory:")
+        def finish(done: Future[T]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+                loop.call_soon_threadsafe(_pass_on, done, waiting)
+
+        self._worker.submit(work).add_done_callback(finish)
+        return waiting
+
+    def _report(self, written: asyncio.Future[None]) -> None:
+        error = written.exception()
+        if isinstance(error, StoreError):
+            for listener in tuple(self._listeners):
+                listener(error)
+        elif error is not None:
+            raise error
 
 
-def _connect_patiently(path: Path) -> sqlite3.Connection:
-    """Connect; wait where another memscope is just making the file, which SQLite itself does not wait for."""
-    give_up = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            return _connect(path)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > give_up:
-                raise
-        time.sleep(0.02)
-
-
-def _connect(target: Path | str) -> sqlite3.Connection:
-    connection = sqlite3.connect(target, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        _check_sound(connection)
-        _prepare(connection, target)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_sound(connection: sqlite3.Connection) -> None:
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    if pages * page_bytes <= _CHECKED_BYTES:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-
-
-def _prepare(connection: sqlite3.Connection, target: Path | str) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{target}: written by a newer memscope (schema {version}, this one knows {SCHEMA_VERSION}); "
-                "update memscope, or name another folder with --state"
-            )
-        if version == 0:
-            for statement in _SCHEMA.split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if missing := sorted(_TABLES - there):
-            raise sqlite3.DatabaseError(f"it has no table {missing[0]}")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
+def _pass_on(done: Future[T], waiting: asyncio.Future[T]) -> None:
+    if (error := done.exception()) is not None:
+        waiting.set_exception(error)
+    else:
+        waiting.set_result(done.result())

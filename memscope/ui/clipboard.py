@@ -10,6 +10,8 @@ from pathlib import Path
 
 from textual.app import App
 
+from memscope.store.private import make_private_folder, open_private
+
 __all__ = ["FILE_NAME", "copy"]
 
 FILE_NAME = "clipboard.txt"
@@ -29,9 +31,8 @@ def copy(app: App[int], text: str, folder: Path) -> str:
     if os.environ.get("TMUX"):
         said += " (tmux: set -g set-clipboard on)"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / FILE_NAME, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        make_private_folder(folder)
+        with open(folder / FILE_NAME, "wb", opener=open_private) as file:
             file.write(data)
     except OSError as error:
         return f"{said}; not to a file: {error.strerror}"

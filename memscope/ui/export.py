@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from memscope.errors import UsageError
 from memscope.scoring.grid import Measure
+from memscope.store.private import open_private
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
@@ -22,7 +23,7 @@ def proposed_name(session_id: str, measure: Measure) -> str:
 
 
 def write_grid(run: Run, measure: Measure, path: Path) -> str:
-    """Write a grid as CSV or JSON, by the name's ending, and return a line that says so.
+    """Write a grid as CSV or JSON, by the name's ending, and return a line that says so. Only the owner can read it.
 
     Raises:
         UsageError: There is no scorer yet, the ending is another, or the file exists or cannot be written.
@@ -42,7 +43,7 @@ def write_grid(run: Run, measure: Measure, path: Path) -> str:
     else:
         raise UsageError(f"{path}: the name must end in .csv or .json")
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open(path, "x", encoding="utf-8", opener=open_private) as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path}: exists already; choose another name") from None

@@ -7,9 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from memscope.engines import tokenizer_files
 from memscope.engines.tokenizer_files import fetch_tokenizer
 from memscope.engines.transport import Transport
 from memscope.errors import ScorerError
+from memscope.store.private import open_private
 
 pytestmark = pytest.mark.anyio
 
@@ -27,15 +29,20 @@ async def test_the_same_files_are_one_folder(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [first.name], "nothing half written is left"
 
 
+async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
+    folder = await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path / "state" / "tokenizers")
+    assert folder is not None
+    kept = [tmp_path / "state", tmp_path / "state" / "tokenizers", folder, folder / "a.json"]
+    assert [oct(path.stat().st_mode & 0o777) for path in kept] == ["0o700", "0o700", "0o700", "0o600"]
+
+
 async def test_a_disk_that_fills_up_means_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = Path.write_text
-
-    def full(path: Path, text: str, encoding: str) -> int:
-        if tmp_path in path.parents:
+    def full(path: str, flags: int) -> int:
+        if tmp_path in Path(path).parents:
             raise OSError(28, "No space left on device")
-        return write(path, text, encoding=encoding)
+        return open_private(path, flags)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(tokenizer_files, "open_private", full)
     folder = await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path / "cache")
     assert folder is not None
     assert (folder / "a.json").read_text() == "{}"

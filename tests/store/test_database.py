@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from memscope.errors import StoreError
-from memscope.store.database import SCHEMA_VERSION, Database
+from memscope.store.database import Database
+from memscope.store.migrations import SCHEMA_VERSION
 from memscope.store.settings import Settings
 
 

@@ -1,0 +1,138 @@
+"""Opening the state database so that nothing a user marked is ever lost.
+
+Invariants that live here:
+
+- a database written by a newer memscope is refused and left untouched;
+- one written by an older memscope is migrated, see `memscope.store.migrations`;
+- a file that is not a sound database is set aside under another name, never deleted, and a new one is begun;
+- where no file can be written, memscope runs on with a database in memory, and says so once;
+- nobody but the owner can read the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from memscope.errors import StoreError
+from memscope.store.migrations import SCHEMA_VERSION, TABLES, migrate, schema_version
+from memscope.store.private import make_private_file, make_private_folder, tighten
+
+__all__ = ["BUSY_SECONDS", "OpenedDatabase", "open_database"]
+
+BUSY_SECONDS = 10.0
+"""How long to wait for another process that holds the database's lock."""
+
+_FILE_NAME = "memscope.db"
+_CHECKED_BYTES = 64 * 2**20
+"""Larger files are not checked when they are opened: it would be felt."""
+
+
+@dataclass
+class OpenedDatabase:
+    """A database as it was opened.
+
+    Attributes:
+        connection: In autocommit mode; any thread may use it, one at a time.
+        path: The file, or None for a database in memory.
+        notes: One line each: what the user should know about how it was opened.
+    """
+
+    connection: sqlite3.Connection
+    path: Path | None
+    notes: list[str] = field(default_factory=list)
+
+
+def open_database(folder: Path | None) -> OpenedDatabase:
+    """Open the database in a folder; None keeps everything in memory.
+
+    Raises:
+        StoreError: It was written by a newer memscope.
+    """
+    if folder is None:
+        return OpenedDatabase(_connect(":memory:"), None)
+    path = folder / _FILE_NAME
+    notes: list[str] = []
+    try:
+        notes += _make_private(path)
+        return OpenedDatabase(_connect_patiently(path), path, notes)
+    except (OSError, sqlite3.Error) as error:
+        # SQLite reports damage as DatabaseError itself; its subclasses say nothing against the file.
+        return _set_aside(path, error) if type(error) is sqlite3.DatabaseError else _in_memory(path, error)
+
+
+def _make_private(path: Path) -> list[str]:
+    make_private_folder(path.parent)
+    make_private_file(path)  # SQLite gives its other files the mode of this one
+    return [f"others can read {still_open}: its mode cannot be changed" for still_open in tighten(path.parent)[:1]]
+
+
+def _set_aside(path: Path, error: Exception) -> OpenedDatabase:
+    aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**6}")
+    try:
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
+        _make_private(path)
+        connection = _connect(path)
+    except (OSError, sqlite3.Error) as trouble:
+        return _in_memory(path, trouble)
+    note = f"state database {path} is damaged ({error}); set aside as {aside.name}, a new one begun"
+    return OpenedDatabase(connection, path, [note])
+
+
+def _in_memory(path: Path, error: Exception) -> OpenedDatabase:
+    note = f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be remembered"
+    return OpenedDatabase(_connect(":memory:"), None, [note])
+
+
+def _connect_patiently(path: Path) -> sqlite3.Connection:
+    """Connect; wait where another memscope is just making the file, which SQLite itself does not wait for."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return _connect(path)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+        time.sleep(0.02)
+
+
+def _connect(target: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _refuse_newer(connection, target)
+        connection.execute("PRAGMA journal_mode = WAL")
+        _check_sound(connection)
+        migrate(connection)
+        _check_complete(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_newer(connection: sqlite3.Connection, target: Path | str) -> None:
+    if (version := schema_version(connection)) > SCHEMA_VERSION:
+        raise StoreError(
+            f"{target}: written by a newer memscope (schema {version}, this one knows {SCHEMA_VERSION}); "
+            "update memscope, or name another folder with --state"
+        )
+
+
+def _check_sound(connection: sqlite3.Connection) -> None:
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    if pages * page_bytes <= _CHECKED_BYTES:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+
+
+def _check_complete(connection: sqlite3.Connection) -> None:
+    there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if missing := sorted(TABLES - there):
+        raise sqlite3.DatabaseError(f"it has no table {missing[0]}")

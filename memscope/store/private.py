@@ -1,0 +1,95 @@
+"""Files that only their owner can read: what memscope keeps holds the text of sessions and memories.
+
+Everything in the state folder is made with the functions here, so that the umask does not decide who can read it: the
+folder has mode 0700, its files 0600. The files may also lie in a folder that the user named and that holds other
+things; such a folder keeps its mode, since it is not memscope's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["make_private_file", "make_private_folder", "open_private", "tighten"]
+
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+_OWN_NAMES = ("memscope.db*", "debug.log*", "clipboard.txt", "tokenizers")
+"""What memscope makes in its state folder."""
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make a folder and its missing parents, closed to others; one that exists keeps its mode.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    for path in (*reversed(folder.parents), folder):
+        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file, closed to others; one that exists keeps its mode.
+
+    Nothing opens one that exists: closing a database's file ends every lock that this process holds on it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE))
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, and return its descriptor: an `opener` for Python's `open`.
+
+    A file that exists is closed to others before anything is written to it, where the file system allows that.
+    """
+    descriptor = os.open(path, flags, _FILE_MODE)
+    _close_to_others(Path(path))
+    return descriptor
+
+
+def tighten(folder: Path) -> list[Path]:
+    """Close what memscope keeps in its state folder to others.
+
+    The folder itself is closed too when it holds nothing but memscope's files. Links are not followed.
+
+    Args:
+        folder: An existing folder.
+
+    Returns:
+        What stays open to others: it belongs to somebody else, or its file system has no modes.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    entries = list(folder.iterdir())
+    own = [entry for entry in entries if any(entry.match(name) for name in _OWN_NAMES)]
+    found = [folder] if len(own) == len(entries) else []
+    for path in own:
+        found += (path, *_below(path))
+    return [path for path in found if not _close_to_others(path)]
+
+
+def _below(path: Path) -> Iterator[Path]:
+    for folder, folders, files in () if path.is_symlink() else os.walk(path):
+        yield from (Path(folder, name) for name in (*folders, *files))
+
+
+def _close_to_others(path: Path) -> bool:
+    """Return whether nobody but its owner can use it now."""
+    try:
+        mode = path.lstat().st_mode
+        wanted = _FOLDER_MODE if stat.S_ISDIR(mode) else _FILE_MODE
+        if stat.S_IMODE(mode) & ~wanted and not stat.S_ISLNK(mode):
+            path.chmod(stat.S_IMODE(mode) & wanted)
+    except FileNotFoundError:  # another memscope has finished with it
+        return True
+    except OSError:
+        return False
+    return True
