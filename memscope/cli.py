@@ -27,6 +27,7 @@ _FLAGS = (
     "threshold",
     "memory_regex",
     "rules",
+    "agent",
     "state",
     "theme",
     "debug",
@@ -290,6 +291,7 @@ def _importance_parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-age", type=_seconds, default=3600.0, metavar="S", help="seconds until due again (3600)")
     parser.add_argument("--window", type=positive, default=50, metavar="N", help="responses after the memory (50)")
     parser.add_argument("--context", choices=("window", "full"), default="window", help="the window, or all before too")
+    parser.add_argument("--agent", metavar="NAME", help="whose memories they are (the session says)")
     _common(parser)
     return parser
 
@@ -332,7 +334,7 @@ _ABOUT = {
     "score": "score the full matrix and print it",
     "finetune": "find responses that lean on memories: candidates for training",
     "train": "send responses to training and watch the job",
-    "importance": "score the memories that are due, a little at a time",
+    "importance": "re-score stale memories incrementally",
     "export": "write training records or the matrix to a file",
     "doctor": "say what scorer answers, what it can do, and why not",
     "serve": "serve a model: log-probabilities, completions, training",

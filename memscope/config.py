@@ -47,6 +47,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     memory_regex: str | None = None
     """A pattern with the named groups `key` and `text` that marks memories in chat messages."""
 
+    agent: str | None = None
+    """Whose memories a session holds, for `memscope importance`; None is what the session's header or file says."""
+
     state: str | None = None
     """Folder of the state database and logs; None is the platform's."""
 

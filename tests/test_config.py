@@ -32,6 +32,7 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         "threshold": "0.5",
         "rules": "tags, mem0",
         "memory_regex": "x",
+        "agent": "mira",
         "state": "/somewhere",
         "theme": "nord",
         "keymap": "sort=f3;quit=f10",

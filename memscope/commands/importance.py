@@ -1,4 +1,4 @@
-"""`memscope importance`: score the memories that are due, a few at a time, and print the weights of all."""
+"""`memscope importance`: re-score stale memories incrementally, and print what all memories weigh."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from typing import Any
 from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
 from memscope.config import Config
-from memscope.run.run import Run
-from memscope.scoring.events import Progress
+from memscope.run.incremental import IncrementalScoring
 from memscope.scoring.finetune import Context
-from memscope.scoring.importance import (
-    MAX_AGE_SECONDS,
-    WINDOW_RESPONSES,
-    Incremental,
-    MemoryScore,
-    due_memories,
-    score_incrementally,
-)
-from memscope.scoring.rescoring import Cost
+from memscope.scoring.importance import MAX_AGE_SECONDS, WINDOW_RESPONSES, IncrementalResult, MemoryScore
 from memscope.session.nodes import Session
-from memscope.store.weights import MemoryWeight, MemoryWeights
+from memscope.store.weights import MemoryWeight
 from memscope.terminal.printing import print_json, print_text
 from memscope.terminal.safe import fit, one_line
 
@@ -45,9 +36,9 @@ def importance(
     window: int = WINDOW_RESPONSES,
     context: Context = "window",
 ) -> int:
-    """Score what is due and print all memories as json or table; 1 when a memory failed.
+    """Re-score stale memories and print all as json or table; return the exit status, 1 when a memory failed.
 
-    What is scored is kept at once: an interrupted run loses only the memory it was at.
+    What is scored is kept at once: an interrupted run loses only the memory in progress.
 
     Args:
         path: The session file; None is the demo.
@@ -67,8 +58,9 @@ def importance(
 async def _importance(session: Session, config: Config, output: str, wishes: _Wishes) -> int:
     async with opened_run(session, config) as run:
         began = time.monotonic()
-        result = await _scored(run, wishes)
-        report = _report(run, result, time.monotonic() - began)
+        scoring = IncrementalScoring(run)
+        result = await scoring.score(wishes.max_age, wishes.window, wishes.context)
+        report = _report(scoring, result, time.monotonic() - began)
     if output == "json":
         print_json(report)
     else:
@@ -76,48 +68,18 @@ async def _importance(session: Session, config: Config, output: str, wishes: _Wi
     return 1 if result.failed else 0
 
 
-async def _scored(run: Run, wishes: _Wishes) -> Incremental:
-    await run.open()
-    await run.follow_weights()
-    run.rescorer.cost = run.cost = Cost()
-    weights, model, now = MemoryWeights(run.database), run.rescorer.scorer.info.model, time.time()
-    known = weights.all(model)
-    count = len(due_memories(run.prompt, known, now, wishes.max_age).memories)
-    done = 0
-
-    def passed() -> None:
-        nonlocal done
-        done += 1
-        run.emit(Progress(done, count, None, None))
-
-    def keep(score: MemoryScore) -> None:
-        weights.add(model, score.key, score.maximum, time.time())
-        passed()
-
-    return await score_incrementally(
-        run.prompt,
-        run.rescorer,
-        known,
-        now,
-        keep,
-        max_age=wishes.max_age,
-        window=wishes.window,
-        context=wishes.context,
-        on_failed=lambda _key, _error: passed(),
-    )
-
-
-def _report(run: Run, result: Incremental, seconds: float) -> dict[str, Any]:
+def _report(scoring: IncrementalScoring, result: IncrementalResult, seconds: float) -> dict[str, Any]:
+    run = scoring.run
     info, header = run.rescorer.scorer.info, run.session.header
-    weights = MemoryWeights(run.database).all(info.model)
     scores = {score.key: score for score in result.scored}
     return {
         "memscope": 1,
         "session": {"id": header.id, "title": header.title},
+        "agent": scoring.agent,
         "scorer": {"kind": info.kind, "model": info.model, "dtype": info.dtype, "weights": info.weights},
         "memories": [
             {"key": memory.key, "section": memory.section}
-            | _remembered(weights.get(memory.key))
+            | _remembered(scoring.remembered.get(memory.key))
             | _measured(scores.get(memory.key))
             | _status(memory.key, result)
             for memory in run.prompt.memories
@@ -148,7 +110,7 @@ def _measured(score: MemoryScore | None) -> dict[str, Any]:
     return {"max": score.maximum, "total": score.total, "responses": score.responses}
 
 
-def _status(key: str, result: Incremental) -> dict[str, str]:
+def _status(key: str, result: IncrementalResult) -> dict[str, str]:
     if key in result.failed:
         return {"status": "failed", "error": result.failed[key]}
     return {"status": "fresh" if key in result.fresh else "late" if key in result.late else "scored"}

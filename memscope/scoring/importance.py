@@ -1,26 +1,29 @@
-"""How much single memories matter, a little at a time: for long sessions where a full matrix is too much.
+"""How much single memories matter, a few memories at a time: for long sessions where a full matrix is too much.
 
 A memory's importance is the sum of the clamped divergences over a window of responses after its first appearance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from memscope.errors import PromptError, ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan, Prompt
 from memscope.scoring.finetune import Context
-from memscope.scoring.rescoring import Rescorer, check_fits
+from memscope.scoring.rescoring import Rescorer, WeightsChangedError, check_fits
+from memscope.session.nodes import Branch, Memory, Session
 from memscope.store.weights import MemoryWeight
 
 __all__ = [
     "MAX_AGE_SECONDS",
     "WINDOW_RESPONSES",
-    "Due",
-    "Incremental",
+    "DueMemories",
+    "IncrementalResult",
     "MemoryScore",
     "due_memories",
+    "memory_texts",
     "score_incrementally",
     "score_memory",
 ]
@@ -42,7 +45,7 @@ class MemoryScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Incremental:
+class IncrementalResult:
     """What an incremental pass did.
 
     Attributes:
@@ -59,7 +62,7 @@ class Incremental:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueMemories:
     """Which memories are to be scored now, oldest first, and the keys of those that are not, with the reason."""
 
     memories: tuple[MemorySpan, ...]
@@ -104,7 +107,7 @@ async def score_memory(
     return MemoryScore(memory.key, sum(divergences), max(divergences), len(wanted))
 
 
-def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, max_age: float) -> Due:
+def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, max_age: float) -> DueMemories:
     """Choose the memories to score now.
 
     Args:
@@ -117,11 +120,29 @@ def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, 
     due = [m for m in early if m.key not in known or not 0 <= now - known[m.key].last_scored < max_age]
     due.sort(key=lambda memory: known[memory.key].last_scored if memory.key in known else 0.0)
     due_keys, early_keys = {memory.key for memory in due}, {memory.key for memory in early}
-    return Due(
+    return DueMemories(
         memories=tuple(due),
         fresh=tuple(memory.key for memory in early if memory.key not in due_keys),
         late=tuple(memory.key for memory in prompt.memories if memory.key not in early_keys),
     )
+
+
+def memory_texts(session: Session) -> dict[str, str]:
+    """Return a hash of what each memory says, by key: of its different texts, in order of first appearance."""
+    texts: dict[str, dict[str, None]] = {}
+    for _, _, node in session.prompt_order():
+        for leaf in node.children if isinstance(node, Branch) else (node,):
+            if isinstance(leaf, Memory):
+                texts.setdefault(leaf.key, {}).setdefault(leaf.text)
+    return {key: _hashed(said) for key, said in texts.items()}
+
+
+def _hashed(texts: Mapping[str, None]) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
 
 
 def _has_responses(prompt: Prompt, memory: MemorySpan) -> bool:
@@ -131,33 +152,39 @@ def _has_responses(prompt: Prompt, memory: MemorySpan) -> bool:
 async def score_incrementally(
     prompt: Prompt,
     rescorer: Rescorer,
-    known: Mapping[str, MemoryWeight],
-    now: float,
-    on_scored: Callable[[MemoryScore], None],
+    due: DueMemories,
+    on_scored: Callable[[MemoryScore], Awaitable[None]],
+    on_failed: Callable[[str, str], None] = lambda _key, _error: None,
     *,
-    max_age: float = MAX_AGE_SECONDS,
     window: int = WINDOW_RESPONSES,
     context: Context = "window",
-    on_failed: Callable[[str, str], None] | None = None,
-) -> Incremental:
+) -> IncrementalResult:
     """Score every memory that is due; each is handed over as soon as it is known.
+
+    Args:
+        prompt: The tokenised session.
+        rescorer: Where scores come from.
+        due: What to score.
+        on_scored: Keeps a score; awaited before the next memory is scored.
+        on_failed: Told the key of a memory that could not be scored, and the error.
+        window: As in `score_memory`.
+        context: As in `score_memory`.
 
     Raises:
         ScorerGoneError: The scorer is gone; what was handed over stays.
+        WeightsChangedError: The scorer's weights changed: what was handed over belongs to the earlier ones.
     """
-    due = due_memories(prompt, known, now, max_age)
     scored: list[MemoryScore] = []
     failed: dict[str, str] = {}
     for memory in due.memories:
         try:
             score = await score_memory(prompt, rescorer, memory, window=window, context=context)
-        except ScorerGoneError:
+        except (ScorerGoneError, WeightsChangedError):
             raise
         except (ScorerError, PromptError) as error:
             failed[memory.key] = str(error)
-            if on_failed is not None:
-                on_failed(memory.key, str(error))
+            on_failed(memory.key, str(error))
         else:
             scored.append(score)
-            on_scored(score)
-    return Incremental(tuple(scored), failed, due.fresh, due.late)
+            await on_scored(score)
+    return IncrementalResult(tuple(scored), failed, due.fresh, due.late)

@@ -1,4 +1,4 @@
-"""How much each memory has mattered so far: a moving average that rises fast and forgets slowly."""
+"""How much each memory has mattered so far: a moving average that rises fast and falls slowly."""
 
 from __future__ import annotations
 
@@ -30,29 +30,43 @@ def averaged(weight: float | None, value: float) -> float:
 
 
 class MemoryWeights:
-    """The `memories` table, by model and memory key. Every method raises StoreError when it cannot be used."""
+    """The `importance` table: what one agent's memories weigh under one set of a scorer's weights.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    A memory is found by its key and by the hash of what it says: another text under the same key is another memory.
+    Every method raises StoreError when the database cannot be used.
+    """
 
-    def all(self, model: str) -> dict[str, MemoryWeight]:
-        """Return what is remembered, by memory key."""
+    def __init__(self, database: Database, weights: str, agent: str) -> None:
+        """Take whose memories are meant.
+
+        Args:
+            database: Where the table is.
+            weights: Fingerprint of the scorer's weights.
+            agent: Whose memories they are.
+        """
+        self._database, self._weights, self._agent = database, weights, agent
+
+    def all(self) -> dict[tuple[str, str], MemoryWeight]:
+        """Return what is remembered, by memory key and hash of its text."""
         with self._database.transaction() as connection:
             rows = connection.execute(
-                "SELECT key, weight, last_scored, times FROM memories WHERE model = ?", (model,)
+                "SELECT key, text, weight, last_scored, times FROM importance WHERE weights = ? AND agent = ?",
+                (self._weights, self._agent),
             ).fetchall()
-        return {key: MemoryWeight(weight, last, times) for key, weight, last, times in rows}
+        return {(key, text): MemoryWeight(weight, last, times) for key, text, weight, last, times in rows}
 
-    def add(self, model: str, key: str, value: float, now: float) -> MemoryWeight:
-        """Take one more value, in nats, at `now` (unix seconds), and return what is remembered then."""
+    def add(self, key: str, text: str, value: float, now: float) -> MemoryWeight:
+        """Add one more value, in nats, at `now` (unix seconds), and return what is remembered then."""
+        identity = (self._weights, self._agent, key, text)
         with self._database.transaction(immediate=True) as connection:
             row = connection.execute(
-                "SELECT weight, times FROM memories WHERE model = ? AND key = ?", (model, key)
+                "SELECT weight, times FROM importance WHERE weights = ? AND agent = ? AND key = ? AND text = ?",
+                identity,
             ).fetchone()
             weight, times = row or (None, 0)
             entry = MemoryWeight(averaged(weight, value), now, times + 1)
             connection.execute(
-                "INSERT OR REPLACE INTO memories VALUES (?, ?, ?, ?, ?)",
-                (model, key, entry.weight, entry.last_scored, entry.times),
+                "INSERT OR REPLACE INTO importance VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*identity, entry.weight, entry.last_scored, entry.times),
             )
         return entry

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from memscope.cli import main
 from memscope.commands.importance import importance
 from memscope.config import Config
-from memscope.store.database import Database
 from memscope.store.weights import MemoryWeights
 
 
@@ -86,8 +86,38 @@ def test_an_interrupted_run_keeps_what_it_finished(
         patched.setattr(MemoryWeights, "add", interrupted)
         with pytest.raises(KeyboardInterrupt):
             importance(str(small_file), config, "json")
-    database = Database(config.state_folder())
-    assert list(MemoryWeights(database).all("tiny")) == ["db/port"]
-    database.close()
     report = measured(capsys, small_file, config)
     assert (report["scored"], report["fresh"]) == (2, 1)
+    assert [m["key"] for m in report["memories"] if m["status"] == "fresh"] == ["db/port"]
+
+
+def test_another_agents_memories_are_others_whatever_their_keys(
+    small_file: Path, config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measured(capsys, small_file, config)["agent"] == str(small_file)
+    copy = small_file.with_name("copy.jsonl")
+    copy.write_bytes(small_file.read_bytes())
+    assert measured(capsys, copy, config)["scored"] == 3, "another file is another agent where nothing names one"
+    named = ["importance", "--state", str(config.state), "--url", str(config.url), "--format", "json"]
+    fresh = []
+    for path in (copy, small_file):
+        assert main([*named, "--agent", "mira", str(path)]) == 0
+        report = json.loads(capsys.readouterr().out)
+        fresh.append((report["agent"], report["fresh"]))
+    monkeypatch.setenv("MEMSCOPE_AGENT", "mira")
+    assert main([*named, str(copy)]) == 0
+    fresh.append(("variable", json.loads(capsys.readouterr().out)["fresh"]))
+    assert fresh == [("mira", 0), ("mira", 3), ("variable", 3)]
+
+
+def test_a_memory_that_says_something_else_now_is_scored_again(
+    small_file: Path, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured(capsys, small_file, config)
+    small_file.write_bytes(small_file.read_bytes().replace(b"room C217", b"room D318"))
+    report = measured(capsys, small_file, config)
+    assert {m["key"]: (m["status"], m["times"]) for m in report["memories"]} == {
+        "db/port": ("fresh", 1),
+        "mira/room": ("scored", 1),
+        "retro/time": ("fresh", 1),
+    }

@@ -1,4 +1,4 @@
-"""Importance a little at a time: what is due, what a window sees, what survives a failure."""
+"""Importance of single memories: what is due, what a window sees, what survives a failure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,14 @@ from memscope.prompt.prompt import Prompt, Variant
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.run.run import Run
-from memscope.scoring.importance import MemoryScore, due_memories, score_incrementally, score_memory
-from memscope.scoring.rescoring import Rescorer, ResponseScore
+from memscope.scoring.importance import (
+    MemoryScore,
+    due_memories,
+    memory_texts,
+    score_incrementally,
+    score_memory,
+)
+from memscope.scoring.rescoring import Rescorer, ResponseScore, WeightsChangedError
 from memscope.session.native import read_native
 from memscope.session.nodes import Session
 from memscope.store.database import Database
@@ -155,14 +161,22 @@ async def test_the_window_alone_costs_less_than_everything_before(small_session:
         assert costs[0] < costs[1] == 2 * len(whole.ids) - surfaced.tokens
 
 
+class Kept(list[MemoryScore]):
+    """Keeps the scores that are handed over."""
+
+    async def keep(self, score: MemoryScore) -> None:
+        self.append(score)
+
+
 @pytest.mark.anyio
 async def test_a_failure_is_skipped_and_counted(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as run:
         failing = FailingRescorer(run.rescorer, run.prompt, {"mira/room"}, ScorerError("out of memory"))
-        handed: list[MemoryScore] = []
+        handed = Kept()
         errors: list[tuple[str, str]] = []
+        everything = due_memories(run.prompt, {}, NOW, 3600)
         result = await score_incrementally(
-            run.prompt, failing, {}, NOW, handed.append, context="full", on_failed=lambda *pair: errors.append(pair)
+            run.prompt, failing, everything, handed.keep, lambda *pair: errors.append(pair), context="full"
         )
         assert [score.key for score in handed] == ["db/port", "retro/time"]
         assert result.scored == tuple(handed)
@@ -171,12 +185,17 @@ async def test_a_failure_is_skipped_and_counted(small_session: Session, config: 
 
 
 @pytest.mark.anyio
-async def test_what_was_handed_over_stays_when_the_scorer_goes(small_session: Session, config: Config) -> None:
+@pytest.mark.parametrize("error", [ScorerGoneError("it died"), WeightsChangedError("others now")])
+async def test_what_was_handed_over_stays_when_nothing_more_can_be_scored(
+    small_session: Session, config: Config, error: ScorerError
+) -> None:
     async with opened(small_session, config) as run:
-        gone = FailingRescorer(run.rescorer, run.prompt, {"mira/room"}, ScorerGoneError("it died"))
-        handed: list[MemoryScore] = []
-        with pytest.raises(ScorerGoneError):
-            await score_incrementally(run.prompt, gone, {}, NOW, handed.append, context="full")
+        gone = FailingRescorer(run.rescorer, run.prompt, {"mira/room"}, error)
+        handed = Kept()
+        with pytest.raises(type(error)):
+            await score_incrementally(
+                run.prompt, gone, due_memories(run.prompt, {}, NOW, 3600), handed.keep, context="full"
+            )
         assert [score.key for score in handed] == ["db/port"]
 
 
@@ -186,13 +205,31 @@ def test_a_weight_rises_fast_and_falls_slowly() -> None:
     assert averaged(4.0, 0.0) == pytest.approx(3.6)
 
 
-def test_weights_are_kept_by_model_and_key(tmp_path: Path) -> None:
+def test_importance_is_kept_by_weights_agent_key_and_text(tmp_path: Path) -> None:
     database = Database(tmp_path)
-    MemoryWeights(database).add("one", "k", 4.0, 10.0)
-    assert MemoryWeights(database).add("one", "k", 8.0, 20.0) == MemoryWeight(6.0, 20.0, 2)
-    MemoryWeights(database).add("two", "k", 1.0, 30.0)
+    weights = MemoryWeights(database, "w1", "mira")
+    weights.add("k", "t1", 4.0, 10.0)
+    assert weights.add("k", "t1", 8.0, 20.0) == MemoryWeight(6.0, 20.0, 2)
+    weights.add("k", "t2", 1.0, 30.0)
+    MemoryWeights(database, "w2", "mira").add("k", "t1", 2.0, 40.0)
     database.close()
     database = Database(tmp_path)
-    assert MemoryWeights(database).all("one") == {"k": MemoryWeight(6.0, 20.0, 2)}
-    assert MemoryWeights(database).all("two") == {"k": MemoryWeight(1.0, 30.0, 1)}
+    assert MemoryWeights(database, "w1", "mira").all() == {
+        ("k", "t1"): MemoryWeight(6.0, 20.0, 2),
+        ("k", "t2"): MemoryWeight(1.0, 30.0, 1),
+    }
+    assert MemoryWeights(database, "w2", "mira").all() == {("k", "t1"): MemoryWeight(2.0, 40.0, 1)}
+    assert MemoryWeights(database, "w1", "tom").all() == {}
     database.close()
+
+
+def test_a_memorys_text_is_all_it_says_each_thing_once() -> None:
+    def texts(*said: str) -> dict[str, str]:
+        lines = ['{"type":"session","version":1,"id":"s"}', '{"type":"memory","key":"other","text":"Else."}']
+        lines += [f'{{"type":"memory","key":"k","text":"{text}"}}' for text in said]
+        return memory_texts(read_native("\n".join([*lines, ""]).encode(), "s"))
+
+    assert list(texts("A.")) == ["other", "k"]
+    assert texts("A.")["k"] == texts("A.", "A.")["k"]
+    assert len({texts(*said)["k"] for said in (["A."], ["B."], ["A.", "B."], ["A.B."])}) == 4
+    assert texts("A.")["other"] == texts("B.")["other"]
