@@ -12,7 +12,7 @@ from memscope.commands.opening import recognised_session
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.run.source import ScorerSource
-from memscope.scoring.shape import columns_of
+from memscope.scoring.layout import layout_of
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
 from memscope.terminal.printing import print_json, print_text
@@ -39,7 +39,7 @@ def _session(path: str, config: Config) -> dict[str, Any]:
         session = recognised_session(path, config)
     except MemscopeError as error:
         return {"error": str(error)}
-    facts = {**diagnose(session), "responses": len(columns_of(session))}
+    facts = {**diagnose(session), "responses": len(layout_of(session).columns)}
     if trouble := problems(session):
         facts["error"] = "; ".join(trouble)
     return facts

@@ -19,12 +19,12 @@ from memscope.errors import TrainingError, UsageError
 from memscope.prompt.rendering import render
 from memscope.run.finetuning import FineTuning
 from memscope.run.run import Run
+from memscope.run.selection import candidates_left, responses_at, select_responses
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
+from memscope.scoring.layout import one_line as preview
 from memscope.scoring.report import matrix_csv, matrix_report
-from memscope.scoring.shape import one_line as preview
 from memscope.session.nodes import Session
-from memscope.store.decisions import response_id
 from memscope.terminal.printing import print_csv, print_text
 from memscope.terminal.safe import one_line
 from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
@@ -37,7 +37,7 @@ Target: TypeAlias = Literal["trl", "messages", "sdft", "dpo", "matrix"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
+class _Request:
     target: Target
     destination: Path | None
     responses: Sequence[int] | None
@@ -80,38 +80,38 @@ def export(
         MemscopeError: The session cannot be scored.
     """
     file = None if destination in (None, "-") else Path(str(destination)).expanduser()
-    wishes = _Wishes(target, file, responses, context, output, redact, force)
-    _check(wishes)
-    return run_to_end(_export(readable_session(path, config), config, wishes))
+    request = _Request(target, file, responses, context, output, redact, force)
+    _check(request)
+    return run_to_end(_export(readable_session(path, config), config, request))
 
 
-def _check(wishes: _Wishes) -> None:
-    if wishes.target == "matrix" and (wishes.responses is not None or wishes.context is not None):
+def _check(request: _Request) -> None:
+    if request.target == "matrix" and (request.responses is not None or request.context is not None):
         raise UsageError("--to matrix exports the whole matrix: it takes no --responses and no --context")
-    if wishes.target != "matrix" and wishes.format is not None:
-        raise UsageError(f"--format is for --to matrix; --to {wishes.target} is always JSON Lines")
-    if wishes.target == "sdft" and wishes.context == "with":
+    if request.target != "matrix" and request.format is not None:
+        raise UsageError(f"--format is for --to matrix; --to {request.target} is always JSON Lines")
+    if request.target == "sdft" and request.context == "with":
         raise UsageError("--to sdft hands the memories over as privileged context: it takes no --context with")
-    if wishes.destination is not None:
-        check_destination(wishes.destination, force=wishes.force)
+    if request.destination is not None:
+        check_destination(request.destination, force=request.force)
 
 
-async def _export(session: Session, config: Config, wishes: _Wishes) -> int:
-    redactor = Redactor() if wishes.redact else None
+async def _export(session: Session, config: Config, request: _Request) -> int:
+    redactor = Redactor() if request.redact else None
     async with opened_finetuning(session, config) as tuning:
-        if wishes.target == "matrix":
-            text, what, failed = await _matrix(tuning.run, wishes, redactor)
+        if request.target == "matrix":
+            text, what, failed = await _matrix(tuning.run, request, redactor)
         else:
-            text, what, failed = await _records(tuning, wishes.target, wishes, redactor)
-    _write(text, wishes)
-    place = str(wishes.destination.resolve()) if wishes.destination else "stdout"
+            text, what, failed = await _records(tuning, request.target, request, redactor)
+    _write(text, request)
+    place = str(request.destination.resolve()) if request.destination else "stdout"
     _say(f"{what} written to {place}")
     if redactor is not None:
         _say(f"redacted, as far as the rules can see: {_counted(redactor.counts)}")
     return 1 if failed else 0
 
 
-async def _matrix(run: Run, wishes: _Wishes, redactor: Redactor | None) -> tuple[str, str, bool]:
+async def _matrix(run: Run, request: _Request, redactor: Redactor | None) -> tuple[str, str, bool]:
     await run.matrix()
     grid = run.grids["necessity"]
     if run.scorer is None:
@@ -124,18 +124,18 @@ async def _matrix(run: Run, wishes: _Wishes, redactor: Redactor | None) -> tuple
         # Of the whole text: a secret that a preview cuts in two would not be recognised.
         for response, column in zip(report["responses"], grid.columns, strict=True):
             response["preview"] = preview(redactor.text(column.text))
-    suffix = wishes.destination.suffix.lower() if wishes.destination else ""
-    as_json = wishes.format == "json" or (wishes.format is None and suffix == ".json")
+    suffix = request.destination.suffix.lower() if request.destination else ""
+    as_json = request.format == "json" or (request.format is None and suffix == ".json")
     text = msgspec.json.encode(report).decode() + "\n" if as_json else matrix_csv(report)
     return text, f"matrix of {len(grid.rows)} memories and {len(grid.columns)} responses", "failed" in grid.status
 
 
 async def _records(
-    tuning: FineTuning, target: RecordTarget, wishes: _Wishes, redactor: Redactor | None
+    tuning: FineTuning, target: RecordTarget, request: _Request, redactor: Redactor | None
 ) -> tuple[str, str, bool]:
     run = tuning.run
-    findings = await tuning.find()
-    chosen = _chosen(tuning, findings, wishes.responses)
+    findings = await tuning.candidates.find()
+    chosen = _chosen(tuning, findings, request.responses)
     alternates = await _alternates(tuning, chosen) if target == "dpo" else {}
     failed = sum(index not in alternates for index in chosen) if target == "dpo" else 0
     session, prompt = run.session, run.prompt
@@ -149,8 +149,8 @@ async def _records(
         prompt=prompt,
         origin=Origin.of(info.model, info.weights, run.tokenizer, session.header.id),
         identities=_identities(run),
-        divergences=dict(enumerate(run.grids["necessity"].stripped)),
-        context=wishes.context or "without",
+        divergences={c.index: run.grids["necessity"].stripped[c.index] for c in run.layout.columns},
+        context=request.context or "without",
         redactions=None if redactor is None else redactor.counts,
     )
     made = list(records.of(target, chosen, alternates))
@@ -161,44 +161,46 @@ async def _records(
     return json_lines(made), f"{len(made)} record{'s' * (len(made) > 1)} for {target}", bool(failed)
 
 
-def _chosen(tuning: FineTuning, findings: Findings, responses: Sequence[int] | None) -> list[int]:
-    """Return the asked responses, else the approved ones, else the candidates that are not rejected."""
-    if responses is not None:
-        return list(responses)
-    verdicts = tuning.verdicts()
-    approved = sorted(index for index, verdict in verdicts.items() if verdict == "approved")
-    chosen = approved or [found.index for found in findings.candidates if found.index not in verdicts]
-    if not chosen:
+def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | None) -> list[int]:
+    """Return the places of the responses to export."""
+    candidates, layout = tuning.candidates, tuning.run.layout
+    selection = select_responses(
+        named=None if numbers is None else responses_at(layout, numbers),
+        approved=candidates.approved(),
+        otherwise=candidates_left(findings, candidates.verdicts()),
+        marked=tuning.shipping.marks(),
+    )
+    if not selection.responses:
         raise TrainingError(findings.why_none or "no candidate is left: all are rejected; name some with --responses")
-    trained = f"; {findings.trained} sent to training before are left out" if findings.trained and not approved else ""
-    _say(f"exporting {len(chosen)} {'approved responses' if approved else 'candidates, none being approved'}{trained}")
-    return chosen
+    if numbers is None:
+        kind = "approved responses" if selection.approved else "candidates, none being approved"
+        left_out = f"; {findings.trained} sent to training before are left out" if findings.trained else ""
+        _say(f"exporting {len(selection.responses)} {kind}{left_out}")
+    return [place for id_ in selection.responses if (place := layout.column(id_)) is not None]
 
 
-async def _alternates(tuning: FineTuning, responses: Sequence[int]) -> Mapping[int, str]:
+async def _alternates(tuning: FineTuning, places: Sequence[int]) -> Mapping[int, str]:
+    layout = tuning.run.layout
+
     def complain(event: object) -> None:
         if isinstance(event, AlternateFailed):
-            _say(f"alternate of response {event.response}: {event.error}")
+            _say(f"alternate of response {layout.column(event.response)}: {event.error}")
 
     stop = tuning.run.listen(complain)
-    known = {column.index for column in tuning.run.grids["necessity"].columns}
-    said = {index: await tuning.alternate(index) for index in responses if index in known}
+    said = {place: await tuning.candidates.alternate(layout.responses[place]) for place in places}
     stop()
-    return {index: text for index, text in said.items() if text is not None}
+    return {place: text for place, text in said.items() if text is not None}
 
 
 def _identities(run: Run) -> dict[int, str]:
-    return {
-        column.index: response_id(run.session.header.id, column.entry_index, column.timestamp, column.text)
-        for column in run.grids["necessity"].columns
-    }
+    return {column.index: column.id for column in run.layout.columns}
 
 
-def _write(text: str, wishes: _Wishes) -> None:
-    if wishes.destination is None:
-        print_csv(text) if wishes.target == "matrix" else print_text(text)
+def _write(text: str, request: _Request) -> None:
+    if request.destination is None:
+        print_csv(text) if request.target == "matrix" else print_text(text)
     else:
-        write_whole(wishes.destination, text, force=wishes.force)
+        write_whole(request.destination, text, force=request.force)
 
 
 def _counted(counts: Counter[str]) -> str:

@@ -42,7 +42,7 @@ async def _finetune(
 
     async with opened_finetuning(session, config) as tuning:
         tuning.run.listen(heard)
-        findings = await tuning.find(count, context)
+        findings = await tuning.candidates.find(count, context)
         said = await _alternates(tuning, findings) if alternates else {}
     report = _report(findings, said)
     if output == "json":
@@ -50,15 +50,16 @@ async def _finetune(
     else:
         print_text(_table(report, findings))
     for event in failed:
-        sys.stderr.write(f"memscope: alternate of response {event.response}: {one_line(event.error)}\n")
+        index = tuning.run.layout.column(event.response)
+        sys.stderr.write(f"memscope: alternate of response {index}: {one_line(event.error)}\n")
     return 1 if failed else 0
 
 
-async def _alternates(tuning: FineTuning, findings: Findings) -> dict[int, str | None]:
-    return {found.index: await tuning.alternate(found.index) for found in findings.candidates}
+async def _alternates(tuning: FineTuning, findings: Findings) -> dict[str, str | None]:
+    return {found.id: await tuning.candidates.alternate(found.id) for found in findings.candidates}
 
 
-def _report(findings: Findings, alternates: dict[int, str | None]) -> dict[str, Any]:
+def _report(findings: Findings, alternates: dict[str, str | None]) -> dict[str, Any]:
     return {
         "candidates": [
             {
@@ -67,7 +68,7 @@ def _report(findings: Findings, alternates: dict[int, str | None]) -> dict[str, 
                 "divergence": found.divergence,
                 "timestamp": found.timestamp,
                 "text": found.text,
-                "alternate": alternates.get(found.index),
+                "alternate": alternates.get(found.id),
             }
             for found in findings.candidates
         ],

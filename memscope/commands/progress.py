@@ -35,8 +35,8 @@ class ProgressLine:
         match event:
             case Trouble(text):
                 self._line(f"note: {text}")
-            case RowFailed(row=row, error=error):
-                self._line(f"row {row} failed: {error}")
+            case RowFailed(key=key, error=error):
+                self._line(f"memory {key} failed: {error}")
             case ScorerLost(last_lines=lines):
                 for line in lines:
                     self._line(f"scorer: {line}")

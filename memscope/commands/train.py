@@ -12,20 +12,23 @@ from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_finetuning, readable_session
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
-from memscope.run.finetuning import FineTuning, Review
+from memscope.run.finetuning import FineTuning
+from memscope.run.selection import responses_at
+from memscope.run.shipping import Shipping
 from memscope.scoring.events import Event, JobProgress
+from memscope.scoring.layout import Layout
 from memscope.session.nodes import Session
 from memscope.terminal.printing import print_text
 from memscope.terminal.safe import one_line
 from memscope.training.proof import Proof
-from memscope.training.samples import TrainingContext
+from memscope.training.samples import Review, TrainingContext
 from memscope.training.send import Job
 
 __all__ = ["train"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
+class _Request:
     responses: Sequence[int]
     context: TrainingContext | None
     wait: bool
@@ -66,29 +69,31 @@ def train(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    wishes = _Wishes(responses, context, wait, yes, again, verify, options)
-    return run_to_end(_train(readable_session(path, config), config, wishes))
+    request = _Request(responses, context, wait, yes, again, verify, options)
+    return run_to_end(_train(readable_session(path, config), config, request))
 
 
-async def _train(session: Session, config: Config, wishes: _Wishes) -> int:
+async def _train(session: Session, config: Config, request: _Request) -> int:
     async with opened_finetuning(session, config) as tuning:
         tuning.run.listen(_progress)
-        review = await tuning.review(wishes.responses, wishes.context or tuning.context, again=wishes.again)
+        shipping, layout = tuning.shipping, tuning.run.layout
+        chosen = responses_at(layout, request.responses)
+        review = await shipping.review(chosen, request.context or shipping.context, again=request.again)
         memories = f"{review.context} memories in the context"
         count = len(review.samples)
         samples = f"{count} sample" + "s" * (count != 1)
         print_text(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
-        if not wishes.yes and not await _agreed(review):
+        if not request.yes and not await _agreed(review):
             raise TrainingError("nothing was sent")
-        tuning.trust(review.address)
-        key, job = await _sent(tuning, review, wishes)
+        shipping.trust(review.address)
+        key, job = await _sent(shipping, review, request)
         seen = [job.status]
         tuning.run.listen(lambda event: seen.append(event.status) if isinstance(event, JobProgress) else None)
         try:
-            if _ends_with_us(tuning) or wishes.wait or wishes.verify:
-                job = await tuning.watch(key, job)
-            if wishes.verify and job.status == "succeeded":
-                _print_proof(await tuning.verify(key))
+            if _ends_with_us(tuning) or request.wait or request.verify:
+                job = await shipping.watch(key, job)
+            if request.verify and job.status == "succeeded":
+                _print_proof(await tuning.verify(key), layout)
         except asyncio.CancelledError:
             _say_how_to_look_again(tuning, job.id, review.address)
             raise
@@ -99,11 +104,11 @@ async def _train(session: Session, config: Config, wishes: _Wishes) -> int:
     return 1 if job.status in ("failed", "cancelled") else 0
 
 
-async def _sent(tuning: FineTuning, review: Review, wishes: _Wishes) -> tuple[str, Job]:
+async def _sent(shipping: Shipping, review: Review, request: _Request) -> tuple[str, Job]:
     try:
-        return await tuning.send(review, again=wishes.again, options=wishes.options)
+        return await shipping.send(review, again=request.again, options=request.options)
     except asyncio.CancelledError:
-        if any(shipment.state == "in doubt" for shipment in tuning.record.shipments()[-1:]):
+        if any(shipment.state == "in doubt" for shipment in shipping.record.shipments()[-1:]):
             sys.stderr.write("memscope: the server had not answered: what was sent is in doubt, and not sent again\n")
         raise
 
@@ -152,14 +157,17 @@ def _progress(event: Event) -> None:
         sys.stderr.write(f"memscope: job {one_line(event.job)} {one_line(event.status)}{step}{loss}\n")
 
 
-def _print_proof(proof: Proof) -> None:
+def _print_proof(proof: Proof, layout: Layout) -> None:
     lines = ["response   before    after  (nats, all memories stripped)"]
-    lines += [f"{index:>8} {before:>8.2f} {proof.after[index]:>8.2f}" for index, before in proof.before.items()]
+    lines += [
+        f"{layout.column(response):>8} {before:>8.2f} {proof.after[response]:>8.2f}"
+        for response, before in proof.before.items()
+    ]
     lines.append(
         f"the dependence fell by {proof.fall:.1%}; with all memories present, other responses moved "
         f"{proof.others_moved:.2f} nats"
     )
     if proof.overshot:
-        numbers = ", ".join(map(str, proof.overshot))
+        numbers = ", ".join(str(layout.column(response)) for response in proof.overshot)
         lines.append(f"overshot: {numbers}, which memories now make less likely; fewer --steps would do")
     print_text("\n".join(lines) + "\n")

@@ -67,9 +67,7 @@ class DebugLog:
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
-        row = getattr(event, "row", None)
-        named = f" memory={self._shown('key', key)}" if (key := self._key_of(row)) is not None else ""
-        self._write(f"{self._shown('', event)}{named}")
+        self._write(self._shown("", event))
 
     def exception(self, error: BaseException) -> str:
         """Write an unexpected error with its traceback, without the local variables.
@@ -93,9 +91,6 @@ class DebugLog:
             with contextlib.suppress(OSError):  # what a full disk did not take is lost
                 self._handler.close()
 
-    def _key_of(self, row: int | None) -> str | None:
-        return next((key for key, number in self._numbers.items() if number == row), None)
-
     def _traceback(self, error: BaseException) -> Iterator[str]:
         frames = traceback.extract_tb(error.__traceback__, limit=-_FRAMES)
         yield "traceback, most recent call last:\n"
@@ -110,8 +105,8 @@ class DebugLog:
                 return f"{type(value).__name__}({', '.join(fields)})"
             case str() if name == "text" and not self._in_full:
                 return f"({len(value)} characters)"
-            case str() if value in self._numbers and not self._in_full:
-                return f"memory {self._numbers[value]}"
+            case str() if (name == "key" or value in self._numbers) and not self._in_full:
+                return f"memory {self._numbers.setdefault(value, len(self._numbers))}"
             case tuple() | list() | frozenset():
                 return f"[{', '.join(self._shown(name, item) for item in value)}]"
         return repr(value)

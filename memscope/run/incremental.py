@@ -74,8 +74,8 @@ class IncrementalScoring:
             MemscopeError: There is no scorer, it is gone, or the session cannot be scored by it.
         """
         await self.run.open()
-        self.run.rescorer.cost = self.run.cost = Cost()
-        return await self.run.of_one_model(lambda: self._score(max_age, window, context))
+        self.run.cost = Cost()
+        return await self.run.under_same_weights(lambda: self._score(max_age, window, context))
 
     async def _score(self, max_age: float, window: int, context: Context) -> IncrementalResult:
         database, texts = self.run.database, memory_texts(self.run.session)
@@ -99,6 +99,7 @@ class IncrementalScoring:
         return await score_incrementally(
             self.run.prompt,
             self.run.rescorer,
+            self.run.cost,
             due,
             keep,
             lambda _key, _error: advance(),

@@ -1,20 +1,19 @@
 """One run: a session, a scorer and a store, with events out.
 
 The screen and the commands are two faces of this class and hold no logic of their own: whatever they can do, a script
-or a test can do with a `Run`. All methods belong to one asyncio loop.
+or a test can do with a `Run`. All methods belong to one asyncio loop. Memories are named by key and responses by id;
+positions belong to one layout, and the session may be replaced by a longer one while a matrix is being scored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from memscope.config import Config
 from memscope.errors import MemscopeError, ScorerGoneError
@@ -31,13 +30,14 @@ from memscope.scoring.events import (
     StateChanged,
     Trouble,
 )
-from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.grid import Grid, Measure, baseline, leave_out
+from memscope.scoring.layout import Layout, layout_of
 from memscope.scoring.matrix import MatrixJob
-from memscope.scoring.rescoring import Cost, Rescorer, WeightsChangedError
-from memscope.scoring.shape import columns_of, rows_of
+from memscope.scoring.rescoring import AblationScorer, Cost, Rescorer, WeightsChangedError
+from memscope.scoring.table import AblationTable
 from memscope.session.nodes import Session
 from memscope.store.database import Database
-from memscope.store.scores import ScoreStore
+from memscope.store.scores import ScoreStore, score_keys
 from memscope.store.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 __all__ = ["CellTokens", "Run", "State"]
 
 T = TypeVar("T")
+
+_MEASURES: tuple[Measure, ...] = ("necessity", "sufficiency")
 
 State: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
@@ -71,7 +73,9 @@ class Run:
     Attributes:
         session: What is measured.
         config: All options.
-        grids: One a measure; they exist, unscored, from the beginning.
+        layout: The session's memories and responses.
+        table: What is known of them under the weights in use.
+        grids: One a measure, views of the table; they exist, unscored, from the beginning.
         earlier: The grids as they were before the scorer's weights last changed.
         database: The state database.
         settings: Small values that outlive the run.
@@ -84,8 +88,9 @@ class Run:
     def __init__(self, session: Session, config: Config, database: Database) -> None:
         self.session = session
         self.config = config
-        rows, columns = rows_of(session), columns_of(session)
-        self.grids: dict[Measure, Grid] = {"necessity": Grid(rows, columns), "sufficiency": Grid(rows, columns)}
+        self.layout = layout_of(session)
+        self.table = AblationTable()
+        self.grids: dict[Measure, Grid] = {measure: Grid(self.layout, self.table, measure) for measure in _MEASURES}
         self.earlier: dict[Measure, Grid] = {}
         self.settings = Settings(database)
         self.scorer: ScorerReady | None = None
@@ -158,21 +163,44 @@ class Run:
                 raise
             self._become("ready")
 
+    async def replace_session(self, session: Session) -> None:
+        """Take a longer version of the session; every scored cell stays, also of a matrix that is being scored.
+
+        What is new is scored by the next `matrix`.
+
+        Raises:
+            MemscopeError: The session cannot be rendered; the run goes on with the one it had.
+        """
+        async with self._opening:
+            if self._rescorer is None:
+                self._prompt = None  # rendered when there is a scorer
+                self.session, self.layout = session, layout_of(session)
+                self._lay_out()
+                return
+            prompt = await self._source.render(session)
+            before = await asyncio.to_thread(_contents, self.prompt, self.layout)
+            layout = layout_of(session).measured(prompt)
+            after = await asyncio.to_thread(_contents, prompt, layout)
+            # What was said earlier may read differently now: a memory that was appended to the prompt's head, say.
+            self.table.forget(id_ for id_, content in before.items() if after.get(id_, content) != content)
+            self.session = session
+            self._adopt(prompt)
+
     async def matrix(
         self,
         measure: Measure = "necessity",
         *,
-        rows: Sequence[int] | None = None,
-        column: int | None = None,
+        keys: Sequence[str] | None = None,
+        responses: Collection[str] | None = None,
         fresh: bool = False,
     ) -> None:
-        """Score a grid: everything that is not scored yet, or just these rows or this response.
+        """Score a grid: everything that is not scored yet, or just some rows or responses.
 
         Args:
             measure: Which grid.
-            rows: Row indices; None is all.
-            column: A response's index; None is all.
-            fresh: Ask the scorer again even where a score is remembered.
+            keys: The memories of the rows; None is all.
+            responses: Ids; None is all.
+            fresh: Ask the scorer again even where a score is known or remembered.
 
         Raises:
             MemscopeError: The matrix cannot go on; finished rows stay. A single row's failure raises nothing.
@@ -180,8 +208,7 @@ class Run:
         await self.open()
         if self._job is not None and not self._job.done():
             raise RuntimeError("a matrix is being scored")
-        columns = None if column is None else (column,)
-        self._job = asyncio.create_task(self._matrix(measure, rows, columns, fresh))
+        self._job = asyncio.create_task(self._matrix(measure, keys, responses, fresh))
         try:
             await asyncio.shield(self._job)
         except asyncio.CancelledError:
@@ -208,25 +235,35 @@ class Run:
         if self._job is not None:
             self._job.cancel()
 
-    async def tokens(self, measure: Measure, row: int, column: int) -> CellTokens:
+    async def tokens(self, measure: Measure, key: str, response: str) -> CellTokens:
         """Return one cell token by token; scores what is not remembered.
+
+        Args:
+            measure: Which grid.
+            key: The memory.
+            response: The response's id.
 
         Raises:
             MemscopeError: The scorer failed, or gives no token values.
         """
         await self.open()
-        memory = self.prompt.memories[row]
-        keys = {other.key for other in self.prompt.memories}
-        full, less = (frozenset(), {memory.key}) if measure == "necessity" else (keys - {memory.key}, keys)
+        scorer = self.ablation_scorer()
+        (place,) = self.layout.places([response])
+        with_memory, less = baseline(measure), leave_out(measure, key)
+        pair = (with_memory, less) if measure == "necessity" else (less, with_memory)
         values, weights = [], self.rescorer.weights
-        for without in (full, less):
-            scores = await self.rescorer.score(self.prompt.variants(without, responses=(column,)))
-            values.append(tuple(scores[column].tokens))
+        for ablation in pair:
+            scores = await self.rescorer.score(scorer.variants(ablation, [response]), scorer.cost)
+            values.append(tuple(scores[place].tokens))
         self.rescorer.expect(weights)
-        texts = self.tokenizer.token_texts(self.prompt.continuation_ids(column))
+        texts = self.tokenizer.token_texts(scorer.prompt.continuation_ids(place))
         if len(texts) != len(values[0]):
             raise MemscopeError(f"the scorer gives no values for single tokens ({self.rescorer.scorer.info.dialect})")
         return CellTokens(tuple(texts), values[0], values[1])
+
+    def ablation_scorer(self) -> AblationScorer:
+        """Return what scores ablations of this session into the table, for one job; `open` first."""
+        return AblationScorer(self.prompt, self.layout, self.table, self.rescorer)
 
     async def restart_scorer(self) -> None:
         """Start the scorer anew after it was lost.
@@ -254,21 +291,22 @@ class Run:
         return self._rescorer
 
     async def _matrix(
-        self, measure: Measure, rows: Sequence[int] | None, columns: Sequence[int] | None, fresh: bool
+        self, measure: Measure, keys: Sequence[str] | None, responses: Collection[str] | None, fresh: bool
     ) -> None:
-        self.rescorer.cost = self.cost = Cost()
         began = time.monotonic()
+        self.cost = Cost()
         self._gate.set()
         self._become("scoring")
         grid = self.grids[measure]
+
+        async def score() -> None:
+            scorer = self.ablation_scorer()
+            self.cost = scorer.cost
+            await MatrixJob(scorer, grid, self.emit, self._gate.wait, fresh, responses).run(keys)
+
         state: State = "failed"
         try:
-            await self.of_one_model(
-                lambda: MatrixJob(
-                    self.prompt, self.rescorer, grid, measure, self.emit, self._gate.wait, fresh, columns
-                ).run(rows),
-                tries=3,
-            )
+            await self.under_same_weights(score, tries=3)
             state = "done"
         except asyncio.CancelledError:
             state = "cancelled"
@@ -293,7 +331,7 @@ class Run:
         self._say(self._store.notes)
         self._become(state)
 
-    async def of_one_model(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+    async def under_same_weights(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
         """Score with the weights in use now; again when a job changed them meanwhile.
 
         Raises:
@@ -326,21 +364,22 @@ class Run:
         self._say([*self.database.notes, *info.notes])
 
     def _set_aside(self) -> None:
+        self.table = AblationTable()
         for measure, grid in self.grids.items():
             if not grid.blank:
-                self.earlier[measure] = copy.deepcopy(grid)
-            grid.clear()
+                self.earlier[measure] = grid.over(grid.layout)
+            grid.restart(self.table)
 
     def _adopt(self, prompt: Prompt) -> None:
         self._prompt = prompt
-        rows = {row.key: row for row in rows_of(self.session)}
-        columns = {column.entry_index: column for column in columns_of(self.session)}
-        new_rows = tuple(replace(rows[m.key], tokens=m.tokens, first_column=m.first_response) for m in prompt.memories)
-        new_columns = tuple(replace(columns[r.entry_index], index=r.index, tokens=r.tokens) for r in prompt.responses)
-        for grid in self.grids.values():
-            grid.reshape(new_rows, new_columns)
+        self.layout = layout_of(self.session).measured(prompt)
+        self._lay_out()
         self._say(prompt.notes)
         self.emit(PromptReady(prompt.tokens))
+
+    def _lay_out(self) -> None:
+        for grid in self.grids.values():
+            grid.lay_out(self.layout)
 
     async def _abandon(self) -> None:
         self._rescorer = None
@@ -368,3 +407,14 @@ class Run:
         """Tell every listener."""
         for listener in tuple(self._listeners):
             listener(event)
+
+
+def _contents(prompt: Prompt, layout: Layout) -> dict[str, tuple[bytes, ...]]:
+    """Return by response id what its scores rest on: all ids up to its end, with and without memories, as hashes."""
+    contents: dict[str, tuple[bytes, ...]] = {}
+    for without in ((), layout.keys):
+        for variant in prompt.variants(without):
+            for owner, key in zip(variant.owners, score_keys("", variant.ids, variant.ranges), strict=True):
+                id_ = layout.columns[owner].id
+                contents[id_] = (*contents.get(id_, ()), key)
+    return contents

@@ -29,7 +29,7 @@ async def generate_alternate(
         prompt: The tokenised session.
         scorer: What generates.
         store: Where complete alternates are kept; one that is cut off is not.
-        response: The response's index.
+        response: The response's index in the prompt.
         sampling: How to draw; the same seed draws the same.
         decode: Turns ids into text.
 

@@ -21,10 +21,14 @@ class Changes(Grid):
     __slots__ = ("_after", "_before")
 
     def __init__(self, before: Grid, after: Grid) -> None:
-        """Take two grids of the same shape."""
-        super().__init__(after.rows, after.columns)
-        self._before, self._after = before, after
-        self.renew(range(len(after.rows)))
+        """Take two grids of one measure; the layout of `after` counts."""
+        self._before, self._after = before.over(after.layout), after
+        super().__init__(after.layout, after.table, after.measure)
+
+    def refresh(self) -> None:
+        """Work out everything from the two grids."""
+        self.values, self.status = [array("d")] * len(self.rows), list(self._after.status)
+        self.renew(range(len(self.rows)))
 
     def renew(self, rows: Iterable[int]) -> None:
         """Work out these rows again, and what is known of whole responses."""
@@ -32,15 +36,14 @@ class Changes(Grid):
         for row in rows:
             self.values[row] = _minus(after.values[row], before.values[row])
             self.status[row] = after.status[row]
-            if (error := after.errors.get(row)) is not None:
-                self.errors[row] = error
+        self.errors = after.errors
         self.noise_floor = after.noise_floor
         self.logprob = _minus(after.logprob, before.logprob)
         self.stripped = _minus(after.stripped, before.stripped)
 
-    def parts(self, index: int) -> list[float]:
+    def parts(self, row: int) -> list[float]:
         """Return the change of what each cell of a row adds to sums, in nats."""
-        return _parts(self.values[index], self._after.parts(index), self._before.parts(index))
+        return _parts(self.values[row], self._after.parts(row), self._before.parts(row))
 
     def stripped_parts(self) -> list[float]:
         """Return the change of what each response adds to the sum of the line of all memories left out, in nats."""

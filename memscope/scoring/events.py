@@ -1,7 +1,7 @@
 """What a run tells whoever listens: small frozen records, in the order in which things happen.
 
-The screen draws them, the commands print them, the debug log keeps them. None of them carries session text, but
-those of alternates carry what the model says instead.
+The screen draws them, the commands print them, the debug log keeps them. Memories are named by key, responses by id.
+None of them carries session text, but those of alternates carry what the model says instead.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ScorerLost(msgspec.Struct, frozen=True):
 
 
 class PromptReady(msgspec.Struct, frozen=True):
-    """The session is tokenised: token counts of the grid's rows and columns are known now."""
+    """The session is tokenised, at first or after it grew: the grids have a layout with token counts now."""
 
     tokens: int
 
@@ -86,21 +86,21 @@ class StrippedDone(msgspec.Struct, frozen=True):
 class AlternateGrew(msgspec.Struct, frozen=True):
     """An alternate is being generated; `text` is all of it so far. The one event that carries the model's words."""
 
-    response: int
+    response: str
     text: str
 
 
 class AlternateDone(msgspec.Struct, frozen=True):
     """An alternate is complete."""
 
-    response: int
+    response: str
     text: str
 
 
 class AlternateFailed(msgspec.Struct, frozen=True):
     """An alternate could not be generated."""
 
-    response: int
+    response: str
     error: str
 
 
@@ -127,14 +127,14 @@ class RowStarted(msgspec.Struct, frozen=True):
     """A row of the grid is being scored."""
 
     measure: Measure
-    row: int
+    key: str
 
 
 class RowDone(msgspec.Struct, frozen=True):
     """A row of the grid is complete. `cached`: it was remembered, nothing was computed."""
 
     measure: Measure
-    row: int
+    key: str
     maximum: float
     cells_set: int
     cached: bool
@@ -144,7 +144,7 @@ class RowFailed(msgspec.Struct, frozen=True):
     """A row of the grid could not be scored."""
 
     measure: Measure
-    row: int
+    key: str
     error: str
 
 

@@ -5,16 +5,25 @@ The strip-all divergence of a response is f(A, r) - f(none, r), in signed nats.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from math import inf
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from memscope.prompt.prompt import Prompt
-from memscope.scoring.grid import Column
-from memscope.scoring.rescoring import Rescorer, check_fits
+from memscope.scoring.layout import Column, Layout
+from memscope.scoring.rescoring import AblationScorer, check_fits
+from memscope.scoring.table import EVERYTHING, NOTHING
 
-__all__ = ["Candidate", "Context", "Findings", "find_candidates", "recent_responses", "strip_all"]
+__all__ = [
+    "Candidate",
+    "Context",
+    "Findings",
+    "find_candidates",
+    "recent_responses",
+    "strip_all",
+    "strip_all_within",
+]
 
 Context: TypeAlias = Literal["full", "window"]
 
@@ -23,13 +32,15 @@ class Candidate(msgspec.Struct, frozen=True):
     """A response that leans on memories and has not been trained.
 
     Attributes:
-        index: Its index in the matrix.
+        id: Its identity.
+        index: Its position among the responses, the number users see.
         entry_index: Its position among the conversation's nodes.
         divergence: Strip-all divergence, signed nats.
         timestamp: RFC 3339 text of the session file.
         text: The response.
     """
 
+    id: str
     index: int
     entry_index: int
     divergence: float
@@ -72,74 +83,89 @@ class Findings(msgspec.Struct, frozen=True):
         return f"{line} ({', '.join(left_out)})" if left_out else line
 
 
-def recent_responses(prompt: Prompt, entries: int, count: int | None) -> tuple[list[int], range | None]:
-    """Return the responses among the most recent `count` conversation nodes, and the positions of those nodes.
+def recent_responses(layout: Layout, entries: int, count: int | None) -> tuple[list[str], range | None]:
+    """Return the ids of the responses among the most recent conversation nodes, and the positions of those nodes.
 
     Args:
-        prompt: The tokenised session.
+        layout: The session's responses.
         entries: How many nodes the conversation has.
-        count: None means all of them.
+        count: How many of them are recent; None means all.
     """
     if count is None or count >= entries:
-        return [response.index for response in prompt.responses], None
+        return list(layout.responses), None
     window = range(entries - count, entries)
-    return [response.index for response in prompt.responses if response.entry_index in window], window
+    return [column.id for column in layout.columns if column.entry_index in window], window
 
 
-async def strip_all(
-    prompt: Prompt,
-    rescorer: Rescorer,
-    responses: Collection[int],
-    *,
-    window: range | None = None,
-    fresh: bool = False,
-) -> dict[int, float]:
-    """Return the strip-all divergence of responses, signed nats.
+async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh: bool = False) -> dict[str, float]:
+    """Return the strip-all divergence of responses by id, signed nats, each with everything before it as context.
 
     Args:
-        prompt: The tokenised session.
-        rescorer: Where scores come from.
-        responses: Indices in the matrix.
-        window: Keep only these conversation positions as context; None keeps everything before.
+        scorer: Scores ablations into the table.
+        responses: Ids.
+        fresh: Ask again even where a score is known or remembered.
+
+    Raises:
+        ScorerError: The scorer failed.
+        PromptError: The model cannot score this prompt.
+    """
+    check_fits(scorer.prompt, scorer.rescorer, scorer.variants(NOTHING, responses))
+    for ablation in (NOTHING, EVERYTHING):
+        await scorer.fill(ablation, responses, fresh=fresh)
+    table = scorer.table
+    return {id_: table.get(NOTHING, id_) - table.get(EVERYTHING, id_) for id_ in responses}
+
+
+async def strip_all_within(
+    scorer: AblationScorer, responses: Collection[str], window: range, *, fresh: bool = False
+) -> dict[str, float]:
+    """Return the strip-all divergence of responses with a window of the conversation as their only context.
+
+    It is another function of the response than `strip_all` measures, so the table does not hold it.
+
+    Args:
+        scorer: Where scores come from.
+        responses: Ids.
+        window: Positions of the conversation's nodes that stay.
         fresh: Ask again even where a score is remembered.
 
     Raises:
         ScorerError: The scorer failed.
         PromptError: The model cannot score this prompt.
     """
-    if not responses:
-        return {}
-    keys = {memory.key for memory in prompt.memories}
-    everything = prompt.variants((), responses=responses, entries=window)
+    prompt, rescorer, columns = scorer.prompt, scorer.rescorer, scorer.layout.columns
+    places = scorer.layout.places(responses)
+    everything = prompt.variants((), responses=places, entries=window)
+    bare = prompt.variants(scorer.layout.keys, responses=places, entries=window)
     check_fits(prompt, rescorer, everything)
-    full = await rescorer.score(everything, fresh=fresh)
-    bare = await rescorer.score(prompt.variants(keys, responses=responses, entries=window), fresh=fresh)
-    return {index: full[index].total - bare[index].total for index in responses}
+    full = await rescorer.score(everything, scorer.cost, fresh=fresh)
+    less = await rescorer.score(bare, scorer.cost, fresh=fresh)
+    return {columns[place].id: full[place].total - less[place].total for place in places}
 
 
 def find_candidates(
-    divergences: Mapping[int, float], columns: tuple[Column, ...], marked: Collection[int], threshold: float
+    divergences: Mapping[str, float], columns: Iterable[Column], marked: Collection[str], threshold: float
 ) -> Findings:
     """Choose the candidates among scored responses.
 
     Args:
-        divergences: Strip-all divergence by response index, signed nats.
+        divergences: Strip-all divergence by response id, signed nats.
         columns: All responses.
-        marked: Indices of responses that were trained, or may have been.
+        marked: Ids of responses that were trained, or may have been.
         threshold: Nats; the response at the threshold is taken.
     """
-    above = sorted((i for i, d in divergences.items() if d >= threshold), key=lambda i: (-divergences[i], i))
-    candidates = []
-    for index in above:
-        column = columns[index]
-        if index not in marked and column.timestamp:
-            found = Candidate(index, column.entry_index, divergences[index], column.timestamp, column.text)
-            candidates.append(found)
+    above = [column for column in columns if divergences.get(column.id, -inf) >= threshold]
+    above.sort(key=lambda column: (-divergences[column.id], column.index))
+    free = [column for column in above if column.id not in marked]
     return Findings(
-        candidates=tuple(candidates),
+        candidates=tuple(_candidate(column, divergences[column.id]) for column in free if column.timestamp),
         responses_seen=len(divergences),
         max_divergence=max(divergences.values(), default=None),
         threshold=threshold,
-        untimed=sum(1 for index in above if index not in marked and not columns[index].timestamp),
-        trained=sum(1 for index in above if index in marked),
+        untimed=sum(not column.timestamp for column in free),
+        trained=len(above) - len(free),
     )
+
+
+def _candidate(column: Column, divergence: float) -> Candidate:
+    return Candidate(column.id, column.index, column.entry_index, divergence, column.timestamp or "", column.text)

@@ -1,163 +1,202 @@
-"""The memories x responses grid: what is known of every cell, and the sums over rows and columns.
+"""The memories x responses grid of one measure: a view of the table of ablations, and how far its rows are.
 
-Values are signed divergences in nats, row-major, one `array("d")` a row; NaN stands for *not scored*. A cell
-whose response comes before the memory is exactly 0 from the start: nothing before a memory can depend on it.
+Values are signed divergences in nats, one `array("d")` a row; NaN stands for *not scored*. A cell whose response comes
+before the memory is *inherited*: exactly 0, since nothing before a memory can depend on it. Positions in a grid are
+those of its layout and end with it.
 """
 
 from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
+from operator import sub
 from typing import Literal, TypeAlias
 
-import msgspec
+from memscope.scoring.layout import Column, Layout, Row
+from memscope.scoring.table import EVERYTHING, NOTHING, Ablation, AblationTable, only, without
 
-from memscope.session.nodes import Section
-
-__all__ = ["SET_ABOVE", "Column", "Grid", "Measure", "Row", "RowStatus"]
+__all__ = ["SET_ABOVE", "Grid", "Measure", "Origin", "RowStatus", "baseline", "leave_out"]
 
 RowStatus: TypeAlias = Literal["waiting", "running", "done", "failed"]
 Measure: TypeAlias = Literal["necessity", "sufficiency"]
+Origin: TypeAlias = Literal["measured", "inherited", "unknown"]
+"""How a cell got its value."""
 
 SET_ABOVE = 0.01
 """A cell counts as *set* when its divergence is above this many nats."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """One memory.
-
-    Attributes:
-        key: Its identity.
-        section: Where it first appears.
-        text: The text of its first appearance.
-        appearances: How many times it appears.
-        tokens: Its length over all appearances, in tokens; None until a tokenizer is known.
-        first_column: Index of the first response that comes after its first appearance (may equal the number
-            of responses: then no response can depend on it).
-    """
-
-    key: str
-    section: Section
-    text: str
-    appearances: int
-    first_column: int
-    tokens: int | None = None
+def baseline(measure: Measure) -> Ablation:
+    """Return the ablation that the rows of a measure are compared with."""
+    return NOTHING if measure == "necessity" else EVERYTHING
 
 
-class Column(msgspec.Struct, frozen=True):
-    """One response.
-
-    Attributes:
-        index: Its index in the matrix.
-        entry_index: Its position among the conversation's nodes.
-        text: What was scored, as text.
-        preview: The same on one line.
-        timestamp: RFC 3339 text of the session file, or None.
-        tokens: Number of scored tokens, its closing marker included; None until a tokenizer is known.
-    """
-
-    index: int
-    entry_index: int
-    text: str
-    preview: str
-    timestamp: str | None
-    tokens: int | None = None
+def leave_out(measure: Measure, key: str) -> Ablation:
+    """Return the ablation of one row of a measure."""
+    return without(key) if measure == "necessity" else only(key)
 
 
 class Grid:
-    """The numbers of one measure over one session; filled row by row.
+    """The numbers of one measure over one layout, worked out from a table of ablations.
 
     Attributes:
-        rows: The memories in order of first appearance.
-        columns: The responses in order.
+        measure: What the values mean.
+        layout: Its rows and columns.
+        table: Where the values come from.
         values: `values[i][j]`, signed nats; NaN where not scored.
         status: One status a row.
-        errors: For failed rows, the error's line.
+        errors: For failed rows, the error's line by memory key.
         logprob: Log-probability of each response with every memory present, in nats; NaN until scored.
         stripped: Divergence of each response with all memories left out, signed nats; NaN until scored.
         noise_floor: Differences at or below this many nats cannot be told from zero; None until measured.
     """
 
-    __slots__ = ("columns", "errors", "logprob", "noise_floor", "rows", "status", "stripped", "values")
+    __slots__ = (
+        "_running",
+        "errors",
+        "layout",
+        "logprob",
+        "measure",
+        "noise_floor",
+        "status",
+        "stripped",
+        "table",
+        "values",
+    )
 
-    def __init__(self, rows: tuple[Row, ...], columns: tuple[Column, ...]) -> None:
-        self.rows, self.columns = rows, columns
-        self.values: list[array[float]]
-        self.status: list[RowStatus]
-        self.errors: dict[int, str]
-        self.logprob: array[float]
-        self.stripped: array[float]
-        self.noise_floor: float | None
-        self.clear()
+    def __init__(self, layout: Layout, table: AblationTable, measure: Measure = "necessity") -> None:
+        self.measure: Measure = measure
+        self.table = table
+        self.errors: dict[str, str] = {}
+        self.noise_floor: float | None = None
+        self._running: set[str] = set()
+        self.lay_out(layout)
 
-    def clear(self) -> None:
-        """Forget every value."""
-        unknown = array("d", [math.nan]) * len(self.columns)
-        self.values = [self._unscored(row) for row in self.rows]
-        self.status = ["waiting"] * len(self.rows)
-        self.errors = {}
-        self.logprob, self.stripped = unknown[:], unknown[:]
-        self.noise_floor = None
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The memories in order of first appearance."""
+        return self.layout.rows
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The responses in order."""
+        return self.layout.columns
+
+    def lay_out(self, layout: Layout) -> None:
+        """Take another layout; every cell that the table knows keeps its value."""
+        self.layout = layout
+        self.refresh()
+
+    def restart(self, table: AblationTable) -> None:
+        """Take another table, of other weights; nothing of the old one is kept."""
+        self.table = table
+        self.errors, self.noise_floor = {}, None
+        self._running.clear()
+        self.refresh()
+
+    def over(self, layout: Layout) -> Grid:
+        """Return the same numbers over another layout."""
+        grid = Grid(layout, self.table, self.measure)
+        grid.noise_floor = self.noise_floor
+        grid.errors = {key: error for key, error in self.errors.items() if layout.row(key) is not None}
+        grid.refresh()
+        return grid
+
+    def refresh(self) -> None:
+        """Work out everything from the table."""
+        self.values = [self._divergences(row) for row in self.rows]
+        self.status: list[RowStatus] = [self._status(place) for place in range(len(self.rows))]
+        self.refresh_responses()
+
+    def refresh_responses(self) -> None:
+        """Work out what is known of whole responses."""
+        responses = self.layout.responses
+        self.logprob = self.table.row(NOTHING, responses)
+        self.stripped = array("d", map(sub, self.logprob, self.table.row(EVERYTHING, responses)))
+
+    def refresh_row(self, key: str) -> None:
+        """Work out one row from the table; a row that is complete has not failed."""
+        if (place := self.layout.row(key)) is not None:
+            self.values[place] = self._divergences(self.rows[place])
+            if not any(map(math.isnan, self.values[place])):
+                self.errors.pop(key, None)
+            self.status[place] = self._status(place)
+
+    def start_row(self, key: str) -> None:
+        """Note that a row is being scored."""
+        self._running.add(key)
+        self._restate(key)
+
+    def stop_row(self, key: str, error: str | None = None) -> None:
+        """Note that a row is not being scored any more, and why it failed if it did; what was known of it stays."""
+        self._running.discard(key)
+        if error is not None:
+            self.errors[key] = error
+        self._restate(key)
 
     @property
     def blank(self) -> bool:
         """Whether nothing was scored."""
-        return set(self.status) <= {"waiting"} and all(map(math.isnan, self.stripped))
+        return not len(self.table)
 
-    def reshape(self, rows: tuple[Row, ...], columns: tuple[Column, ...]) -> None:
-        """Take rows and columns as they are known better now, and forget every value."""
-        self.rows, self.columns = rows, columns
-        self.clear()
+    def origin(self, row: int, column: int) -> Origin:
+        """Say how a cell got its value."""
+        if column < self.rows[row].first_column:
+            return "inherited"
+        return "unknown" if math.isnan(self.values[row][column]) else "measured"
 
-    def _unscored(self, row: Row) -> array[float]:
-        scored = len(self.columns) - row.first_column
-        return array("d", [0.0]) * row.first_column + array("d", [math.nan]) * scored
-
-    def set_row(self, index: int, values: array[float]) -> None:
-        """Take a finished row; NaN cells stay *not scored*."""
-        self.values[index] = values
-        self.status[index] = "done"
-        self.errors.pop(index, None)
-
-    def fail_row(self, index: int, error: str) -> None:
-        """Mark a row failed; what was known of it stays."""
-        self.status[index] = "failed"
-        self.errors[index] = error
-
-    def reset_row(self, index: int) -> None:
-        """Forget a row's values."""
-        self.values[index] = self._unscored(self.rows[index])
-        self.status[index] = "waiting"
-        self.errors.pop(index, None)
-
-    def parts(self, index: int) -> list[float]:
+    def parts(self, row: int) -> list[float]:
         """Return what each cell of a row adds to sums, in nats: its clamped divergence, nothing where not scored."""
-        return _clamped(self.values[index])
+        return _clamped(self.values[row])
 
     def stripped_parts(self) -> list[float]:
         """Return what each response adds to the sum of the line of all memories left out, in nats."""
         return _clamped(self.stripped)
 
-    def importance(self, index: int) -> float:
+    def importance(self, row: int) -> float:
         """Row sum of the clamped divergences, in nats, over the cells that are scored."""
-        return math.fsum(self.parts(index))
+        return math.fsum(self.parts(row))
 
     def dependence(self, column: int) -> float:
         """Column sum of the clamped divergences, in nats, over the cells that are scored."""
-        return math.fsum(row[column] for row in self.values if row[column] > 0)
+        return math.fsum(values[column] for values in self.values if values[column] > 0)
 
-    def maximum(self, index: int) -> float:
+    def maximum(self, row: int) -> float:
         """Largest divergence of a row, in nats; 0 when nothing is above 0."""
-        return max((v for v in self.values[index] if v > 0), default=0.0)
+        return max((v for v in self.values[row] if v > 0), default=0.0)
 
-    def cells_set(self, index: int) -> int:
+    def cells_set(self, row: int) -> int:
         """How many cells of a row are above `SET_ABOVE`."""
-        return sum(1 for v in self.values[index] if v > SET_ABOVE)
+        return sum(1 for v in self.values[row] if v > SET_ABOVE)
 
-    def scored(self, index: int, column: int) -> bool:
+    def scored(self, row: int, column: int) -> bool:
         """Whether a cell holds a value."""
-        return not math.isnan(self.values[index][column])
+        return not math.isnan(self.values[row][column])
+
+    def keys_with(self, status: RowStatus) -> list[str]:
+        """Return the keys of the rows that have a status."""
+        return [row.key for row, has in zip(self.rows, self.status, strict=True) if has == status]
+
+    def _divergences(self, row: Row) -> array[float]:
+        affected = self.layout.responses[row.first_column :]
+        base = self.table.row(baseline(self.measure), affected)
+        less = self.table.row(leave_out(self.measure, row.key), affected)
+        pair = (base, less) if self.measure == "necessity" else (less, base)
+        return array("d", [0.0]) * row.first_column + array("d", map(sub, *pair))
+
+    def _restate(self, key: str) -> None:
+        if (place := self.layout.row(key)) is not None:
+            self.status[place] = self._status(place)
+
+    def _status(self, place: int) -> RowStatus:
+        key = self.rows[place].key
+        if key in self._running:
+            return "running"
+        if key in self.errors:
+            return "failed"
+        return "waiting" if any(map(math.isnan, self.values[place])) else "done"
 
 
-def _clamped(values: array[float]) -> list[float]:
+def _clamped(values: Sequence[float]) -> list[float]:
     return [value if value > 0 else 0.0 for value in values]  # a comparison with NaN is false

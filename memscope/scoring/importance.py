@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from memscope.errors import PromptError, ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan, Prompt
 from memscope.scoring.finetune import Context
-from memscope.scoring.rescoring import Rescorer, WeightsChangedError, check_fits
+from memscope.scoring.rescoring import Cost, Rescorer, WeightsChangedError, check_fits
 from memscope.session.nodes import Branch, Memory, Session
 from memscope.store.weights import MemoryWeight
 
@@ -73,6 +73,7 @@ class DueMemories:
 async def score_memory(
     prompt: Prompt,
     rescorer: Rescorer,
+    cost: Cost,
     memory: MemorySpan,
     *,
     window: int = WINDOW_RESPONSES,
@@ -83,6 +84,7 @@ async def score_memory(
     Args:
         prompt: The tokenised session.
         rescorer: Where scores come from.
+        cost: Grows by what is asked of the scorer.
         memory: One of the prompt's memories.
         window: How many responses, from the conversation's start for a memory of the prompt's head.
         context: "window" keeps, of the conversation, only what lies between the memory and the last of those
@@ -101,8 +103,8 @@ async def score_memory(
     wanted = [response.index for response in responses]
     everything = prompt.variants((), responses=wanted, entries=entries)
     check_fits(prompt, rescorer, everything)
-    full = await rescorer.score(everything)
-    less = await rescorer.score(prompt.variants({memory.key}, responses=wanted, entries=entries))
+    full = await rescorer.score(everything, cost)
+    less = await rescorer.score(prompt.variants({memory.key}, responses=wanted, entries=entries), cost)
     divergences = [max(0.0, full[index].total - less[index].total) for index in wanted]
     return MemoryScore(memory.key, sum(divergences), max(divergences), len(wanted))
 
@@ -152,6 +154,7 @@ def _has_responses(prompt: Prompt, memory: MemorySpan) -> bool:
 async def score_incrementally(
     prompt: Prompt,
     rescorer: Rescorer,
+    cost: Cost,
     due: DueMemories,
     on_scored: Callable[[MemoryScore], Awaitable[None]],
     on_failed: Callable[[str, str], None] = lambda _key, _error: None,
@@ -164,6 +167,7 @@ async def score_incrementally(
     Args:
         prompt: The tokenised session.
         rescorer: Where scores come from.
+        cost: Grows by what is asked of the scorer.
         due: What to score.
         on_scored: Keeps a score; awaited before the next memory is scored.
         on_failed: Told the key of a memory that could not be scored, and the error.
@@ -178,7 +182,7 @@ async def score_incrementally(
     failed: dict[str, str] = {}
     for memory in due.memories:
         try:
-            score = await score_memory(prompt, rescorer, memory, window=window, context=context)
+            score = await score_memory(prompt, rescorer, cost, memory, window=window, context=context)
         except (ScorerGoneError, WeightsChangedError):
             raise
         except (ScorerError, PromptError) as error:

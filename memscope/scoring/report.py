@@ -38,6 +38,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
         "memories": [_memory(grid, index) for index in range(len(grid.rows))],
         "responses": [
             {
+                "id": column.id,
                 "index": column.index,
                 "entry_index": column.entry_index,
                 "tokens": column.tokens,
@@ -127,8 +128,8 @@ def _memory(grid: Grid, index: int) -> dict[str, Any]:
         "max": grid.maximum(index),
         "status": grid.status[index],
     }
-    if index in grid.errors:
-        entry["error"] = grid.errors[index]
+    if row.key in grid.errors:
+        entry["error"] = grid.errors[row.key]
     return entry
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from memscope.engines.base import Range, Scorer, ScorerInfo
 from memscope.errors import PromptError, ScorerError
 from memscope.prompt.prompt import Prompt, Variant
+from memscope.scoring.layout import Layout
+from memscope.scoring.table import Ablation, AblationTable
 from memscope.store.scores import Score, ScoreStore, score_keys
 
-__all__ = ["Cost", "Rescorer", "ResponseScore", "WeightsChangedError", "check_fits"]
+__all__ = ["AblationScorer", "Cost", "Rescorer", "ResponseScore", "WeightsChangedError", "check_fits"]
 
 
 class WeightsChangedError(ScorerError):
@@ -21,7 +23,7 @@ class WeightsChangedError(ScorerError):
 
 
 class Cost(msgspec.Struct):
-    """What a run asked of the scorer.
+    """What one job asked of the scorer.
 
     Attributes:
         calls: Requests sent.
@@ -50,7 +52,6 @@ class Rescorer:
 
     def __init__(self, scorer: Scorer, store: ScoreStore) -> None:
         self.scorer = scorer
-        self.cost = Cost()
         self._store = store
 
     @property
@@ -68,12 +69,13 @@ class Rescorer:
             raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
 
     async def score(
-        self, variants: Sequence[Variant], *, fresh: bool = False, from_position: int | None = None
+        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, from_position: int | None = None
     ) -> dict[int, ResponseScore]:
-        """Score every range of every variant and return the sums by response.
+        """Score every range of every variant and return the sums by the response's index in the prompt.
 
         Args:
             variants: The sequences; a response may own several ranges of one of them.
+            cost: Grows by what is asked of the scorer.
             fresh: Ask again even where a score is remembered, and remember the new one.
             from_position: Ask for a second, independent computation from this position on (for the noise floor).
 
@@ -82,7 +84,7 @@ class Rescorer:
         """
         sums: dict[int, ResponseScore] = {}
         for variant in variants:
-            scores, cached = await self._variant(variant, fresh, from_position)
+            scores, cached = await self._variant(variant, cost, fresh, from_position)
             for owner, (total, tokens) in zip(variant.owners, scores, strict=True):
                 before = sums.get(owner)
                 sums[owner] = ResponseScore(
@@ -92,15 +94,17 @@ class Rescorer:
                 )
         return sums
 
-    async def _variant(self, variant: Variant, fresh: bool, from_position: int | None) -> tuple[list[Score], bool]:
+    async def _variant(
+        self, variant: Variant, cost: Cost, fresh: bool, from_position: int | None
+    ) -> tuple[list[Score], bool]:
         if from_position is None:
-            self.cost.tokens_naive += len(variant.ids)
+            cost.tokens_naive += len(variant.ids)
         info = self.scorer.info  # of this request: it may be another when the answer comes
         keys, known = await asyncio.to_thread(self._look_up, info, variant, fresh, from_position)
         missing = [n for n, key in enumerate(keys) if key not in known]
         if missing:
             ranges = [variant.ranges[n] for n in missing]
-            asked = await self._asked(info, variant.ids[: ranges[-1][1]], ranges, from_position)
+            asked = await self._asked(info, variant.ids[: ranges[-1][1]], ranges, cost, from_position)
             new = dict(zip((keys[n] for n in missing), asked, strict=True))
             await asyncio.to_thread(self._store.put, new)
             known |= new
@@ -114,14 +118,63 @@ class Rescorer:
         return keys, {} if fresh else self._store.get(keys)
 
     async def _asked(
-        self, info: ScorerInfo, ids: array[int], ranges: Sequence[Range], from_position: int | None
+        self, info: ScorerInfo, ids: array[int], ranges: Sequence[Range], cost: Cost, from_position: int | None
     ) -> list[Score]:
-        self.cost.calls += 1
+        cost.calls += 1
         scored = await self.scorer.score(ids, ranges, from_position=from_position)
-        self.cost.tokens_forwarded += scored.forwarded
+        cost.tokens_forwarded += scored.forwarded
         self.expect(scored.weights or info.weights)
         self.expect(info.weights)
         return list(zip(scored.totals, scored.tokens, strict=True))
+
+
+class AblationScorer:
+    """Scores ablations of one prompt into a table, by one set of weights.
+
+    Attributes:
+        prompt: The tokenised session.
+        layout: The prompt's rows and columns.
+        table: What is filled.
+        rescorer: Where scores come from.
+        cost: What was asked of the scorer so far.
+    """
+
+    def __init__(
+        self, prompt: Prompt, layout: Layout, table: AblationTable, rescorer: Rescorer, cost: Cost | None = None
+    ) -> None:
+        self.prompt, self.layout, self.table, self.rescorer = prompt, layout, table, rescorer
+        self.cost = Cost() if cost is None else cost
+        self._weights = rescorer.weights
+
+    def variants(self, ablation: Ablation, responses: Iterable[str] | None = None) -> list[Variant]:
+        """Return the sequences to score; None is all responses."""
+        places = None if responses is None else self.layout.places(responses)
+        return self.prompt.variants(ablation.removed(self.layout.keys), responses=places)
+
+    async def fill(self, ablation: Ablation, responses: Iterable[str] | None = None, *, fresh: bool = False) -> bool:
+        """Score what the table does not know of an ablation, and keep it there.
+
+        Args:
+            ablation: What is left out.
+            responses: Ids; None is all.
+            fresh: Ask the scorer again even for what is known or remembered.
+
+        Returns:
+            Whether nothing had to be computed.
+
+        Raises:
+            ScorerError: The scorer failed.
+            WeightsChangedError: Other weights answer by now; nothing was kept.
+        """
+        wanted = list(self.layout.responses if responses is None else responses)
+        asked = wanted if fresh else self.table.missing(ablation, wanted)
+        if not asked:
+            return True
+        scores = await self.rescorer.score(self.variants(ablation, asked), self.cost, fresh=fresh)
+        self.rescorer.expect(self._weights)
+        columns = self.layout.columns
+        self.table.put(ablation, {columns[index].id: score.total for index, score in scores.items()})
+        return all(score.cached for score in scores.values())
 
 
 def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from memscope.store.database import Database
 
-__all__ = ["Decisions", "Verdict", "response_id"]
+__all__ = ["Decisions", "Verdict"]
 
 Verdict: TypeAlias = Literal["approved", "rejected"]
-
-
-def response_id(session: str, entry_index: int, timestamp: str | None, text: str) -> str:
-    """Return a response's identity: the same as long as the session says the same at that place."""
-    parts = f"{session}\0{entry_index}\0{timestamp or ''}\0{text}"
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 class Decisions:

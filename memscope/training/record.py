@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from math import nan
 
 import msgspec
+from msgspec.structs import replace
 
 from memscope.scoring.finetune import Candidate
-from memscope.scoring.grid import Column
+from memscope.scoring.layout import Layout
 from memscope.store.ledger import Ledger, Shipment
-from memscope.training.proof import Proof
+from memscope.training.proof import Proof, named_by_id
 
 __all__ = ["Record", "Trained"]
 
@@ -22,67 +23,84 @@ class Trained(msgspec.Struct, frozen=True):
         response: It, with its strip-all divergence before training.
         after: Its divergence after the job, nats; None while that was not measured.
         running: Its job has not ended, as far as is known.
-        gone: The weights that learned it ended with their scorer.
+        lost: The weights that were trained on it ended with their scorer.
     """
 
     response: Candidate
     after: float | None
     running: bool
-    gone: bool
+    lost: bool
 
 
 class Record:
     """Reads the ledger for one session; every method raises StoreError when it cannot be read."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        session: str,
-        columns: Callable[[], Mapping[str, Column]],
-        gone: Callable[[Shipment], bool],
+        self, ledger: Ledger, session: str, layout: Callable[[], Layout], lost: Callable[[Shipment], bool]
     ) -> None:
         """Take the ledger and what tells its entries apart.
 
         Args:
             ledger: Where shipments are.
             session: The session's id.
-            columns: The session's responses by their identity in the ledger.
-            gone: Whether what a shipment taught ended with its scorer.
+            layout: The session's responses as of now.
+            lost: Whether what a shipment trained ended with its scorer.
         """
-        self._ledger, self._session, self._columns, self._gone = ledger, session, columns, gone
+        self._ledger, self._session, self._layout, self._lost = ledger, session, layout, lost
+
+    def shipment(self, key: str) -> Shipment | None:
+        """Return one shipment, its proof by response id; None where there is none of that key."""
+        shipment = self._ledger.shipment(key)
+        return None if shipment is None else self._named(shipment)
 
     def shipments(self) -> tuple[Shipment, ...]:
-        """Return what was sent of this session, oldest first."""
-        return self._ledger.shipments(self._session)
+        """Return what was sent of this session, oldest first, proofs by response id."""
+        return tuple(map(self._named, self._ledger.shipments(self._session)))
 
     def proofs(self) -> dict[str, Proof]:
         """Return before and after of every shipment that was verified, by its key, oldest first."""
-        return {s.key: proof for s in self.shipments() if (proof := Proof.kept(s)) is not None}
+        return {s.key: proof for s in self.shipments() if (proof := _proof(s)) is not None}
 
     def unproven(self) -> tuple[str, ...]:
         """Return the keys of shipments whose job succeeded and whose effect was not measured, oldest first."""
         return tuple(
             s.key
             for s in self.shipments()
-            if s.state == "succeeded" and s.proof and "after" not in s.proof and not self._gone(s)
+            if s.state == "succeeded" and s.proof and "after" not in s.proof and not self._lost(s)
         )
 
-    def before(self) -> dict[int, float]:
-        """Return every response's divergence before the last training that was measured and lasts; else nothing."""
-        lasting = [s.proof for s in self.shipments() if s.proof and "after" in s.proof and not self._gone(s)]
-        return {int(index): nats for index, nats in lasting[-1]["before"]["stripped"].items()} if lasting else {}
+    def before(self) -> Mapping[str, float]:
+        """Return divergences by response id before the last training that was measured and lasts; else nothing."""
+        lasting = [s.proof for s in self.shipments() if s.proof and "after" in s.proof and not self._lost(s)]
+        return lasting[-1]["before"]["stripped"] if lasting else {}
 
-    def trained(self) -> dict[int, Trained]:
-        """Return the responses that count as trained, by index, with what their last shipment says of them."""
-        columns, known = self._columns(), dict[int, Trained]()
+    def trained(self) -> dict[str, Trained]:
+        """Return the responses that count as trained, by id, with what their last shipment says of them."""
+        known: dict[str, Trained] = {}
         for shipment in self.shipments():
-            if shipment.state not in ("accepted", "succeeded"):
-                continue
-            after = proof.after if (proof := Proof.kept(shipment)) else {}
-            for sample in shipment.samples:
-                if (column := columns.get(sample.response)) is not None:
-                    before = nan if sample.divergence is None else sample.divergence
-                    said = Candidate(column.index, column.entry_index, before, column.timestamp or "", column.text)
-                    running = shipment.state == "accepted"
-                    known[column.index] = Trained(said, after.get(sample.position), running, self._gone(shipment))
+            if shipment.state in ("accepted", "succeeded"):
+                known |= self._trained(shipment)
         return known
+
+    def _trained(self, shipment: Shipment) -> dict[str, Trained]:
+        layout, proof = self._layout(), _proof(shipment)
+        after: Mapping[str, float] = proof.after if proof else {}
+        running, lost = shipment.state == "accepted", self._lost(shipment)
+        known = {}
+        for sample in shipment.samples:
+            if (place := layout.column(sample.response)) is not None:
+                column = layout.columns[place]
+                before = nan if sample.divergence is None else sample.divergence
+                stamp = column.timestamp or ""
+                said = Candidate(column.id, column.index, column.entry_index, before, stamp, column.text)
+                known[column.id] = Trained(said, after.get(column.id), running, lost)
+        return known
+
+    def _named(self, shipment: Shipment) -> Shipment:
+        return replace(shipment, proof=named_by_id(shipment, self._layout().responses) or None)
+
+
+def _proof(shipment: Shipment) -> Proof | None:
+    if not shipment.proof or "after" not in shipment.proof:
+        return None
+    return Proof.of([sample.response for sample in shipment.samples], shipment.proof["before"], shipment.proof["after"])

@@ -27,7 +27,7 @@ LESSONS: dict[TrainingContext, str] = {
 
 
 class TrainingSample(msgspec.Struct, frozen=True):
-    """One response to learn: its index in the matrix, the ids before it, and its own ids."""
+    """One response to learn: its index in the prompt, the ids before it, and its own ids."""
 
     index: int
     context: array[int]
@@ -43,8 +43,8 @@ class Review(msgspec.Struct, frozen=True):
     """What is about to be sent.
 
     Attributes:
-        responses: Indices in the matrix.
-        samples: What leaves.
+        responses: Ids.
+        samples: What leaves, one a response.
         address: Whom it goes to.
         loopback: The address is on this machine.
         known: The user has agreed to this address before.
@@ -53,7 +53,7 @@ class Review(msgspec.Struct, frozen=True):
         example: The first sample in full, as text: its context, and what is learned.
     """
 
-    responses: tuple[int, ...]
+    responses: tuple[str, ...]
     samples: tuple[TrainingSample, ...]
     address: str
     loopback: bool
@@ -75,7 +75,7 @@ def build_samples(
 
     Args:
         prompt: The tokenised session.
-        responses: Indices in the matrix.
+        responses: Indices in the prompt.
         context: Whether memories stay in the context.
         max_tokens: Longest sequence the model takes; None when it is not known.
 

@@ -265,7 +265,7 @@ class MemscopeApp(Stage):
         self._comparison.show(self.measure)
         self._cell.moved(self.measure)
         self._title_line.update_run(self.measure, self._progress)
-        if self.options.score and set(grid.status) == {"waiting"}:
+        if self.options.score and "done" not in grid.status:
             self._conductor.ask(Wish(self.measure))
 
     def action_pause(self) -> None:

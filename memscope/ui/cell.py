@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from math import isnan
+from math import isnan, nan
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memscope.errors import MemscopeError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CellWatch"]
 
 _REST_SECONDS = 0.25
-_Cell: TypeAlias = tuple[Measure, int, int, float]
+_Cell: TypeAlias = tuple[Measure, str, str, float]
 
 
 class CellWatch:
@@ -51,7 +51,7 @@ class CellWatch:
             self._drop()
             self._pane.show(None)
             return
-        cell = (measure, self._row(), self._view.column, facts.value)
+        cell = (measure, facts.row.key, facts.column.id, facts.value)
         if cell != self._cell:
             self._drop()
             self._cell = cell
@@ -83,14 +83,15 @@ class CellWatch:
             grid.columns[column],
             grid.values[row][column],
             grid.status[row],
-            grid.errors.get(row, ""),
+            grid.errors.get(grid.rows[row].key, ""),
             grid.noise_floor,
-            self._run.earlier[self._measure].values[row][column] if self.delta else None,
+            self._earlier(grid.rows[row].key, grid.columns[column].id) if self.delta else None,
         )
 
-    def _row(self) -> int:
-        row = self._view.memory
-        return -1 if row is None else row
+    def _earlier(self, key: str, response: str) -> float:
+        grid = self._run.earlier[self._measure]
+        row, column = grid.layout.row(key), grid.layout.column(response)
+        return nan if row is None or column is None else grid.values[row][column]
 
     def _drop(self) -> None:
         if self._rest is not None:
@@ -102,7 +103,7 @@ class CellWatch:
     async def _ask(self, facts: CellFacts) -> None:
         self._pane.show(facts, None, "asking for the tokens …")
         try:
-            self._tokens = await self._run.tokens(self._measure, self._row(), self._view.column)
+            self._tokens = await self._run.tokens(self._measure, facts.row.key, facts.column.id)
             self._pane.show(self.facts(), self._tokens)
         except MemscopeError as error:
             self._pane.show(facts, None, f"no values for single tokens: {error}")

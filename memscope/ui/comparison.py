@@ -46,11 +46,13 @@ class Comparison:
         self._changes = Changes(self._run.earlier[measure], now) if self.on else None
         self._heatmap.view.show_grid(self._changes or now)
 
-    def renew(self, rows: Collection[int]) -> None:
-        """Draw rows that changed, and the lines below."""
+    def renew(self, keys: Collection[str]) -> None:
+        """Draw the rows of memories that changed, and the lines below."""
+        layout = self._heatmap.view.rows.grid.layout
+        rows = {row for key in keys if (row := layout.row(key)) is not None}
         if self._changes is not None:
             self._changes.renew(rows)
         if rows:
-            self._heatmap.view.rows_changed(set(rows))
+            self._heatmap.view.rows_changed(rows)
         else:
             self._heatmap.view.footers_changed()

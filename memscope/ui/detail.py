@@ -15,7 +15,8 @@ from textual.content import Content
 from textual.style import Style as TextualStyle
 from textual.widgets import Static
 
-from memscope.scoring.grid import Column, Measure, Row, RowStatus
+from memscope.scoring.grid import Measure, RowStatus
+from memscope.scoring.layout import Column, Row
 from memscope.terminal.safe import one_line, visible
 from memscope.ui.keys import DETAIL
 from memscope.ui.palette import Colours, token_style

@@ -39,7 +39,7 @@ class Batch(msgspec.Struct):
     """What happened since the last frame.
 
     Attributes:
-        rows: Rows that changed, a set for each measure.
+        rows: Keys of memories whose rows changed, a set for each measure.
         lines: For the log, in order.
         troubles: Lines that the user should see at once.
         reload: The grids may have another shape or were cleared.
@@ -48,13 +48,13 @@ class Batch(msgspec.Struct):
         lost: The scorer is gone.
         finished: A matrix ended.
         stripped: The strip-all row is known, or known better.
-        alternates: What alternates say so far, by response.
-        unsaid: Why an alternate could not be generated, by response.
+        alternates: What alternates say so far, by response id.
+        unsaid: Why an alternate could not be generated, by response id.
         shipment: A job moved on; one line.
         moved: A shipment has another state.
     """
 
-    rows: dict[Measure, set[int]] = msgspec.field(default_factory=dict)
+    rows: dict[Measure, set[str]] = msgspec.field(default_factory=dict)
     lines: list[str] = msgspec.field(default_factory=list)
     troubles: list[str] = msgspec.field(default_factory=list)
     reload: bool = False
@@ -63,8 +63,8 @@ class Batch(msgspec.Struct):
     lost: ScorerLost | None = None
     finished: Finished | None = None
     stripped: bool = False
-    alternates: dict[int, str] = msgspec.field(default_factory=dict)
-    unsaid: dict[int, str] = msgspec.field(default_factory=dict)
+    alternates: dict[str, str] = msgspec.field(default_factory=dict)
+    unsaid: dict[str, str] = msgspec.field(default_factory=dict)
     shipment: str | None = None
     moved: bool = False
 
@@ -81,13 +81,13 @@ class Batch(msgspec.Struct):
     def add(self, event: Event) -> None:
         """Take one event."""
         match event:
-            case RowStarted(measure, row):
-                self._row(measure, row)
-            case RowDone(measure, row):
-                self._row(measure, row)
-            case RowFailed(measure, row, error):
-                self._row(measure, row)
-                self.lines.append(f"row {row} failed: {error}")
+            case RowStarted(measure, key):
+                self._row(measure, key)
+            case RowDone(measure, key):
+                self._row(measure, key)
+            case RowFailed(measure, key, error):
+                self._row(measure, key)
+                self.lines.append(f"memory {key} failed: {error}")
             case Progress():
                 self.progress = event
             case NoiseFloorMeasured(nats):
@@ -128,7 +128,7 @@ class Batch(msgspec.Struct):
                 self.alternates[response] = text
             case AlternateFailed(response, error):
                 self.unsaid[response] = error
-                self.lines.append(f"alternate of response {response}: {error}")
+                self.lines.append(f"no alternate: {error}")
             case JobProgress(job, status, step, steps, loss):
                 self.shipment = f"job {job} {status}, step {step} of {steps}" + (f", loss {loss:.3f}" if loss else "")
             case ShipmentChanged(_, state, job, error):
@@ -139,8 +139,8 @@ class Batch(msgspec.Struct):
             case _:
                 pass
 
-    def _row(self, measure: Measure, row: int) -> None:
-        self.rows.setdefault(measure, set()).add(row)
+    def _row(self, measure: Measure, key: str) -> None:
+        self.rows.setdefault(measure, set()).add(key)
 
 
 def _ready(event: ScorerReady) -> str:

@@ -33,10 +33,9 @@ def _answers(grid: Grid, memory: int | None, column: int) -> Iterator[tuple[str,
 def wish_for(answer: str, measure: Measure, grid: Grid, memory: int | None, column: int) -> Wish:
     """Return the wish that an answer stands for."""
     if answer == "row" and memory is not None:
-        return Wish(measure, rows=(memory,), fresh=True)
+        return Wish(measure, keys=(grid.rows[memory].key,), fresh=True)
     if answer == "column":
-        return Wish(measure, column=column, fresh=True)
+        return Wish(measure, responses=(grid.columns[column].id,), fresh=True)
     if answer in ("failed", "rest"):
-        wanted = "failed" if answer == "failed" else "waiting"
-        return Wish(measure, rows=[row for row, status in enumerate(grid.status) if status == wanted])
+        return Wish(measure, keys=grid.keys_with("failed" if answer == "failed" else "waiting"))
     return Wish(measure, fresh=True)

@@ -22,8 +22,8 @@ class Wish(msgspec.Struct, frozen=True):
     """One call of `Run.matrix`; `restart` starts the scorer anew before it."""
 
     measure: Measure
-    rows: Sequence[int] | None = None
-    column: int | None = None
+    keys: Sequence[str] | None = None
+    responses: Sequence[str] | None = None
     fresh: bool = False
     restart: bool = False
 
@@ -59,7 +59,7 @@ class Conductor:
             try:
                 if wish.restart:
                     await self._run.restart_scorer()
-                await self._run.matrix(wish.measure, rows=wish.rows, column=wish.column, fresh=wish.fresh)
+                await self._run.matrix(wish.measure, keys=wish.keys, responses=wish.responses, fresh=wish.fresh)
             except MemscopeError:
                 # The run has said what is wrong; whatever waits would meet the same trouble.
                 self._wishes.clear()

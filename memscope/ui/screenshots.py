@@ -57,7 +57,7 @@ def _listed(app: MemscopeApp) -> bool:
 
 def _said(app: MemscopeApp) -> bool:
     current = app.desk.candidates.current
-    return current is not None and current.index in app.desk.tuner.alternates and not app.desk.tuner.growing
+    return current is not None and current.id in app.desk.tuner.alternates and not app.desk.tuner.growing
 
 
 def _trained(app: MemscopeApp) -> bool:
@@ -96,8 +96,8 @@ async def _take(picture: Picture, size: tuple[int, int], folder: Path, state: Pa
     config = Config(state=str(state))
     database = Database(state)
     run = Run(load_session(session_path()), config, database)
-    done: set[int] = set()
-    run.listen(lambda event: done.add(event.row) if isinstance(event, RowDone) else None)
+    done: set[str] = set()
+    run.listen(lambda event: done.add(event.key) if isinstance(event, RowDone) else None)
     if picture.rows is not None:
         wanted = picture.rows
         run.listen(lambda _: run.pause() if len(done) >= wanted else None)

@@ -20,7 +20,6 @@ import sys
 import tempfile
 import termios
 import time
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,9 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import DataTable
 
-from memscope.scoring.grid import Column, Grid, Row
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Column, Layout, Row
+from memscope.scoring.table import NOTHING, AblationTable, without
 from memscope.ui.heatmap.pane import HeatmapPane
 
 ROWS, COLUMNS = 1000, 2000
@@ -45,14 +46,14 @@ _DEADLINE_SECONDS = 300.0
 def filled_grid(density: float) -> Grid:
     """A grid whose cells are set with this probability."""
     chance = random.Random(0)
-    grid = Grid(
-        tuple(Row(f"topic/{i:04}", "identity", f"memory {i}", 1, 0) for i in range(ROWS)),
-        tuple(Column(j, j, f"response {j}", f"response {j}", None) for j in range(COLUMNS)),
-    )
-    for i in range(ROWS):
+    rows = [Row(f"topic/{i:04}", "identity", f"memory {i}", 1, 0) for i in range(ROWS)]
+    columns = [Column(f"r{j}", j, j, f"response {j}", f"response {j}", None) for j in range(COLUMNS)]
+    table = AblationTable()
+    table.put(NOTHING, {column.id: 0.0 for column in columns})
+    for row in rows:
         known = (chance.expovariate(0.3) if chance.random() < density else 0.0 for _ in range(COLUMNS))
-        grid.set_row(i, array("d", known))
-    return grid
+        table.put(without(row.key), {column.id: -nats for column, nats in zip(columns, known, strict=True)})
+    return Grid(Layout(rows, columns), table)
 
 
 class Bench(App[None]):

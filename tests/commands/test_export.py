@@ -13,9 +13,10 @@ import pytest
 from memscope.commands.export import export
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
+from memscope.session.identity import response_id
 from memscope.session.native import read_native
 from memscope.store.database import Database
-from memscope.store.decisions import Decisions, Verdict, response_id
+from memscope.store.decisions import Decisions, Verdict
 
 Output = pytest.CaptureFixture[str]
 

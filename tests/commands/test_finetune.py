@@ -10,7 +10,7 @@ import pytest
 from memscope.cli import main
 from memscope.config import Config
 from memscope.errors import ScorerError
-from memscope.run.finetuning import FineTuning
+from memscope.run.candidates import Candidates
 from memscope.scoring.events import AlternateFailed
 
 
@@ -70,15 +70,15 @@ def test_alternates_come_with_their_candidates(small_file: Path, capsys: pytest.
 def test_an_alternate_that_fails_is_named_and_the_others_are_printed(
     small_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generate = FineTuning.alternate
+    generate = Candidates.alternate
 
-    async def fails_once(self: FineTuning, response: int, seed: int = 0) -> str | None:
-        if response == 0:
-            self.run.emit(AlternateFailed(0, str(ScorerError("out of memory"))))
+    async def fails_once(self: Candidates, response: str, seed: int = 0) -> str | None:
+        if response == self._run.layout.responses[0]:
+            self._run.emit(AlternateFailed(response, str(ScorerError("out of memory"))))
             return None
         return await generate(self, response, seed)
 
-    monkeypatch.setattr(FineTuning, "alternate", fails_once)
+    monkeypatch.setattr(Candidates, "alternate", fails_once)
     assert main(["finetune", str(small_file), "--alternates", "--format", "json"]) == 1
     printed = capsys.readouterr()
     found = {candidate["index"]: candidate for candidate in json.loads(printed.out)["candidates"]}

@@ -10,17 +10,18 @@ from memscope.run.debug_log import DebugLog
 from memscope.scoring.events import AlternateGrew, RowDone, RowFailed, ScorerLost
 from memscope.session.nodes import Session
 
-DONE = RowDone("necessity", 1, 2.5, 3, cached=False)
+DONE = RowDone("necessity", "mira/room", 2.5, 3, cached=False)
 
 
 def test_a_row_is_logged_with_its_maximum_and_without_its_key(small_session: Session, tmp_path: Path) -> None:
     log = DebugLog(Config(state=str(tmp_path)), small_session)
     log(DONE)
-    log(RowFailed("necessity", 0, "the model gave nan"))
+    log(RowFailed("necessity", "db/port", "the model gave nan"))
     log.close()
     text = (tmp_path / "debug.log").read_text()
     assert "maximum=2.5, cells_set=3" in text
     assert "the model gave nan" in text
+    assert "memory 1" in text
     assert "mira/room" not in text
 
 
@@ -28,7 +29,7 @@ def test_debug_names_the_memories(small_session: Session, tmp_path: Path) -> Non
     log = DebugLog(Config(state=str(tmp_path), debug=True), small_session)
     log(DONE)
     log.close()
-    assert "memory='mira/room'" in (tmp_path / "debug.log").read_text()
+    assert "key='mira/room'" in (tmp_path / "debug.log").read_text()
 
 
 def test_the_file_is_bounded(small_session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +50,7 @@ def test_a_folder_that_cannot_be_used_is_borne_in_silence(small_session: Session
 
 def test_debug_is_needed_for_the_words_of_an_alternate(small_session: Session, tmp_path: Path) -> None:
     log = DebugLog(Config(state=str(tmp_path)), small_session)
-    log(AlternateGrew(0, "The port is 7432."))
+    log(AlternateGrew("r0", "The port is 7432."))
     log.close()
     text = (tmp_path / "debug.log").read_text()
     assert "text=(17 characters)" in text

@@ -26,7 +26,7 @@ from memscope.scoring.events import (
     StrippedDone,
     Trouble,
 )
-from memscope.scoring.rescoring import ResponseScore, WeightsChangedError
+from memscope.scoring.rescoring import Cost, ResponseScore, WeightsChangedError
 from memscope.session.nodes import Session
 from memscope.store.alternates import Alternates
 from memscope.store.database import Database
@@ -62,6 +62,16 @@ async def quiet(run: Run) -> None:
             await asyncio.sleep(0.05)
 
 
+def ids(tuning: FineTuning, *places: int) -> list[str]:
+    """Return the ids of responses by their number."""
+    return [tuning.run.layout.responses[place] for place in places]
+
+
+def id_at(tuning: FineTuning, place: int) -> str:
+    """Return the id of one response."""
+    return tuning.run.layout.responses[place]
+
+
 async def listed(run: Run) -> list[dict[str, str]]:
     """Return the server's jobs."""
     answer = await run.transport.get("/v1/train")
@@ -71,61 +81,59 @@ async def listed(run: Run) -> list[dict[str, str]]:
 
 async def test_candidates_are_the_timed_responses_that_lean_on_memories(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, events):
-        findings = await tuning.find()
+        findings = await tuning.candidates.find()
         assert {c.index for c in findings.candidates} == {0, 1}
         divergences = [c.divergence for c in findings.candidates]
         assert divergences == sorted(divergences, reverse=True)
         stripped = tuning.run.grids["necessity"].stripped
         assert [stripped[c.index] for c in findings.candidates] == divergences
         assert StrippedDone() in events
-        window = await tuning.find(5, "window")
+        window = await tuning.candidates.find(5, "window")
         assert [c.index for c in window.candidates] == [1]
         assert window.responses_seen == 2
 
 
 async def test_the_threshold_is_kept_and_needs_no_new_scores(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, _):
-        assert tuning.threshold == 1.0
-        highest = (await tuning.find()).max_divergence
+        assert tuning.candidates.threshold == 1.0
+        highest = (await tuning.candidates.find()).max_divergence
         assert highest is not None
-        tuning.threshold = highest + 1
-        calls = tuning.run.rescorer.cost.calls
-        assert tuning.findings().why_none is not None
-        assert tuning.run.rescorer.cost.calls == calls
+        tuning.candidates.threshold = highest + 1
+        assert tuning.candidates.findings().why_none is not None
     async with opened(small_session, config) as (tuning, _):
-        assert tuning.threshold == highest + 1
+        assert tuning.candidates.threshold == highest + 1
     async with opened(small_session, msgspec.structs.replace(config, threshold=2.0)) as (tuning, _):
-        assert tuning.threshold == 2.0, "what is configured counts more than what was set once"
+        assert tuning.candidates.threshold == 2.0, "what is configured counts more than what was set once"
 
 
 async def test_toggles_and_decisions_survive(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, _):
         await tuning.run.open()
-        assert (tuning.alternates_on, tuning.context) == (False, "without")
-        tuning.alternates_on, tuning.context = True, "with"
-        tuning.decide([0, 2], "approved")
-        tuning.decide([1, 2], "rejected")
+        assert (tuning.candidates.alternates_on, tuning.shipping.context) == (False, "without")
+        tuning.candidates.alternates_on, tuning.shipping.context = True, "with"
+        tuning.candidates.decide(ids(tuning, 0, 2), "approved")
+        tuning.candidates.decide(ids(tuning, 1, 2), "rejected")
     async with opened(small_session, config) as (tuning, _):
-        assert (tuning.alternates_on, tuning.context) == (True, "with")
-        assert tuning.verdicts() == {0: "approved", 1: "rejected", 2: "rejected"}
-        await tuning.find(fresh=True)
-        assert tuning.verdicts() == {0: "approved", 1: "rejected", 2: "rejected"}
+        assert (tuning.candidates.alternates_on, tuning.shipping.context) == (True, "with")
+        assert list(tuning.candidates.verdicts().values()) == ["approved", "rejected", "rejected"]
+        await tuning.candidates.find(fresh=True)
+        assert list(tuning.candidates.verdicts().values()) == ["approved", "rejected", "rejected"]
 
 
 async def test_an_alternate_grows_is_repeatable_and_is_remembered(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, events):
-        text = await tuning.alternate(0)
+        text = await tuning.candidates.alternate(id_at(tuning, 0))
         grown = [event.text for event in events if isinstance(event, AlternateGrew)]
         assert text == grown[-1]
         assert len(grown) > 2
         assert "7432" not in (text or "7432"), "nothing in its context says so"
-        assert AlternateDone(0, text or "") in events
+        assert AlternateDone(id_at(tuning, 0), text or "") in events
         events.clear()
-        assert await tuning.alternate(0) == text
+        assert await tuning.candidates.alternate(id_at(tuning, 0)) == text
         assert len([event for event in events if isinstance(event, AlternateGrew)]) == 1, "a remembered one is whole"
     other = msgspec.structs.replace(config, state=f"{config.state}-other")
     async with opened(small_session, other) as (tuning, _):
-        assert await tuning.alternate(0) == text, "the seed makes it repeatable"
+        assert await tuning.candidates.alternate(id_at(tuning, 0)) == text, "the seed makes it repeatable"
 
 
 async def test_an_alternate_that_fails_leaves_the_others_alone(
@@ -141,16 +149,18 @@ async def test_an_alternate_that_fails_leaves_the_others_alone(
             return context(response, *rest)  # type: ignore[arg-type]
 
         monkeypatch.setattr(tuning.run.prompt, "context_ids", broken)
-        assert await tuning.alternate(0) is None
-        assert await tuning.alternate(1) is not None
-        assert [event for event in events if isinstance(event, AlternateFailed)] == [AlternateFailed(0, "no room")]
+        assert await tuning.candidates.alternate(id_at(tuning, 0)) is None
+        assert await tuning.candidates.alternate(id_at(tuning, 1)) is not None
+        assert [event for event in events if isinstance(event, AlternateFailed)] == [
+            AlternateFailed(id_at(tuning, 0), "no room")
+        ]
 
 
 async def test_an_alternate_can_be_cancelled_and_is_not_remembered_then(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, events):
         begun = asyncio.Event()
         tuning.run.listen(lambda event: begun.set() if isinstance(event, AlternateGrew) else None)
-        work = asyncio.create_task(tuning.alternate(1))
+        work = asyncio.create_task(tuning.candidates.alternate(id_at(tuning, 1)))
         await begun.wait()
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -168,14 +178,14 @@ async def test_an_alternate_that_cannot_be_kept_is_shown_all_the_same(
 
     monkeypatch.setattr(Alternates, "put", full)
     async with opened(small_session, config) as (tuning, events):
-        assert await tuning.alternate(0)
+        assert await tuning.candidates.alternate(id_at(tuning, 0))
         assert any("will not be remembered: disk is full" in e.text for e in events if isinstance(e, Trouble))
 
 
 async def test_a_review_says_all_that_will_leave(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, _):
-        review = await tuning.review([1, 0, 1], "without")
-        assert review.responses == (1, 0)
+        review = await tuning.shipping.review(ids(tuning, 1, 0, 1), "without")
+        assert review.responses == tuple(ids(tuning, 1, 0))
         assert review.tokens == sum(sample.tokens for sample in review.samples)
         assert review.address.startswith("http://127.0.0.1:")
         assert review.address.endswith("/v1/train")
@@ -185,16 +195,14 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         assert learned == "The retro meeting is on Thursday at 15:30.<|im_end|>"
         assert "Mira" not in context
         with pytest.raises(TrainingError, match="no response was chosen"):
-            await tuning.review([], "without")
-        with pytest.raises(TrainingError, match="no response 9"):
-            await tuning.review([9], "without")
+            await tuning.shipping.review([], "without")
 
 
 async def test_a_foreign_address_is_known_once_it_was_agreed_to(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (tuning, _):
-        review = await tuning.review([0], "without")
-        tuning.trust("http://10.0.0.1/v1/train")
-        tuning.trust(review.address)
+        review = await tuning.shipping.review(ids(tuning, 0), "without")
+        tuning.shipping.trust("http://10.0.0.1/v1/train")
+        tuning.shipping.trust(review.address)
         assert tuning.run.settings.get("trusted http://10.0.0.1/v1/train", False)
         assert not tuning.run.settings.get(f"trusted {review.address}", False), "loopback is never asked about"
 
@@ -202,32 +210,32 @@ async def test_a_foreign_address_is_known_once_it_was_agreed_to(small_session: S
 async def test_the_whole_round_teaches_and_proves_it(small_session: Session, training: Config) -> None:
     async with opened(small_session, training) as (tuning, events):
         await tuning.run.matrix()
-        before = await tuning.find()
-        review = await tuning.review([0, 1], "without")
-        key, job = await tuning.send(review)
-        assert tuning.marks() == {0: "trained", 1: "trained"}
-        job = await tuning.watch(key, job)
+        before = await tuning.candidates.find()
+        review = await tuning.shipping.review(ids(tuning, 0, 1), "without")
+        key, job = await tuning.shipping.send(review)
+        assert tuning.shipping.marks() == dict.fromkeys(ids(tuning, 0, 1), "trained")
+        job = await tuning.shipping.watch(key, job)
         assert job.status == "succeeded"
-        assert tuning.record.unproven() == (key,)
+        assert tuning.shipping.record.unproven() == (key,)
         assert job.step == job.steps > 0
         proof = await tuning.verify(key)
-        assert tuning.record.unproven() == ()
-        assert dict(proof.before) == {c.index: c.divergence for c in before.candidates}
+        assert tuning.shipping.record.unproven() == ()
+        assert dict(proof.before) == {c.id: c.divergence for c in before.candidates}
         assert proof.fall > 0.9
         assert proof.others_moved < 3
-        assert tuning.record.proofs() == {key: proof}
-        assert {index: known.after for index, known in tuning.record.trained().items()} == dict(proof.after)
-        assert not any(known.running or known.gone for known in tuning.record.trained().values())
-        assert tuning.findings().trained + len(tuning.findings().candidates) <= 2
+        assert tuning.shipping.record.proofs() == {key: proof}
+        assert {index: known.after for index, known in tuning.shipping.record.trained().items()} == dict(proof.after)
+        assert not any(known.running or known.lost for known in tuning.shipping.record.trained().values())
+        assert tuning.candidates.findings().trained + len(tuning.candidates.findings().candidates) <= 2
         assert [e.state for e in events if isinstance(e, ShipmentChanged)] == ["prepared", "accepted", "succeeded"]
         assert [e.status for e in events if isinstance(e, JobProgress)][-1] == "succeeded"
         assert tuning.run.earlier["necessity"].scored(0, 0), "the delta view needs what was before"
         with pytest.raises(TrainingError, match="response 0 is trained already"):
-            await tuning.review([0], "without")
-        again = await tuning.review([0], "with", again=True)
-        await tuning.send(again, again=True)
-        assert tuning.context == "with"
-        assert len(tuning.record.shipments()) == 2
+            await tuning.shipping.review(ids(tuning, 0), "without")
+        again = await tuning.shipping.review(ids(tuning, 0), "with", again=True)
+        await tuning.shipping.send(again, again=True)
+        assert tuning.shipping.context == "with"
+        assert len(tuning.shipping.record.shipments()) == 2
 
 
 async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
@@ -237,29 +245,29 @@ async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
         await tuning.run.open()
         score, changes = tuning.run.rescorer.score, 1
 
-        async def changed(variants: Sequence[Variant], *, fresh: bool = False) -> dict[int, ResponseScore]:
+        async def changed(variants: Sequence[Variant], cost: Cost, *, fresh: bool = False) -> dict[int, ResponseScore]:
             nonlocal changes
             if changes:
                 changes -= 1
                 raise WeightsChangedError("the weights changed")
-            return await score(variants, fresh=fresh)
+            return await score(variants, cost, fresh=fresh)
 
         monkeypatch.setattr(tuning.run.rescorer, "score", changed)
-        assert (await tuning.find()).responses_seen == 3
+        assert (await tuning.candidates.find()).responses_seen == 3
         changes = 2
         with pytest.raises(WeightsChangedError):
-            await tuning.find()
+            await tuning.candidates.find(fresh=True)
 
 
 async def test_what_an_earlier_memscope_left_is_settled_first(small_session: Session, training: Config) -> None:
     async with opened(small_session, training) as (tuning, _):
-        review = await tuning.review([0], "without")
-        key, job = await tuning.send(review)
-        await tuning.watch(key, job)
+        review = await tuning.shipping.review(ids(tuning, 0), "without")
+        key, job = await tuning.shipping.send(review)
+        await tuning.shipping.watch(key, job)
         with tuning.run.database.transaction() as connection:
             connection.execute("UPDATE shipments SET state = 'in doubt', job = NULL")
     async with opened(small_session, training) as (tuning, events):
-        await tuning.find()
+        await tuning.candidates.find()
         assert [e for e in events if isinstance(e, ShipmentChanged)] == [
             ShipmentChanged(key, "succeeded", job.id, None)
         ]
@@ -269,12 +277,12 @@ async def test_a_job_that_the_server_forgot_stays_as_it_was_and_is_said(
     small_session: Session, training: Config
 ) -> None:
     async with opened(small_session, training) as (tuning, events):
-        review = await tuning.review([0], "without")
+        review = await tuning.shipping.review(ids(tuning, 0), "without")
         ledger = Ledger(tuning.run.database)
         key = ledger.prepare(review.address, "tiny", "small", "without", [Sample("other", 0, None)])
         ledger.sent(key)
         ledger.accepted(key, "job-of-old")
-        await tuning.settle()
+        await tuning.shipping.settle()
         assert ledger.shipments()[0].state == "accepted"
         assert any("no job 'job-of-old'" in e.text for e in events if isinstance(e, Trouble))
 
@@ -287,7 +295,7 @@ async def test_an_embedded_scorers_shipments_are_not_looked_for_elsewhere(
         key = ledger.prepare(f"{EMBEDDED}http://127.0.0.1:1/v1/train", "m", "small", "without", [])
         ledger.sent(key)
         ledger.accepted(key, "job")
-        await tuning.settle()
+        await tuning.shipping.settle()
         assert not any(isinstance(event, Trouble) for event in events)
 
 
@@ -295,13 +303,13 @@ async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
     small_session: Session, config: Config
 ) -> None:
     async with opened(small_session, config) as (tuning, _):
-        review = await tuning.review([0], "without")
+        review = await tuning.shipping.review(ids(tuning, 0), "without")
         with pytest.raises(TrainingError, match="cannot train"):
-            await tuning.send(review)
-        assert tuning.marks() == {}
-        assert [s.state for s in tuning.record.shipments()] == ["failed"]
+            await tuning.shipping.send(review)
+        assert tuning.shipping.marks() == {}
+        assert [s.state for s in tuning.shipping.record.shipments()] == ["failed"]
         with pytest.raises(TrainingError, match="is failed: there is nothing to compare"):
-            await tuning.verify(tuning.record.shipments()[0].key)
+            await tuning.verify(tuning.shipping.record.shipments()[0].key)
 
 
 async def test_nothing_is_sent_that_could_be_forgotten(small_session: Session, training: Config) -> None:
@@ -309,18 +317,20 @@ async def test_nothing_is_sent_that_could_be_forgotten(small_session: Session, t
     state.parent.mkdir(exist_ok=True)
     state.write_text("in the way")
     async with opened(small_session, training) as (tuning, _):
-        review = await tuning.review([0], "without")
+        review = await tuning.shipping.review(ids(tuning, 0), "without")
         before = await listed(tuning.run)
         with pytest.raises(StoreError, match="in memory only"):
-            await tuning.send(review)
+            await tuning.shipping.send(review)
         assert await listed(tuning.run) == before
 
 
 async def test_two_memscopes_do_not_both_send_a_response(small_session: Session, training: Config) -> None:
     async with opened(small_session, training) as (one, _), opened(small_session, training) as (two, _):
-        reviews = [await one.review([1], "without"), await two.review([1], "without")]
+        reviews = [await one.shipping.review(ids(one, 1), "without"), await two.shipping.review(ids(two, 1), "without")]
         before = len(await listed(one.run))
-        results = await asyncio.gather(one.send(reviews[0]), two.send(reviews[1]), return_exceptions=True)
+        results = await asyncio.gather(
+            one.shipping.send(reviews[0]), two.shipping.send(reviews[1]), return_exceptions=True
+        )
         refused = [result for result in results if isinstance(result, TrainingError)]
         assert len(refused) == 1
         assert "response 1 is" in str(refused[0])
@@ -331,17 +341,17 @@ async def test_a_server_without_job_states_leaves_the_shipment_accepted(
     small_session: Session, training: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(small_session, training) as (tuning, events):
-        review = await tuning.review([1], "without")
-        key, job = await tuning.send(review)
+        review = await tuning.shipping.review(ids(tuning, 1), "without")
+        key, job = await tuning.shipping.send(review)
 
         async def unknown(path: str, **_: object) -> object:
             raise RefusedError(f"{path}: 404 Not Found", 404, "Not Found")
 
         monkeypatch.setattr(tuning.run.transport, "get", unknown)
-        seen = await tuning.watch(key, job)
+        seen = await tuning.shipping.watch(key, job)
         assert not seen.ended
         assert any("does not tell how job" in e.text for e in events if isinstance(e, Trouble))
-        assert [s.state for s in tuning.record.shipments()] == ["accepted"]
+        assert [s.state for s in tuning.shipping.record.shipments()] == ["accepted"]
 
 
 def test_a_ledger_from_a_newer_version_is_refused_untouched(small_session: Session, config: Config) -> None:

@@ -26,7 +26,7 @@ from memscope.scoring.events import (
     StateChanged,
     Trouble,
 )
-from memscope.session.nodes import Session
+from memscope.session.nodes import Memory, Session
 from memscope.store.database import Database
 from tests.conftest import start_scorer, stop_scorer
 
@@ -117,7 +117,7 @@ async def test_sufficiency_shows_what_one_memory_does_alone(small_session: Sessi
 async def test_one_cell_token_by_token_adds_up_to_the_cell(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (run, _):
         await run.matrix()
-        cell = await run.tokens("necessity", 0, 0)
+        cell = await run.tokens("necessity", "db/port", run.layout.responses[0])
         assert "".join(cell.texts).startswith("The staging database listens on port 7432.")
         change = math.fsum(cell.with_memory) - math.fsum(cell.without_memory)
         assert change == pytest.approx(run.grids["necessity"].values[0][0], abs=1e-3)
@@ -127,9 +127,9 @@ async def test_rescoring_one_row_or_column_asks_again(small_session: Session, co
     async with opened(small_session, config) as (run, _):
         await run.matrix()
         before = [list(row) for row in run.grids["necessity"].values]
-        await run.matrix(rows=[1], fresh=True)
+        await run.matrix(keys=["mira/room"], fresh=True)
         assert run.cost.calls == 2, "the baseline and the row"
-        await run.matrix(column=1, fresh=True)
+        await run.matrix(responses=[run.layout.responses[1]], fresh=True)
         assert run.cost.calls == 4, "the baseline and the rows before that response"
         after = [list(row) for row in run.grids["necessity"].values]
         for old, new in zip(before, after, strict=True):
@@ -188,11 +188,11 @@ async def test_a_failed_row_is_marked_and_retried_on_request(
         await run.matrix()
         grid = run.grids["necessity"]
         (failed,) = grid.errors
-        assert [status == "failed" for status in grid.status] == [row == failed for row in range(3)]
+        assert grid.keys_with("failed") == [failed]
         assert grid.errors[failed] == "the model gave nan"
-        assert [event.row for event in events if isinstance(event, RowFailed)] == [failed]
-        assert math.isnan(grid.values[failed][2]), "a failed row is never shown as zeros"
-        await run.matrix(rows=[failed])
+        assert [event.key for event in events if isinstance(event, RowFailed)] == [failed]
+        assert math.isnan(grid.values[grid.layout.keys.index(failed)][2]), "a failed row is never shown as zeros"
+        await run.matrix(keys=[failed])
         assert run.grids["necessity"].status == ["done"] * 3
         assert not grid.errors
 
@@ -213,7 +213,7 @@ async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Se
         assert "the scorer was killed by SIGKILL" in lost.last_lines[-1]
         assert run.state == "failed"
         await run.restart_scorer()
-        await run.matrix(rows=[0], fresh=True)
+        await run.matrix(keys=["db/port"], fresh=True)
         assert states(events)[-1] == "done"
 
 
@@ -267,3 +267,68 @@ async def test_a_wrong_dialect_or_model_is_refused(small_session: Session, confi
         async with opened(small_session, msgspec.structs.replace(config, **change)) as (run, _):
             with pytest.raises(MemscopeError, match=words):
                 await run.open()
+
+
+def first_part(session: Session, nodes: int) -> Session:
+    return msgspec.structs.replace(session, nodes=session.nodes[:nodes])
+
+
+async def test_a_session_that_grows_during_a_run_loses_no_cell_and_asks_only_for_new_ones(
+    small_session: Session, config: Config
+) -> None:
+    async with opened(small_session, msgspec.structs.replace(config, state=f"{config.state}-fresh")) as (run, _):
+        await run.matrix()
+        whole = [list(row) for row in run.grids["necessity"].values]
+    short = first_part(small_session, len(small_session.nodes) - 2)
+    async with opened(short, config) as (run, _):
+        growing: list[asyncio.Task[None]] = []
+
+        def grow(event: Event) -> None:
+            if isinstance(event, RowDone) and not growing:
+                growing.append(asyncio.create_task(run.replace_session(small_session)))
+
+        run.listen(grow)
+        await run.matrix()
+        await growing[0]
+        grid = run.grids["necessity"]
+        assert len(grid.columns) == 3
+        assert grid.status == ["waiting"] * 3, "the new response is not scored yet"
+        known = [[value for value in row if not math.isnan(value)] for row in grid.values]
+        assert [len(row) for row in known] == [2, 2, 2], "what the running matrix scored stays"
+        await run.matrix()
+        assert run.cost.calls == 5, "for the new response alone: the baseline, the noise floor and three rows"
+        assert [list(row) for row in grid.values] == [pytest.approx(row, abs=2e-4) for row in whole]
+        await run.matrix()
+        assert run.cost.calls == 0
+
+
+async def test_what_reads_differently_after_the_session_changed_is_scored_again(
+    small_session: Session, config: Config
+) -> None:
+    head = Memory(key="late/head", text="The retro meeting is on Friday at 9:00.", section="identity")
+    longer = msgspec.structs.replace(small_session, nodes=(*small_session.nodes, head))
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        before = list(run.grids["necessity"].values[0])
+        await run.replace_session(longer)
+        grid = run.grids["necessity"]
+        assert grid.status == ["waiting"] * 4, "a memory in the prompt's head comes before every response"
+        await run.matrix()
+        assert list(grid.values[0]) != before
+        assert grid.status == ["done"] * 4
+
+
+async def test_a_session_is_replaced_before_there_is_a_scorer(small_session: Session, config: Config) -> None:
+    async with opened(first_part(small_session, 2), config) as (run, _):
+        await run.replace_session(small_session)
+        assert len(run.layout.columns) == 3
+        await run.matrix()
+        assert run.grids["necessity"].status == ["done"] * 3
+
+
+async def test_a_session_without_responses_is_an_empty_matrix(small_session: Session, config: Config) -> None:
+    async with opened(first_part(small_session, 2), config) as (run, events):
+        assert not run.layout.columns
+        await run.matrix()
+        assert run.state == "done"
+        assert not any(isinstance(event, Failed) for event in events)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from math import isnan
+from math import isnan, nan
 
 from memscope.scoring.delta import Changes
-from memscope.scoring.grid import Column, Grid, Row
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Row
+from memscope.scoring.table import EVERYTHING, NOTHING
+from tests.scoring.grids import columns, filled, set_row
 
 
-def grid(*rows: list[float]) -> Grid:
-    made = Grid(
-        tuple(Row(f"k{i}", "identity", "text", 1, 0) for i in range(len(rows))),
-        tuple(Column(j, j, "response", "response", None) for j in range(len(rows[0]))),
-    )
-    for index, values in enumerate(rows):
-        made.set_row(index, array("d", values))
-    return made
+def grid(*rows: list[float], responses: int = 0) -> Grid:
+    memories = [Row(f"k{i}", "identity", "text", 1, 0) for i in range(len(rows))]
+    return filled(memories, columns(responses or len(rows[0])), rows)
 
 
 def test_a_sum_of_changes_is_the_change_of_the_sum() -> None:
@@ -27,20 +24,30 @@ def test_a_sum_of_changes_is_the_change_of_the_sum() -> None:
 
 
 def test_what_is_not_scored_in_both_is_no_change_yet() -> None:
-    before, after = grid([5.0, 1.0]), grid([1.0, 1.0])
-    after.reset_row(0)
+    before, after = grid([5.0, 1.0]), grid([nan, nan])
     changes = Changes(before, after)
     assert all(map(isnan, changes.values[0]))
     assert changes.parts(0) == [0.0, 0.0]
-    after.set_row(0, array("d", [2.0, 1.0]))
+    set_row(after, "k0", [2.0, 1.0])
     changes.renew([0])
     assert list(changes.values[0]) == [-3.0, 0.0]
     assert changes.status == ["done"]
 
 
+def test_a_session_that_grew_is_compared_where_both_know_it() -> None:
+    before, after = grid([5.0]), grid([1.0, 7.0], [3.0, 3.0])
+    changes = Changes(before, after)
+    assert changes.values[0][0] == -4.0
+    assert isnan(changes.values[0][1])
+    assert all(map(isnan, changes.values[1]))
+
+
 def test_the_line_of_all_memories_left_out_changes_too() -> None:
     before, after = grid([0.0, 0.0]), grid([0.0, 0.0])
-    before.stripped[:], after.stripped[:] = array("d", [8.0, -1.0]), array("d", [0.5, 1.0])
+    for side, stripped in ((before, [8.0, -1.0]), (after, [0.5, 1.0])):
+        side.table.put(NOTHING, dict.fromkeys(("r0", "r1"), 0.0))
+        side.table.put(EVERYTHING, {f"r{n}": -nats for n, nats in enumerate(stripped)})
+        side.refresh_responses()
     changes = Changes(before, after)
     assert list(changes.stripped) == [-7.5, 2.0]
     assert sum(changes.stripped_parts()) == 1.5 - 8.0

@@ -1,14 +1,21 @@
 """What a grid knows of its cells."""
 
-import math
-from array import array
+from __future__ import annotations
 
-from memscope.scoring.grid import Column, Grid, Row
+import math
+
+import pytest
+
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Layout, Row
+from memscope.scoring.table import EVERYTHING, NOTHING, AblationTable, only, without
+from tests.scoring.grids import columns, filled, set_row
+
+ROWS = (Row("a", "identity", "", 1, 0), Row("b", "conversation", "", 1, 2))
 
 
 def grid() -> Grid:
-    rows = (Row("a", "identity", "", 1, 0), Row("b", "conversation", "", 1, 2))
-    return Grid(rows, tuple(Column(n, n, "", "", None) for n in range(3)))
+    return Grid(Layout(ROWS, columns(3)), AblationTable())
 
 
 def test_cells_before_a_memory_are_zero_and_all_others_not_scored() -> None:
@@ -16,25 +23,57 @@ def test_cells_before_a_memory_are_zero_and_all_others_not_scored() -> None:
     assert [fresh.scored(0, n) for n in range(3)] == [False] * 3
     assert [fresh.scored(1, n) for n in range(3)] == [True, True, False]
     assert list(fresh.values[1][:2]) == [0.0, 0.0]
+    assert [fresh.origin(1, n) for n in range(3)] == ["inherited", "inherited", "unknown"]
+    assert (fresh.status, fresh.blank) == (["waiting", "waiting"], True)
+
+
+def test_both_measures_are_arithmetic_over_one_table() -> None:
+    table = AblationTable()
+    layout = Layout(ROWS[:1], columns(1))
+    for ablation, nats in ((NOTHING, -1.0), (without("a"), -4.0), (EVERYTHING, -9.0), (only("a"), -3.0)):
+        table.put(ablation, {"r0": nats})
+    necessity, sufficiency = Grid(layout, table), Grid(layout, table, "sufficiency")
+    assert necessity.values[0][0] == pytest.approx(3.0)
+    assert sufficiency.values[0][0] == pytest.approx(6.0)
+    assert necessity.stripped[0] == sufficiency.stripped[0] == pytest.approx(8.0)
+    assert necessity.origin(0, 0) == "measured"
 
 
 def test_sums_clamp_negatives_and_skip_what_is_not_scored() -> None:
-    filled = grid()
-    filled.set_row(0, array("d", [2.0, -5.0, math.nan]))
-    filled.set_row(1, array("d", [0.0, 0.0, 0.005]))
-    assert filled.importance(0) == 2.0
-    assert filled.maximum(0) == 2.0
-    assert filled.dependence(1) == 0.0
-    assert filled.dependence(0) == 2.0
-    assert (filled.cells_set(0), filled.cells_set(1)) == (1, 0)
+    known = filled(ROWS, columns(3), [[2.0, -5.0, math.nan], [0.0, 0.0, 0.005]])
+    assert known.importance(0) == 2.0
+    assert known.maximum(0) == 2.0
+    assert known.dependence(1) == 0.0
+    assert known.dependence(0) == 2.0
+    assert (known.cells_set(0), known.cells_set(1)) == (1, 0)
 
 
-def test_a_failed_row_keeps_its_error_until_it_is_scored_or_reset() -> None:
-    broken = grid()
-    broken.fail_row(0, "no")
-    assert (broken.status[0], broken.errors) == ("failed", {0: "no"})
-    broken.set_row(0, array("d", [1.0] * 3))
+def test_a_failed_row_keeps_its_error_until_all_of_it_is_scored() -> None:
+    broken = filled(ROWS, columns(3))
+    broken.start_row("a")
+    assert broken.status[0] == "running"
+    broken.stop_row("a", "no")
+    assert (broken.status[0], broken.errors, broken.keys_with("failed")) == ("failed", {"a": "no"}, ["a"])
+    set_row(broken, "a", [1.0, 1.0, math.nan])
+    assert (broken.status[0], broken.errors) == ("failed", {"a": "no"}), "one cell is still missing"
+    set_row(broken, "a", [1.0] * 3)
     assert (broken.status[0], broken.errors) == ("done", {})
-    broken.fail_row(0, "no")
-    broken.reset_row(0)
-    assert (broken.status[0], broken.errors, broken.scored(0, 0)) == ("waiting", {}, False)
+
+
+def test_a_longer_layout_keeps_every_scored_cell_and_waits_for_the_new_ones() -> None:
+    known = filled(ROWS, columns(3), [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]])
+    assert known.status == ["done", "done"]
+    new = Row("c", "conversation", "", 1, 4)
+    known.lay_out(Layout((*ROWS, new), columns(5)))
+    assert [list(values[:3]) for values in known.values[:2]] == [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]]
+    assert known.status == ["waiting"] * 3
+    assert [known.scored(0, n) for n in range(5)] == [True, True, True, False, False]
+
+
+def test_other_weights_begin_an_empty_table() -> None:
+    known = filled(ROWS, columns(3), [[1.0] * 3])
+    before = known.over(known.layout)
+    known.stop_row("b", "no")
+    known.restart(AblationTable())
+    assert (known.blank, known.errors, known.status) == (True, {}, ["waiting", "waiting"])
+    assert list(before.values[0]) == [1.0] * 3

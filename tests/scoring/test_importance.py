@@ -22,7 +22,7 @@ from memscope.scoring.importance import (
     score_incrementally,
     score_memory,
 )
-from memscope.scoring.rescoring import Rescorer, ResponseScore, WeightsChangedError
+from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore, WeightsChangedError
 from memscope.session.native import read_native
 from memscope.session.nodes import Session
 from memscope.store.database import Database
@@ -63,11 +63,11 @@ class FailingRescorer(Rescorer):
         self._error = error
 
     async def score(
-        self, variants: Sequence[Variant], *, fresh: bool = False, from_position: int | None = None
+        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, from_position: int | None = None
     ) -> dict[int, ResponseScore]:
         if any(len(variant.ids) in self._lengths for variant in variants):
             raise self._error
-        return await super().score(variants, fresh=fresh, from_position=from_position)
+        return await super().score(variants, cost, fresh=fresh, from_position=from_position)
 
 
 def remembered(**ages: float) -> dict[str, MemoryWeight]:
@@ -130,7 +130,7 @@ async def test_a_memory_is_the_sum_of_its_clamped_divergences(small_session: Ses
     async with opened(small_session, config) as run:
         await run.matrix()
         values = list(run.grids["necessity"].values[0])
-        score = await score_memory(run.prompt, run.rescorer, run.prompt.memories[0], context="full")
+        score = await score_memory(run.prompt, run.rescorer, Cost(), run.prompt.memories[0], context="full")
         assert score.total == pytest.approx(sum(max(0.0, value) for value in values))
         assert score.maximum == pytest.approx(max(values))
         assert score.responses == 3
@@ -141,11 +141,11 @@ async def test_a_memory_is_the_sum_of_its_clamped_divergences(small_session: Ses
 async def test_the_window_counts_from_the_first_appearance(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as run:
         identity, _, surfaced = run.prompt.memories
-        assert (await score_memory(run.prompt, run.rescorer, identity, window=1)).responses == 1
-        score = await score_memory(run.prompt, run.rescorer, surfaced, window=1)
+        assert (await score_memory(run.prompt, run.rescorer, Cost(), identity, window=1)).responses == 1
+        score = await score_memory(run.prompt, run.rescorer, Cost(), surfaced, window=1)
         assert score.responses == 1
         assert score.maximum > 3, "the response right after it states what only this memory tells"
-        assert (await score_memory(run.prompt, run.rescorer, surfaced)).responses == 2
+        assert (await score_memory(run.prompt, run.rescorer, Cost(), surfaced)).responses == 2
 
 
 @pytest.mark.anyio
@@ -154,9 +154,9 @@ async def test_the_window_alone_costs_less_than_everything_before(small_session:
         surfaced = run.prompt.memories[2]
         costs = []
         for context in ("window", "full"):
-            before = run.rescorer.cost.tokens_naive
-            await score_memory(run.prompt, run.rescorer, surfaced, context=context)
-            costs.append(run.rescorer.cost.tokens_naive - before)
+            cost = Cost()
+            await score_memory(run.prompt, run.rescorer, cost, surfaced, context=context)
+            costs.append(cost.tokens_naive)
         (whole,) = run.prompt.variants()
         assert costs[0] < costs[1] == 2 * len(whole.ids) - surfaced.tokens
 
@@ -176,7 +176,7 @@ async def test_a_failure_is_skipped_and_counted(small_session: Session, config: 
         errors: list[tuple[str, str]] = []
         everything = due_memories(run.prompt, {}, NOW, 3600)
         result = await score_incrementally(
-            run.prompt, failing, everything, handed.keep, lambda *pair: errors.append(pair), context="full"
+            run.prompt, failing, Cost(), everything, handed.keep, lambda *pair: errors.append(pair), context="full"
         )
         assert [score.key for score in handed] == ["db/port", "retro/time"]
         assert result.scored == tuple(handed)
@@ -194,7 +194,7 @@ async def test_what_was_handed_over_stays_when_nothing_more_can_be_scored(
         handed = Kept()
         with pytest.raises(type(error)):
             await score_incrementally(
-                run.prompt, gone, due_memories(run.prompt, {}, NOW, 3600), handed.keep, context="full"
+                run.prompt, gone, Cost(), due_memories(run.prompt, {}, NOW, 3600), handed.keep, context="full"
             )
         assert [score.key for score in handed] == ["db/port"]
 

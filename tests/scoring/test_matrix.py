@@ -22,7 +22,7 @@ from memscope.prompt.prompt import Variant
 from memscope.run.run import Run
 from memscope.scoring.events import RowDone
 from memscope.scoring.matrix import null_path
-from memscope.scoring.rescoring import Rescorer
+from memscope.scoring.rescoring import Cost, Rescorer
 from memscope.session.nodes import Session
 from memscope.store.database import Database
 from memscope.store.scores import ScoreStore
@@ -75,7 +75,7 @@ async def test_weights_that_change_meanwhile_are_noticed(
         assert isinstance(scorer, HttpScorer)
         scorer.info = replace(scorer.info, weights="those before training")
         with pytest.raises(ScorerError, match="weights changed"):
-            await Rescorer(scorer, ScoreStore(Database(None))).score(run.prompt.variants())
+            await Rescorer(scorer, ScoreStore(Database(None))).score(run.prompt.variants(), Cost())
     finally:
         await run.close()
 
@@ -84,11 +84,11 @@ async def test_a_matrix_begins_again_when_the_weights_change_under_it(
     small_session: Session, config: Config, tmp_path: Path
 ) -> None:
     run = Run(small_session, config, Database(tmp_path / "db"))
-    changed: list[int] = []
+    changed: list[str] = []
 
     def change(event: object) -> None:
         if isinstance(event, RowDone) and not changed:
-            changed.append(event.row)
+            changed.append(event.key)
             scorer = run.rescorer.scorer
             assert isinstance(scorer, HttpScorer)
             scorer.info = replace(scorer.info, weights="another job's")
@@ -121,16 +121,17 @@ async def test_scoring_one_column_says_nothing_of_the_rest(
 ) -> None:
     run = Run(small_session, config, Database(tmp_path / "db"))
     try:
-        await run.matrix(column=0)
+        first = run.layout.responses[:1]
+        await run.matrix(responses=first)
         grid = run.grids["necessity"]
         assert grid.status == ["waiting"] * 3, "other cells are not scored yet"
         assert grid.scored(0, 0)
-        grid.fail_row(2, "boom")
-        await run.matrix(column=0, fresh=True)
-        assert (grid.status[2], grid.errors[2]) == ("failed", "boom")
+        grid.stop_row("retro/time", "boom")
+        await run.matrix(responses=first, fresh=True)
+        assert (grid.status[2], grid.errors["retro/time"]) == ("failed", "boom")
         await run.matrix()
         assert grid.status == ["done"] * 3
-        await run.matrix(column=0, fresh=True)
+        await run.matrix(responses=first, fresh=True)
         assert grid.status == ["done"] * 3
     finally:
         await run.close()
@@ -154,7 +155,7 @@ async def test_scores_of_new_weights_are_never_kept_under_old_ones(
         monkeypatch.setattr(scorer, "score", changed)
         store = ScoreStore(run.database)
         with pytest.raises(ScorerError, match="weights changed"):
-            await Rescorer(scorer, store).score(run.prompt.variants())
+            await Rescorer(scorer, store).score(run.prompt.variants(), Cost())
         with run.database.transaction() as connection:
             assert connection.execute("SELECT COUNT(*) FROM scores").fetchone() == (0,)
     finally:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from memscope.errors import TrainingError
+from memscope.session.identity import response_id
 from memscope.store.database import Database
-from memscope.store.decisions import Decisions, response_id
+from memscope.store.decisions import Decisions
 from memscope.store.ledger import Ledger, Sample
 
 ONE = (Sample("r1", 3, 12.5),)

@@ -16,11 +16,14 @@ from textual.pilot import Pilot
 from memscope.config import Config
 from memscope.run.run import Run
 from memscope.scoring.events import Event, StateChanged
-from memscope.scoring.grid import Column, Grid, Row
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Column, Row
+from memscope.scoring.table import NOTHING
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session
 from memscope.store.database import Database
 from memscope.ui.app import MemscopeApp
 from memscope.ui.options import UiOptions
+from tests.scoring.grids import filled, set_row
 
 EVIL = "\x1b[31mred\x9b5m\u202egnp.exe\u200b[bold]loud[/bold]\x07"
 """What nobody's terminal should obey."""
@@ -49,21 +52,17 @@ def make_session() -> Session:
 
 def make_grid(rows: int, columns: int, value: Callable[[int, int], float] | None = None) -> Grid:
     """A grid whose memory i first appears before response 0; `value` fills every row."""
-    grid = Grid(
-        tuple(Row(f"key/{i:03}", "identity", f"text {i}", 1, 0) for i in range(rows)),
-        tuple(Column(j, j, f"response {j}", f"response {j}", None) for j in range(columns)),
-    )
-    if value is not None:
-        for i in range(rows):
-            grid.set_row(i, array("d", [value(i, j) for j in range(columns)]))
-    return grid
+    memories = [Row(f"key/{i:03}", "identity", f"text {i}", 1, 0) for i in range(rows)]
+    said = [Column(f"r{j}", j, j, f"response {j}", f"response {j}", None) for j in range(columns)]
+    values = [] if value is None else [[value(i, j) for j in range(columns)] for i in range(rows)]
+    return filled(memories, said, values)
 
 
 def fill(grid: Grid) -> None:
     """Give a run's grid numbers: row i depends on response i alone, by i + 1 nats."""
+    grid.table.put(NOTHING, dict.fromkeys(grid.layout.responses, 0.0))
     for i, row in enumerate(grid.rows):
-        values = [0.0 if j < row.first_column else (i + 1.0 if i == j else 0.0) for j in range(len(grid.columns))]
-        grid.set_row(i, array("d", values))
+        set_row(grid, row.key, [i + 1.0 if i == j else 0.0 for j in range(len(grid.columns))])
 
 
 def nans(count: int) -> array[float]:

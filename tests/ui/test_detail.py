@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from memscope.run.run import CellTokens
-from memscope.scoring.grid import Column, Row
+from memscope.scoring.layout import Column, Row
 from memscope.ui.detail import CellFacts, describe
 
 CELL = CellFacts(
     measure="necessity",
     row=Row("db", "conversation", "port 7432", 2, 1, tokens=4),
-    column=Column(3, 5, "It is 7432.", "It is 7432.", None, tokens=5),
+    column=Column("r3", 3, 5, "It is 7432.", "It is 7432.", None, tokens=5),
     value=5.5,
     status="done",
     error="",

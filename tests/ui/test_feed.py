@@ -16,18 +16,18 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
     arrived: asyncio.Queue[Batch] = asyncio.Queue()
     feed = Feed(arrived.put_nowait)
     for row in range(3000):
-        feed(RowDone("necessity", row, 1.0, 1, cached=True))
+        feed(RowDone("necessity", f"k{row}", 1.0, 1, cached=True))
         feed(Progress(row + 1, 3000, 1e4, 0.0))
-    feed(RowFailed("sufficiency", 3, "boom"))
+    feed(RowFailed("sufficiency", "k3", "boom"))
     feed(Trouble("beware"))
     feed(Finished(1, 2, 3, 4.0, failed=1, cancelled=True))
     batch = await arrived.get()
-    assert batch.rows == {"necessity": set(range(3000)), "sufficiency": {3}}
+    assert batch.rows == {"necessity": {f"k{row}" for row in range(3000)}, "sufficiency": {"k3"}}
     assert batch.progress is not None
     assert batch.progress.done == 3000
     assert batch.troubles == ["beware"]
     assert [line.split(":")[0] for line in batch.lines] == [
-        "row 3 failed",
+        "memory k3 failed",
         "beware",
         "stopped, results stay, after 4.0 s, 1 rows failed",
     ]

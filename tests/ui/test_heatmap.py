@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from math import nan
 from typing import Any
 
@@ -17,8 +16,8 @@ from memscope.ui.heatmap.rows import GridRows
 from memscope.ui.heatmap.view import HeatmapView
 from memscope.ui.palette import Colours
 from memscope.ui.scale import UNSCORED, ZERO
-
-from .conftest import make_grid
+from tests.scoring.grids import set_row
+from tests.ui.conftest import make_grid
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +82,7 @@ async def test_a_finished_row_repaints_its_line_and_the_sums() -> None:
     app = Alone(grid)
     async with app.run_test(size=(80, 24)) as pilot:
         before = app.lines()
-        grid.set_row(2, array("d", [1.0, 2.0, 0.0, 5.0]))
+        set_row(grid, "key/002", [1.0, 2.0, 0.0, 5.0])
         app.view.rows_changed({2})
         await pilot.pause()
         after = app.lines()
@@ -149,7 +148,7 @@ async def test_the_scale_stays_while_filling_and_is_fitted_by_a_key() -> None:
     grid = make_grid(3, 3)
     app = Alone(grid)
     async with app.run_test(size=(80, 24)) as pilot:
-        grid.set_row(0, array("d", [70.0, 0.0, 0.0]))
+        set_row(grid, "key/000", [70.0, 0.0, 0.0])
         app.view.rows_changed({0})
         await pilot.pause()
         assert app.view.rows.scale.limit == 10
@@ -170,8 +169,8 @@ async def test_a_click_puts_the_cursor_and_a_second_one_opens() -> None:
 
 async def test_failed_waiting_and_zero_rows_read_differently_without_colour() -> None:
     grid = make_grid(3, 4)
-    grid.set_row(0, array("d", [0.0] * 4))
-    grid.fail_row(1, "boom")
+    set_row(grid, "key/000", [0.0] * 4)
+    grid.stop_row("key/001", "boom")
     app = Alone(grid, "none")
     async with app.run_test(size=(80, 24)):
         g = app.view.geometry
@@ -185,7 +184,7 @@ def test_column_sums_follow_rows_that_are_scored_twice() -> None:
     grid = make_grid(2, 2)
     rows = GridRows(grid)
     for values in ([1.0, nan], [4.0, -2.0], [3.0, 5.0]):
-        grid.set_row(0, array("d", values))
+        set_row(grid, "key/000", values)
         rows.changed(0)
     assert list(rows.dependence) == [3.0, 5.0]
     assert list(rows.codes(1)) == [UNSCORED] * 2

@@ -100,7 +100,7 @@ async def test_the_palette_does_not_open_over_a_question(screens: Screens) -> No
 
 def a_review() -> Review:
     return Review(
-        responses=(0,),
+        responses=("r0",),
         samples=(),
         address="http://127.0.0.1:1/train",
         loopback=True,

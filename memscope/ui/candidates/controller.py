@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.worker import Worker
@@ -57,8 +58,8 @@ class Desk:
             self.diff.show(None, "", None, "", "")
             return
         before = self._exchange_before(current.entry_index)
-        alternate, state = self.tuner.alternates.get(current.index), self.candidates.state_of(current.index)
-        self.diff.show(current, before, alternate, self._note(current.index), state)
+        alternate, state = self.tuner.alternates.get(current.id), self.candidates.state_of(current.id)
+        self.diff.show(current, before, alternate, self._note(current.id), state)
 
     def want(self, what: str, by: float) -> None:
         """Do what a key of the candidates asks for."""
@@ -83,7 +84,7 @@ class Desk:
                 self.candidates.action_move(-1)
             case "approved" | "rejected":
                 if (current := self.candidates.current) is not None:
-                    self.tuner.decide([current.index], "approved" if what == "approved" else "rejected")
+                    self.tuner.decide([current.id], "approved" if what == "approved" else "rejected")
             case _:
                 self.want(what, 0)
 
@@ -94,7 +95,8 @@ class Desk:
 
     async def _send(self) -> None:
         self.redraw()  # another memscope may have decided something
-        responses, again = self.tuner.to_send(self.candidates.chosen)
+        selection = self.tuner.selection(self.candidates.chosen)
+        responses, again = selection.responses, selection.again
         if not responses:
             self._app.say(f"nothing to send: {self._app.key_of('candidate.approve')} approves a candidate")
             return
@@ -103,14 +105,14 @@ class Desk:
         while (review := await self.tuner.review(responses, again=again)) is not None:
             answer = await self._app.push_screen_wait(ReviewScreen(review, self._app.options.undo_seconds))
             if answer == "context":
-                self.tuner.tuning.context = "with" if review.context == "without" else "without"
+                self.tuner.tuning.shipping.context = "with" if review.context == "without" else "without"
                 continue
             if answer == "send" and await self._agreed(review):
                 self.tuner.send(review, again=again)
             return
 
-    async def _insists(self, responses: list[int]) -> bool:
-        numbers = ", ".join(map(str, responses))
+    async def _insists(self, responses: Sequence[str]) -> bool:
+        numbers = ", ".join(str(self._run.layout.column(response)) for response in responses)
         answers = (("no", "No, send nothing"), ("yes", "Yes, send again"))
         question = f"Sent to training before, or perhaps so: {numbers}. Send again?"
         answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
@@ -124,14 +126,14 @@ class Desk:
         answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
         return answer == "yes"
 
-    def _note(self, index: int) -> str:
-        if error := self.tuner.failures.get(index):
+    def _note(self, response: str) -> str:
+        if error := self.tuner.failures.get(response):
             return f"no alternate: {error}"
-        if index in self.tuner.growing:
+        if response in self.tuner.growing:
             return "the alternate is being generated"
-        if index in self.tuner.alternates:
+        if response in self.tuner.alternates:
             return ""
-        return "the alternate is yet to come" if self.tuner.tuning.alternates_on else "g turns alternates on"
+        return "the alternate is yet to come" if self.tuner.tuning.candidates.alternates_on else "g turns alternates on"
 
     def _exchange_before(self, entry_index: int) -> str:
         nodes = self._run.session.section("conversation")[:entry_index]

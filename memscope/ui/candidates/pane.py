@@ -33,19 +33,19 @@ class CandidatesState(msgspec.Struct, frozen=True):
 
     Attributes:
         findings: The candidates; None while responses are not scored without memories.
-        verdicts: Decisions by response index.
-        marks: What the ledger says, by response index.
-        trained: Responses that count as trained, by index.
+        verdicts: Decisions by response id.
+        marks: What the ledger says, by response id.
+        trained: Responses that count as trained, by id.
         before: Divergence of responses before the last training that was measured; empty without one.
         alternates_on: Whether alternates are generated.
         note: One line on what is going on.
     """
 
     findings: Findings | None = None
-    verdicts: Mapping[int, Verdict] = msgspec.field(default_factory=dict)
-    marks: Mapping[int, Mark] = msgspec.field(default_factory=dict)
-    trained: Mapping[int, Trained] = msgspec.field(default_factory=dict)
-    before: Mapping[int, float] = msgspec.field(default_factory=dict)
+    verdicts: Mapping[str, Verdict] = msgspec.field(default_factory=dict)
+    marks: Mapping[str, Mark] = msgspec.field(default_factory=dict)
+    trained: Mapping[str, Trained] = msgspec.field(default_factory=dict)
+    before: Mapping[str, float] = msgspec.field(default_factory=dict)
     alternates_on: bool = False
     note: str = ""
 
@@ -53,7 +53,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
         """Return what is listed: what was trained, then the candidates, each by descending divergence."""
         listed = sorted((t.response for t in self.trained.values()), key=lambda r: -r.divergence)
         found = self.findings.candidates if self.findings else ()
-        return listed + [candidate for candidate in found if candidate.index not in self.trained]
+        return listed + [candidate for candidate in found if candidate.id not in self.trained]
 
 
 class CandidatesPane(ScrollView, can_focus=True):
@@ -68,7 +68,7 @@ class CandidatesPane(ScrollView, can_focus=True):
     class Decided(Message):
         """The user wants a verdict on responses."""
 
-        def __init__(self, responses: Collection[int], verdict: Verdict) -> None:
+        def __init__(self, responses: Collection[str], verdict: Verdict) -> None:
             super().__init__()
             self.responses, self.verdict = responses, verdict
 
@@ -84,9 +84,9 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._state = CandidatesState()
         self._rows: list[Candidate] = []
         self._cursor = 0
-        self._anchor: int | None = None
+        self._anchor: str | None = None
         """The response that the user went to: the cursor comes back to it when it is listed again."""
-        self._chosen: set[int] = set()
+        self._chosen: set[str] = set()
 
     @property
     def current(self) -> Candidate | None:
@@ -94,24 +94,24 @@ class CandidatesPane(ScrollView, can_focus=True):
         return self._rows[self._cursor] if self._rows else None
 
     @property
-    def chosen(self) -> list[int]:
+    def chosen(self) -> list[str]:
         """The responses an action is about: those selected, else the one under the cursor."""
         if self._chosen:
-            return sorted(self._chosen)
-        return [self.current.index] if self.current else []
+            return [candidate.id for candidate in self._rows if candidate.id in self._chosen]
+        return [self.current.id] if self.current else []
 
     def show(self, state: CandidatesState) -> None:
         """Show another state; the cursor stays on its response where it is still listed."""
-        before = self.current.index if self.current else None
+        before = self.current.id if self.current else None
         self._state, self._rows = state, state.rows()
-        places = {candidate.index: place for place, candidate in enumerate(self._rows)}
+        places = {candidate.id: place for place, candidate in enumerate(self._rows)}
         self._cursor = min(self._cursor, max(0, len(self._rows) - 1))
         if self._anchor is not None:
             self._cursor = places.get(self._anchor, self._cursor)
         self._chosen &= places.keys()
         self._measure()
         self.refresh()
-        if (self.current.index if self.current else None) != before:
+        if (self.current.id if self.current else None) != before:
             self.post_message(self.Moved())
 
     def focus_inside(self) -> None:
@@ -137,7 +137,7 @@ class CandidatesPane(ScrollView, can_focus=True):
     def action_choose(self) -> None:
         """Select or unselect the response under the cursor, and go on."""
         if self.current:
-            self._chosen ^= {self.current.index}
+            self._chosen ^= {self.current.id}
             self._go(self._cursor + 1)
 
     def action_decide(self, verdict: Verdict) -> None:
@@ -183,7 +183,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         place = max(0, min(place, len(self._rows) - 1))
         if place != self._cursor:
             self._cursor = place
-            self._anchor = self.current.index if self.current else None
+            self._anchor = self.current.id if self.current else None
             self.scroll_to_region(Region(0, place, 1, 2), animate=False)
             self.post_message(self.Moved())
         self.refresh()
@@ -191,7 +191,7 @@ class CandidatesPane(ScrollView, can_focus=True):
     def _header(self, width: int) -> str:
         found = self._state.findings
         parts = [self._state.note] if self._state.note else []
-        if gone := sum(trained.gone for trained in self._state.trained.values()):
+        if gone := sum(trained.lost for trained in self._state.trained.values()):
             parts.append(f"{gone} forgotten: their weights ended with their scorer")
         parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
         parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
@@ -210,8 +210,8 @@ class CandidatesPane(ScrollView, can_focus=True):
     def _line(self, place: int, width: int) -> list[tuple[str, Style]]:
         candidate = self._rows[place]
         cursor = "›" if place == self._cursor else " "
-        chosen = "•" if candidate.index in self._chosen else " "
-        state, style = self._state_of(candidate.index)
+        chosen = "•" if candidate.id in self._chosen else " "
+        state, style = self._state_of(candidate.id)
         lead = f"{cursor}{chosen}{candidate.index:>4}  {self._nats(candidate)}  "
         stamp = f"{one_line(candidate.timestamp)[slice(19) if width >= 100 else slice(11, 16)]}  "
         text = shorten(one_line(candidate.text), max(0, width - len(lead) - len(stamp) - 10))
@@ -223,13 +223,13 @@ class CandidatesPane(ScrollView, can_focus=True):
             (text, base),
         ]
 
-    def state_of(self, index: int) -> str:
+    def state_of(self, response: str) -> str:
         """Return in a word what was decided about a response, or became of it."""
-        return self._state_of(index)[0]
+        return self._state_of(response)[0]
 
     def _nats(self, candidate: Candidate) -> str:
         """Say how much a response leans on memories; once a training was measured, before and after."""
-        trained, before = self._state.trained.get(candidate.index), self._state.before.get(candidate.index)
+        trained, before = self._state.trained.get(candidate.id), self._state.before.get(candidate.id)
         if trained is not None:
             before, now = candidate.divergence, trained.after
         else:
@@ -239,10 +239,10 @@ class CandidatesPane(ScrollView, can_focus=True):
         told = f"{'':7}" if before is None else f"{before:7.2f}"
         return told + (f" → {now:6.2f}" if now is not None else f"{'':9}")
 
-    def _state_of(self, index: int) -> tuple[str, Style]:
-        if trained := self._state.trained.get(index):
-            return ("training", _BOLD) if trained.running else ("forgotten" if trained.gone else "trained", _BOLD)
-        if mark := self._state.marks.get(index):
+    def _state_of(self, response: str) -> tuple[str, Style]:
+        if trained := self._state.trained.get(response):
+            return ("training", _BOLD) if trained.running else ("forgotten" if trained.lost else "trained", _BOLD)
+        if mark := self._state.marks.get(response):
             return mark, _BOLD
-        verdict = self._state.verdicts.get(index)
+        verdict = self._state.verdicts.get(response)
         return (verdict, _VERDICTS[verdict]) if verdict else ("", _PLAIN)

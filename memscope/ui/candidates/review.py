@@ -77,7 +77,7 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
 
     def _facts(self) -> Content:
         review = self._review
-        numbers = ", ".join(map(str, review.responses))
+        numbers = ", ".join(str(sample.index) for sample in review.samples)
         away = "" if review.loopback else "  not on this machine: the samples leave it"
         return Content.assemble(
             ("Send to training\n\n", _BOLD),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from memscope.errors import MemscopeError
 from memscope.run.finetuning import FineTuning
+from memscope.run.selection import Selection, select_responses
 from memscope.store.decisions import Verdict
 from memscope.training.samples import Review
 from memscope.ui.candidates.pane import CandidatesState
@@ -47,13 +48,13 @@ class Tuner:
             log: Keeps a line for whoever looks for it.
         """
         self.tuning = FineTuning(run)
-        self.alternates: dict[int, str] = {}
-        self.growing: set[int] = set()
-        self.failures: dict[int, str] = {}
+        self.alternates: dict[str, str] = {}
+        self.growing: set[str] = set()
+        self.failures: dict[str, str] = {}
         self._run = run
         self._tasks, self._changed, self._proven, self._say = tasks, changed, proven, say
         self._log = log
-        self._complete: set[int] = set()
+        self._complete: set[str] = set()
         self._weights: str | None = None
         self._note = ""
         self._generating: asyncio.Task[None] | None = None
@@ -67,22 +68,23 @@ class Tuner:
     @property
     def fleeting(self) -> bool:
         """Whether something was taught here that ends with the scorer."""
-        return self.tuning.fleeting
+        return self.tuning.shipping.has_unsaved_weights
 
     @property
     def unproven(self) -> bool:
         """Whether a job succeeded whose effect was not measured."""
-        return bool(self.tuning.record.unproven())
+        return bool(self.tuning.shipping.record.unproven())
 
     def state(self) -> CandidatesState:
         """Return what the candidates pane shows now."""
+        candidates, record = self.tuning.candidates, self.tuning.shipping.record
         return CandidatesState(
-            findings=self.tuning.findings() if self.tuning.current else None,
-            verdicts=self.tuning.verdicts(),
-            marks=self.tuning.marks(),
-            trained=self.tuning.record.trained(),
-            before=self.tuning.record.before(),
-            alternates_on=self.tuning.alternates_on,
+            findings=candidates.findings() if candidates.current else None,
+            verdicts=candidates.verdicts(),
+            marks=self.tuning.shipping.marks(),
+            trained=record.trained(),
+            before=record.before(),
+            alternates_on=candidates.alternates_on,
             note=self._note,
         )
 
@@ -99,27 +101,29 @@ class Tuner:
         """Score responses without memories; after a training, compare with before."""
         self._start(self._find())
 
-    def decide(self, responses: Collection[int], verdict: Verdict) -> None:
+    def decide(self, responses: Collection[str], verdict: Verdict) -> None:
         """Set a verdict; the same one again takes it back."""
-        trained = self.tuning.record.trained()
+        trained = self.tuning.shipping.record.trained()
         if told := [index for index in responses if index in trained]:
-            self._say(f"response {told[0]} was sent to training already; sending it again is asked about", False)
+            number = trained[told[0]].response.index
+            self._say(f"response {number} was sent to training already; sending it again is asked about", False)
             return
-        known = self.tuning.verdicts()
+        known = self.tuning.candidates.verdicts()
         again = all(known.get(index) == verdict for index in responses)
-        self._guarded(lambda: self.tuning.decide(responses, None if again else verdict))
+        self._guarded(lambda: self.tuning.candidates.decide(responses, None if again else verdict))
 
     def threshold(self, up: bool) -> None:
         """Move the threshold one step."""
-        now = self.tuning.threshold
+        now = self.tuning.candidates.threshold
         steps = [s for s in _THRESHOLD_STEPS if (s > now if up else s < now)]
         if steps:
-            self._guarded(lambda: setattr(self.tuning, "threshold", min(steps) if up else max(steps)))
+            self._guarded(lambda: setattr(self.tuning.candidates, "threshold", min(steps) if up else max(steps)))
             self.generate()
 
     def toggle_alternates(self) -> None:
         """Turn alternates on or off; off ends the one that is being generated."""
-        self._guarded(lambda: setattr(self.tuning, "alternates_on", not self.tuning.alternates_on))
+        candidates = self.tuning.candidates
+        self._guarded(lambda: setattr(candidates, "alternates_on", not candidates.alternates_on))
         self.generate()
 
     def generate(self) -> None:
@@ -127,26 +131,22 @@ class Tuner:
         if self._generating is not None:
             self._generating.cancel()
         self.growing.clear()
-        if self.tuning.alternates_on and self.tuning.current:
+        if self.tuning.candidates.alternates_on and self.tuning.candidates.current:
             self._generating = self._start(self._generate())
 
-    def to_send(self, chosen: Collection[int]) -> tuple[list[int], bool]:
-        """Return what sending is about, and whether it was sent before.
+    def selection(self, chosen: Collection[str]) -> Selection:
+        """Return what sending is about: the approved responses, or without any the chosen ones."""
+        return select_responses(
+            named=None,
+            approved=self.tuning.candidates.approved(),
+            otherwise=chosen,
+            marked=self.tuning.shipping.marks(),
+        )
 
-        The approved responses that were not sent; without any, the chosen ones.
-        """
-        marks = self.tuning.marks()
-        approved = [index for index, verdict in self.tuning.verdicts().items() if verdict == "approved"]
-        if fresh := [index for index in sorted(approved) or sorted(chosen) if index not in marks]:
-            return fresh, False
-        if fresh := [index for index in sorted(chosen) if index not in marks]:
-            return fresh, False
-        return sorted(chosen), True
-
-    async def review(self, responses: Collection[int], *, again: bool) -> Review | None:
+    async def review(self, responses: Collection[str], *, again: bool) -> Review | None:
         """Return what would be sent; None after saying why not."""
         try:
-            return await self.tuning.review(sorted(responses), self.tuning.context, again=again)
+            return await self.tuning.shipping.review(list(responses), self.tuning.shipping.context, again=again)
         except MemscopeError as error:
             self._say(str(error), True)
             return None
@@ -161,12 +161,12 @@ class Tuner:
         self._changed()
 
     async def _find(self) -> None:
-        unproven = self.tuning.record.unproven()
+        unproven = self.tuning.shipping.record.unproven()
         if unproven:
             for key in unproven:
                 self._compare(await self.tuning.verify(key))
         else:
-            await self.tuning.find()
+            await self.tuning.candidates.find()
         self._forget_stale()
         self._changed()
         if unproven:
@@ -191,14 +191,14 @@ class Tuner:
         )
 
     async def _generate(self) -> None:
-        wanted = list(self.tuning.record.trained())
-        wanted += [candidate.index for candidate in self.tuning.findings().candidates]
+        wanted = list(self.tuning.shipping.record.trained())
+        wanted += [candidate.id for candidate in self.tuning.candidates.findings().candidates]
         for index in wanted:
             if index in self._complete:
                 continue
             self.growing.add(index)
             self.failures.pop(index, None)
-            text = await self.tuning.alternate(index)
+            text = await self.tuning.candidates.alternate(index)
             self.growing.discard(index)
             if text is not None:
                 self.alternates[index] = text
@@ -208,11 +208,11 @@ class Tuner:
     async def _send(self, review: Review, again: bool) -> None:
         self._jobs += 1
         try:
-            self.tuning.trust(review.address)
+            self.tuning.shipping.trust(review.address)
             self.note("sending …")
-            key, job = await self.tuning.send(review, again=again)
+            key, job = await self.tuning.shipping.send(review, again=again)
             self.note(f"job {job.id} {job.status}")
-            job = await self.tuning.watch(key, job)
+            job = await self.tuning.shipping.watch(key, job)
         finally:
             self._jobs -= 1
         if job.status == "succeeded":

@@ -73,10 +73,10 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         text = screen_text(app)
         assert "before → after: dependence fell by" in text
         assert "after − before" in shown(app)[0]
-        proof = next(iter(app.desk.tuner.tuning.record.proofs().values()))
+        proof = next(iter(app.desk.tuner.tuning.shipping.record.proofs().values()))
         assert proof.fall > 0.9
-        for index, before in proof.before.items():
-            assert f"{before:.2f} → {proof.after[index]:6.2f}  trained" in text
+        for response, before in proof.before.items():
+            assert f"{before:.2f} → {proof.after[response]:6.2f}  trained" in text
         await pilot.press("1", "d")
         await pilot.pause()
         assert "after − before" not in shown(app)[0]
@@ -86,8 +86,8 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
     async with opened(small_session, training) as (app, pilot):
         await pilot.press("3")
         await pilot.pause()
-        for index, before in proof.before.items():
-            assert f"{before:.2f} → {proof.after[index]:6.2f}  trained" in screen_text(app), "it is kept"
+        for response, before in proof.before.items():
+            assert f"{before:.2f} → {proof.after[response]:6.2f}  trained" in screen_text(app), "it is kept"
         await pilot.press("t")
         await pilot.pause()
         await pilot.press("down", "enter")
@@ -107,7 +107,7 @@ async def test_a_send_can_be_taken_back(small_session: Session, config: Config) 
         await pilot.press("escape")
         await pilot.pause()
         assert not isinstance(app.screen, ReviewScreen)
-        assert app.desk.tuner.tuning.record.shipments() == ()
+        assert app.desk.tuner.tuning.shipping.record.shipments() == ()
 
 
 async def test_the_context_is_chosen_in_the_review_and_remembered(small_session: Session, config: Config) -> None:
@@ -119,7 +119,7 @@ async def test_the_context_is_chosen_in_the_review_and_remembered(small_session:
         await pilot.pause()
         assert "make use of what it is told" in screen_text(app)
         await pilot.press("escape")
-        assert app.desk.tuner.tuning.context == "with"
+        assert app.desk.tuner.tuning.shipping.context == "with"
 
 
 async def test_a_server_that_cannot_train_says_so(small_session: Session, config: Config) -> None:
@@ -128,20 +128,22 @@ async def test_a_server_that_cannot_train_says_so(small_session: Session, config
             await pilot.press("3", "t", "enter")
         await drawn(pilot)
         assert "cannot train" in screen_text(app)
-        assert app.desk.tuner.tuning.marks() == {}
+        assert app.desk.tuner.tuning.shipping.marks() == {}
 
 
 async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3", "space", "space", "x")
-        assert app.desk.tuner.tuning.verdicts() == {0: "rejected", 1: "rejected"}
+        assert app.desk.tuner.tuning.candidates.verdicts() == dict.fromkeys(
+            app.measured.layout.responses[:2], "rejected"
+        )
         await pilot.press("home", "a")
-        assert set(app.desk.tuner.tuning.verdicts().values()) == {"approved", "rejected"}
-        kept = app.desk.tuner.tuning.verdicts()
+        assert set(app.desk.tuner.tuning.candidates.verdicts().values()) == {"approved", "rejected"}
+        kept = app.desk.tuner.tuning.candidates.verdicts()
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3")
         await pilot.pause()
-        assert app.desk.tuner.tuning.verdicts() == kept
+        assert app.desk.tuner.tuning.candidates.verdicts() == kept
         text = screen_text(app)
         assert "approved" in text
         assert "rejected" in text
@@ -150,7 +152,7 @@ async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Ses
 async def test_the_threshold_moves_and_an_empty_list_says_why(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3", "minus")
-        assert app.desk.tuner.tuning.threshold == 0.5
+        assert app.desk.tuner.tuning.candidates.threshold == 0.5
         await pilot.press(*["plus"] * 9)
         await pilot.pause()
         assert "no candidate: 3 responses seen, maximum divergence" in screen_text(app)
@@ -174,9 +176,9 @@ async def test_alternates_stream_into_the_diff(small_session: Session, config: C
         await pilot.press("right", "a")
         assert first is not None
         assert app.desk.candidates.current != first
-        assert list(app.desk.tuner.tuning.verdicts().values()) == ["approved"]
+        assert list(app.desk.tuner.tuning.candidates.verdicts().values()) == ["approved"]
         await pilot.press("g")
-        assert not app.desk.tuner.tuning.alternates_on
+        assert not app.desk.tuner.tuning.candidates.alternates_on
 
 
 async def test_a_failed_alternate_is_shown_at_its_candidate(
@@ -197,7 +199,7 @@ def _refuse(*_: object, **__: object) -> None:
 
 
 def candidate(index: int, text: str = "text") -> Candidate:
-    return Candidate(index, index, 100.0 - index, "2026-11-20T10:00:00Z", text)
+    return Candidate(f"r{index}", index, index, 100.0 - index, "2026-11-20T10:00:00Z", text)
 
 
 def state(*candidates: Candidate) -> CandidatesState:
@@ -223,9 +225,9 @@ async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
         pane.show(
             CandidatesState(
                 trained={
-                    1: Trained(candidate(1), None, running=True, gone=False),
-                    2: Trained(candidate(2), 0.25, running=False, gone=False),
-                    3: Trained(candidate(3), 0.5, running=False, gone=True),
+                    "r1": Trained(candidate(1), None, running=True, lost=False),
+                    "r2": Trained(candidate(2), 0.25, running=False, lost=False),
+                    "r3": Trained(candidate(3), 0.5, running=False, lost=True),
                 }
             )
         )
@@ -240,7 +242,7 @@ async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
 async def test_hostile_candidates_are_inert(screens: Screens, size: tuple[int, int]) -> None:
     async with screens(size) as (app, pilot):
-        evil = Candidate(0, 0, 5.0, EVIL, EVIL)
+        evil = Candidate("r0", 0, 0, 5.0, EVIL, EVIL)
         app.query_one(CandidatesPane).show(CandidatesState(Findings((evil,), 1, 5.0, 1.0, 0, 0), note=EVIL))
         app.desk.diff.show(evil, EVIL, EVIL + " and more", EVIL, "")
         for key in ("3", "4"):

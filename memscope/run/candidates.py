@@ -1,0 +1,136 @@
+"""Candidates of one run: which responses lean on memories, what was decided about them, what is said without."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from memscope.engines.base import Sampling
+from memscope.errors import MemscopeError, StoreError
+from memscope.run.run import Run
+from memscope.run.shipping import Shipping
+from memscope.scoring.alternates import generate_alternate
+from memscope.scoring.events import AlternateDone, AlternateFailed, AlternateGrew, StrippedDone, Trouble
+from memscope.scoring.finetune import (
+    Context,
+    Findings,
+    find_candidates,
+    recent_responses,
+    strip_all,
+    strip_all_within,
+)
+from memscope.store.alternates import Alternates
+from memscope.store.decisions import Decisions, Verdict
+
+__all__ = ["Candidates"]
+
+_THRESHOLD_NATS = 1.0
+
+
+class Candidates:
+    """Finds candidates and keeps what the user decided. All methods belong to the run's loop.
+
+    Responses are named by id.
+    """
+
+    def __init__(self, run: Run, shipping: Shipping) -> None:
+        self._run, self._shipping = run, shipping
+        self._decisions = Decisions(run.database)
+        self._alternates = Alternates(run.database)
+        self._divergences: dict[str, float] = {}
+        self._weights: str | None = None
+        self._threshold = run.config.threshold
+
+    @property
+    def threshold(self) -> float:
+        """Nats from which a response is a candidate: set here, else configured, else the last one ever set."""
+        if self._threshold is not None:
+            return self._threshold
+        return self._run.settings.get("threshold", _THRESHOLD_NATS)
+
+    @threshold.setter
+    def threshold(self, nats: float) -> None:
+        self._threshold = max(0.0, nats)
+        self._run.settings.set("threshold", self._threshold)
+
+    @property
+    def alternates_on(self) -> bool:
+        """Whether alternates are generated for candidates."""
+        return self._run.settings.get("alternates", False)
+
+    @alternates_on.setter
+    def alternates_on(self, on: bool) -> None:
+        self._run.settings.set("alternates", on)
+
+    @property
+    def current(self) -> bool:
+        """Whether responses were scored without memories by the weights in use."""
+        return bool(self._divergences) and self._run.scorer is not None and self._run.scorer.weights == self._weights
+
+    async def find(self, count: int | None = None, context: Context = "full", *, fresh: bool = False) -> Findings:
+        """Score responses with all memories stripped and return the candidates.
+
+        Args:
+            count: Only the responses among that many most recent nodes of the conversation; None is all.
+            context: "full" keeps everything before as context, "window" only the recent nodes.
+            fresh: Ask the scorer again even where a score is known or remembered.
+
+        Raises:
+            MemscopeError: There is no scorer, or it failed.
+        """
+        await self._shipping.open()
+        run = self._run
+        responses, window = recent_responses(run.layout, len(run.session.section("conversation")), count)
+
+        async def score() -> dict[str, float]:
+            scorer = run.ablation_scorer()
+            if context == "window" and window is not None:
+                return await strip_all_within(scorer, responses, window, fresh=fresh)
+            return await strip_all(scorer, responses, fresh=fresh)
+
+        self._divergences = await run.under_same_weights(score)
+        self._weights = run.rescorer.weights
+        for grid in run.grids.values():
+            grid.refresh_responses()
+        run.emit(StrippedDone())
+        return self.findings()
+
+    def findings(self) -> Findings:
+        """Return the candidates among what was scored by the weights in use, under the present threshold and marks."""
+        divergences = self._divergences if self.current else {}
+        return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
+
+    def decide(self, responses: Collection[str], verdict: Verdict | None) -> None:
+        """Approve or reject responses; None takes it back.
+
+        Raises:
+            StoreError: It could not be written: the decision does not count.
+        """
+        self._decisions.decide(list(responses), verdict)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Return the decisions by response id, in the session's order."""
+        known = self._decisions.verdicts(self._run.layout.responses)
+        return {id_: known[id_] for id_ in self._run.layout.responses if id_ in known}
+
+    def approved(self) -> list[str]:
+        """Return the ids of the approved responses, in the session's order."""
+        return [id_ for id_, verdict in self.verdicts().items() if verdict == "approved"]
+
+    async def alternate(self, response: str, seed: int = 0) -> str | None:
+        """Generate what the model says in a response's place; events tell how it grows. None when it failed."""
+        run = self._run
+        await run.open()
+        (place,) = run.layout.places([response])
+        sampling, scorer = Sampling(seed=seed), run.rescorer.scorer
+        text = ""
+        stream = generate_alternate(run.prompt, scorer, self._alternates, place, sampling, run.tokenizer.decode)
+        try:
+            async for text in stream:
+                run.emit(AlternateGrew(response, text))
+        except MemscopeError as error:
+            if not (isinstance(error, StoreError) and text):
+                run.emit(AlternateFailed(response, str(error)))
+                return None
+            run.emit(Trouble(f"the alternate of response {place} will not be remembered: {error}"))
+        run.emit(AlternateDone(response, text))
+        return text

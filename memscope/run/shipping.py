@@ -1,0 +1,264 @@
+"""Shipping: responses on their way to training, what became of them, and the proof that it worked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from memscope.errors import MemscopeError, StoreError, TrainingError
+from memscope.run.run import Run
+from memscope.scoring.events import JobProgress, ShipmentChanged, Trouble
+from memscope.scoring.finetune import strip_all
+from memscope.scoring.rescoring import Rescorer
+from memscope.scoring.table import NOTHING
+from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
+from memscope.training.proof import Measured, Proof
+from memscope.training.record import Record
+from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
+
+if TYPE_CHECKING:
+    from memscope.training.send import Job, TrainingServer
+
+__all__ = ["Shipping"]
+
+_UNKNOWN_JOB = (404, 405)
+"""How a server answers that does not tell how its jobs go, or that has forgotten them."""
+
+
+class Shipping:
+    """Sends responses of one run to training. All methods belong to the run's loop; responses are named by id.
+
+    Attributes:
+        record: What the ledger says of the session.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._ledger = Ledger(run.database)
+        self.record = Record(self._ledger, run.session.header.id, lambda: run.layout, self._lost)
+        self._trained_by: dict[str, Rescorer] = {}
+        self._settled: Rescorer | None = None
+
+    async def open(self) -> None:
+        """Open the run and, once for each scorer, bring the ledger up to date.
+
+        Raises:
+            MemscopeError: There is no scorer.
+        """
+        await self._run.open()
+        if self._settled is not self._run.rescorer:
+            await self.settle()
+
+    @property
+    def context(self) -> TrainingContext:
+        """With or without memories in the training context: the last choice."""
+        return "with" if self._run.settings.get("training_context", "without") == "with" else "without"
+
+    @context.setter
+    def context(self, context: TrainingContext) -> None:
+        self._run.settings.set("training_context", context)
+
+    def marks(self) -> dict[str, Mark]:
+        """Return what the ledger says of responses, by id."""
+        return self._ledger.marks(self._run.layout.responses)
+
+    @property
+    def has_unsaved_weights(self) -> bool:
+        """Whether the weights in use were trained here and are lost when their scorer ends."""
+        embedded = self._run.scorer is not None and self._run.scorer.kind == "embedded"
+        return embedded and any(s.key in self._trained_by and not self._lost(s) for s in self.record.shipments())
+
+    async def review(self, responses: Sequence[str], context: TrainingContext, *, again: bool = False) -> Review:
+        """Return what sending these responses would send.
+
+        Args:
+            responses: Ids.
+            context: Whether memories stay in the context.
+            again: Also what was trained, or is in doubt.
+
+        Raises:
+            MemscopeError: Something in it cannot be sent; the line names the response.
+        """
+        from memscope.engines.transport import is_loopback
+
+        await self.open()
+        run, ids = self._run, tuple(dict.fromkeys(responses))
+        if not ids:
+            raise TrainingError("no response was chosen: nothing to send")
+        places = [place for id_ in ids if (place := run.layout.column(id_)) is not None]
+        samples = build_samples(run.prompt, places, context, run.rescorer.scorer.info.max_tokens)
+        if not again:
+            self._ledger.check([Sample(id_, place, None) for id_, place in zip(ids, places, strict=True)])
+        address = self._server().address
+        first = samples[0]
+        return Review(
+            responses=ids,
+            samples=tuple(samples),
+            address=address,
+            loopback=is_loopback(address),
+            known=run.settings.get(f"trusted {address}", False),
+            context=context,
+            lesson=LESSONS[context],
+            example=(run.tokenizer.decode(first.context), run.tokenizer.decode(first.continuation)),
+        )
+
+    def trust(self, address: str) -> None:
+        """Remember that the user agreed to send samples to an address."""
+        from memscope.engines.transport import is_loopback
+
+        if not is_loopback(address):
+            self._run.settings.set(f"trusted {address}", True)
+
+    async def send(
+        self, review: Review, *, again: bool = False, options: Mapping[str, Any] | None = None
+    ) -> tuple[str, Job]:
+        """Send what was reviewed; return the shipment's key and the job.
+
+        Cancelled before the request leaves, nothing is marked; later, the shipment is in doubt until the server has
+        been asked.
+
+        Args:
+            review: What to send.
+            again: Also what was trained, or is in doubt.
+            options: How to train, where the server is told.
+
+        Raises:
+            TrainingError: It was refused, failed, or is in doubt; the ledger says which.
+            StoreError: The ledger cannot be written: nothing was sent.
+        """
+        from memscope.training.send import ship
+
+        if self._run.database.path is None:
+            raise StoreError(
+                "the state database is in memory only: what is sent could be forgotten, so nothing is sent"
+            )
+        await self.settle()
+        key = self._prepare(review, await self._measure(), again=again)
+        self._trained_by[key] = self._run.rescorer
+        body = training_data(review.samples, self._run.rescorer.scorer.info.model, options)
+        try:
+            job = await ship(self._ledger, self._server(), key, body)
+        finally:
+            self._announce(key)
+        return key, job
+
+    async def watch(self, key: str, job: Job) -> Job:
+        """Follow a job to its end and write that into the ledger.
+
+        Returns:
+            The job at its end; as it was seen last where the server does not tell.
+
+        Raises:
+            ScorerError: The server stopped answering; the job may go on there.
+        """
+        from memscope.engines.transport import RefusedError
+        from memscope.training.send import conclude
+
+        last = job
+        try:
+            async for last in self._server().progress(job):
+                self._run.emit(JobProgress(last.id, last.status, last.step, last.steps, last.loss))
+        except RefusedError as error:
+            if error.status not in _UNKNOWN_JOB:
+                raise
+            self._run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
+        if last.ended:
+            conclude(self._ledger, key, last)
+            self._announce(key)
+        return last
+
+    async def verify(self, key: str) -> Proof:
+        """Score all responses again after a job, and keep before and after with the ledger's entry.
+
+        Raises:
+            MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
+        """
+        shipment = self.record.shipment(key)
+        if shipment is None or not shipment.proof or "before" not in shipment.proof:
+            raise TrainingError(f"there is nothing to compare with for shipment {key}")
+        if shipment.state != "succeeded":
+            raise TrainingError(f"shipment {key} is {shipment.state}: there is nothing to compare before it succeeded")
+        after = await self._measure()
+        self._ledger.prove(key, {"before": shipment.proof["before"], "after": after})
+        return Proof.of([sample.response for sample in shipment.samples], shipment.proof["before"], after)
+
+    async def settle(self) -> None:
+        """Bring the ledger up to date: shipments of processes that ended, in doubt, or whose job nobody watched.
+
+        What cannot be found out now stays as it is, and is said.
+        """
+        await self._run.open()
+        server = self._server()
+        self._settled = self._run.rescorer
+        try:
+            self._ledger.settle()
+            shipments = self._ledger.shipments()
+        except StoreError as error:
+            self._run.emit(Trouble(f"the state of earlier shipments cannot be read: {error}"))
+            return
+        for shipment in shipments:
+            await self._settle(shipment, server)
+
+    async def _settle(self, shipment: Shipment, server: TrainingServer) -> None:
+        from memscope.training.send import reconcile
+
+        if shipment.state in ("accepted", "in doubt") and shipment.key in self._trained_by and self._lost(shipment):
+            self._ledger.failed(shipment.key, "the embedded scorer ended before the job did")
+            self._announce(shipment.key)
+        elif shipment.url.removeprefix(EMBEDDED) == server.address:
+            try:
+                if await reconcile(self._ledger, server, shipment) is not None:
+                    self._announce(shipment.key)
+            except MemscopeError as error:
+                self._run.emit(Trouble(f"a shipment is {shipment.state}, and more is not known: {error}"))
+
+    def _prepare(self, review: Review, before: Measured, *, again: bool) -> str:
+        run = self._run
+        samples = [
+            Sample(id_, sample.index, before["stripped"].get(id_))
+            for id_, sample in zip(review.responses, review.samples, strict=True)
+        ]
+        info = run.rescorer.scorer.info
+        address = EMBEDDED * (info.kind == "embedded") + review.address
+        session = run.session.header.id
+        key = self._ledger.prepare(address, info.model, session, review.context, samples, again=again)
+        try:
+            self._ledger.prove(key, {"before": before})
+            self.context = review.context
+            self._announce(key)
+        except BaseException:
+            self._ledger.discard(key)
+            raise
+        return key
+
+    async def _measure(self) -> Measured:
+        """Score what a proof compares: all responses, with everything before them as context."""
+        run = self._run
+        await run.open()
+
+        async def measure() -> Measured:
+            scorer = run.ablation_scorer()
+            stripped = await strip_all(scorer, scorer.layout.responses)
+            return {
+                "stripped": stripped,
+                "logprob": {id_: scorer.table.get(NOTHING, id_) for id_ in scorer.layout.responses},
+            }
+
+        return await run.under_same_weights(measure)
+
+    def _server(self) -> TrainingServer:
+        from memscope.training.send import TrainingServer
+
+        return TrainingServer(self._run.transport)
+
+    def _lost(self, shipment: Shipment) -> bool:
+        """Whether what a shipment trained ended with its scorer."""
+        if not shipment.url.startswith(EMBEDDED):
+            return False
+        return not self._run.is_open or self._trained_by.get(shipment.key) is not self._run.rescorer
+
+    def _announce(self, key: str) -> None:
+        with suppress(StoreError):  # whoever wrote it has said what is wrong
+            if (shipment := self._ledger.shipment(key)) is not None:
+                self._run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))
