@@ -23,7 +23,7 @@ from memscope.run.selection import candidates_left, responses_at, select_respons
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
 from memscope.scoring.layout import one_line as preview
-from memscope.scoring.report import matrix_csv, matrix_report
+from memscope.scoring.report import matrix_csv
 from memscope.session.nodes import Session
 from memscope.terminal.printing import print_csv, print_text
 from memscope.terminal.safe import one_line
@@ -114,9 +114,7 @@ async def _export(session: Session, config: Config, request: _Request) -> int:
 async def _matrix(run: Run, request: _Request, redactor: Redactor | None) -> tuple[str, str, bool]:
     await run.matrix()
     grid = run.grids["necessity"]
-    if run.scorer is None:
-        raise RuntimeError("a matrix without a scorer")
-    report = matrix_report(run.session.header, run.scorer, grid, run.cost, run.seconds)
+    report = run.report("necessity")
     if redactor is not None:
         report["session"]["title"] = redactor.text(report["session"]["title"])
         for memory in report["memories"]:

@@ -8,7 +8,7 @@ from memscope.commands.interrupt import run_to_end
 from memscope.commands.opening import opened_run, readable_session
 from memscope.config import Config
 from memscope.scoring.grid import Measure
-from memscope.scoring.report import matrix_csv, matrix_report, matrix_table
+from memscope.scoring.report import matrix_csv, matrix_table
 from memscope.session.nodes import Session
 from memscope.terminal.printing import print_csv, print_json, print_text
 from memscope.terminal.safe import fit, visible
@@ -29,11 +29,7 @@ async def _score(session: Session, config: Config, output: str, measure: Measure
     async with opened_run(session, config) as run:
         await run.matrix(measure, fresh=fresh)
         grid = run.grids[measure]
-        if run.scorer is None:
-            raise RuntimeError("a matrix without a scorer")
-        report = matrix_report(session.header, run.scorer, grid, run.cost, run.seconds)
-    if measure != "necessity":
-        report["measure"] = measure
+        report = run.report(measure)
     if output == "json":
         print_json(report)
     elif output == "csv":

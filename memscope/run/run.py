@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from memscope.config import Config
-from memscope.errors import MemscopeError, ScorerGoneError
+from memscope.errors import MemscopeError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
 from memscope.run.source import ScorerSource
 from memscope.scoring.events import (
@@ -264,6 +264,19 @@ class Run:
     def ablation_scorer(self) -> AblationScorer:
         """Return what scores ablations of this session into the table, for one job; `open` first."""
         return AblationScorer(self.prompt, self.layout, self.table, self.rescorer)
+
+    def report(self, measure: Measure) -> dict[str, Any]:
+        """Return a grid as data for scripts; see `memscope.scoring.report.matrix_report`.
+
+        Raises:
+            UsageError: Nothing was scored yet.
+        """
+        from memscope.scoring.report import matrix_report
+
+        if self.scorer is None:
+            raise UsageError("nothing was scored yet")
+        report = matrix_report(self.session.header, self.scorer, self.grids[measure], self.cost, self.seconds)
+        return report if measure == "necessity" else {**report, "measure": measure}
 
     async def restart_scorer(self) -> None:
         """Start the scorer anew after it was lost.

@@ -31,11 +31,9 @@ def write_grid(run: Run, measure: Measure, path: Path) -> str:
     # Here and not above: the report's helpers are not needed for the first paint.
     import msgspec
 
-    from memscope.scoring.report import matrix_csv, matrix_report
+    from memscope.scoring.report import matrix_csv
 
-    if run.scorer is None:
-        raise UsageError("nothing was scored yet")
-    report = matrix_report(run.session.header, run.scorer, run.grids[measure], run.cost, run.seconds)
+    report = run.report(measure)
     if path.suffix == ".json":
         text = msgspec.json.encode(report).decode() + "\n"
     elif path.suffix == ".csv":

@@ -1,0 +1,147 @@
+"""The small library behind `import memscope`: a session in, its matrix out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from memscope.config import load_config
+from memscope.scoring.grid import Measure
+from memscope.scoring.report import matrix_csv
+from memscope.session.load import load_session
+from memscope.session.nodes import Session
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from memscope.config import Config
+    from memscope.scoring.events import Event
+
+__all__ = ["Matrix", "load", "score"]
+
+T = TypeVar("T")
+
+
+class Matrix:
+    """Divergences of memories and responses.
+
+    Attributes:
+        keys: The memories' keys, in order of first appearance.
+        responses: The responses' ids, in order.
+        report: Everything `memscope score --format json` prints, as plain data.
+    """
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        """Take a report of `memscope.scoring.report.matrix_report`."""
+        self.report = report
+        self.keys: tuple[str, ...] = tuple(memory["key"] for memory in report["memories"])
+        self.responses: tuple[str, ...] = tuple(response["id"] for response in report["responses"])
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """Signed nats, shape (memories, responses); NaN where a cell was not scored or failed."""
+        import numpy as np
+
+        rows = [[np.nan if value is None else value for value in row] for row in self.report["divergence"]]
+        return np.array(rows, dtype=np.float64).reshape(len(self.keys), len(self.responses))
+
+    @property
+    def noise_floor(self) -> float | None:
+        """Differences at or below this many nats cannot be told from zero; None where it was not measured."""
+        floor: float | None = self.report["noise_floor"]
+        return floor
+
+    def to_json(self) -> str:
+        """Return the report as JSON text."""
+        return msgspec.json.encode(self.report).decode()
+
+    def to_csv(self) -> str:
+        """Return the matrix as CSV text: one line a memory, one column a response, empty where not scored."""
+        return matrix_csv(self.report)
+
+
+def load(path: str | PathLike[str], *, rules: Sequence[str] | None = None, memory_regex: str | None = None) -> Session:
+    """Read a session file, of any format that `memscope` opens.
+
+    Args:
+        path: The file.
+        rules: Detectors to use on chat messages; None is all.
+        memory_regex: A detector of your own, with the named groups `key` and `text`.
+
+    Raises:
+        SessionError: It cannot be read; the line names file, line and field.
+    """
+    return load_session(fspath(path), rules=rules, pattern=memory_regex)
+
+
+def score(
+    session: Session | str | PathLike[str],
+    *,
+    measure: Measure = "necessity",
+    on_event: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Matrix:
+    """Score the full matrix of a session and wait for it; what is remembered from earlier runs is not asked again.
+
+    It may be called where an event loop runs, as in a notebook.
+
+    Args:
+        session: A session, or the path of one.
+        measure: "necessity" (leave one out) or "sufficiency" (this one alone).
+        on_event: Called with every event of the run, from the thread that scores.
+        options: `model`, `url`, `tokenizer`, `state` and all other options of the command line, by their names in the
+            configuration file.
+
+    Raises:
+        MemscopeError: There is no scorer, or it cannot score this session. A row that failed raises nothing: its
+            values are NaN.
+    """
+    config = load_config(options)
+    return _run(_score(session if isinstance(session, Session) else load(session), config, measure, on_event))
+
+
+async def _score(
+    session: Session, config: Config, measure: Measure, on_event: Callable[[Event], None] | None
+) -> Matrix:
+    from memscope.run.run import Run
+    from memscope.store.database import Database
+
+    database = Database(config.state_folder())
+    run = Run(session, config, database)
+    if on_event is not None:
+        run.listen(on_event)
+    try:
+        await run.matrix(measure)
+        return Matrix(run.report(measure))
+    finally:
+        await run.close()
+        database.close()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end: here, or in a thread of its own where this one has an event loop that runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(asyncio.run(work))
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    thread = threading.Thread(target=run, name="memscope")
+    thread.start()
+    try:
+        return outcome.result()
+    finally:
+        thread.join()

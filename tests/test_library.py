@@ -1,0 +1,62 @@
+"""What `import memscope` offers, as its docstring shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import memscope
+from memscope.config import Config
+from memscope.errors import ConfigError, SessionError
+from memscope.scoring.events import Event, RowDone
+
+
+def test_a_session_becomes_a_matrix(small_file: Path, config: Config) -> None:
+    events: list[Event] = []
+    session = memscope.load(small_file)
+    matrix = memscope.score(session, url=config.url, state=config.state, on_event=events.append)
+    assert matrix.keys == ("db/port", "mira/room", "retro/time")
+    assert matrix.values.shape == (len(matrix.keys), len(matrix.responses)) == (3, 3)
+    assert matrix.values.dtype == np.float64
+    assert matrix.values[0, 0] > 3, "the answer states what only this memory tells"
+    assert matrix.values[2, 0] == 0.0, "a response before the memory is exactly 0"
+    assert matrix.noise_floor is not None
+    assert json.loads(matrix.to_json())["divergence"] == matrix.values.tolist()
+    assert matrix.to_csv().splitlines()[1].startswith("db/port,identity,")
+    assert sum(isinstance(event, RowDone) for event in events) == 3
+
+
+def test_it_may_be_called_where_an_event_loop_runs(small_file: Path, config: Config) -> None:
+    async def notebook() -> memscope.Matrix:
+        return memscope.score(small_file, url=config.url, state=config.state, measure="sufficiency")
+
+    assert asyncio.run(notebook()).values[0, 0] > 3
+
+
+def test_the_example_of_the_docstring_runs(small_file: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [line.strip().removeprefix(">>> ") for line in (memscope.__doc__ or "").splitlines() if ">>>" in line]
+    example = "\n".join(lines).replace("session.jsonl", str(small_file))
+    assert 'model="path/or/hub-name"' in example
+    monkeypatch.setenv("MEMSCOPE_STATE", str(config.state))
+    exec(example.replace('model="path/or/hub-name"', f'url="{config.url}"'), {})
+
+
+def test_what_is_wrong_is_an_error_of_memscope(tmp_path: Path, small_file: Path) -> None:
+    with pytest.raises(SessionError, match="missing"):
+        memscope.load(tmp_path / "missing.jsonl")
+    with pytest.raises(ConfigError, match="unknown option 'modle'"):
+        memscope.score(small_file, modle="x")
+    with pytest.raises(AttributeError, match="no attribute 'scores'"):
+        memscope.scores  # noqa: B018
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    program = "import sys, memscope; dir(memscope); print(sorted(m for m in sys.modules if m.startswith('memscope')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['memscope']"
