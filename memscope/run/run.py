@@ -13,8 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-import msgspec
-
 from memscope.config import Config
 from memscope.errors import MemscopeError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
@@ -30,41 +28,29 @@ from memscope.scoring.events import (
     StateChanged,
     Trouble,
 )
-from memscope.scoring.grid import Grid, Measure, baseline, leave_out
-from memscope.scoring.layout import Layout, layout_of
+from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.growth import changed_responses
+from memscope.scoring.layout import layout_of
 from memscope.scoring.matrix import MatrixJob
 from memscope.scoring.rescoring import AblationScorer, Cost, Rescorer, WeightsChangedError
 from memscope.scoring.table import AblationTable
+from memscope.scoring.tokens import CellTokens, cell_tokens
 from memscope.session.nodes import Session
 from memscope.store.database import Database
-from memscope.store.scores import ScoreStore, score_keys
+from memscope.store.scores import ScoreStore
 from memscope.store.settings import Settings
 
 if TYPE_CHECKING:
     from memscope.engines.transport import Transport
     from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["CellTokens", "Run", "State"]
+__all__ = ["Run", "State"]
 
 T = TypeVar("T")
 
 _MEASURES: tuple[Measure, ...] = ("necessity", "sufficiency")
 
 State: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
-
-
-class CellTokens(msgspec.Struct, frozen=True):
-    """One response token by token, with and without a memory.
-
-    Attributes:
-        texts: One text a token; joined they are the response.
-        with_memory: Log-probability of each token in nats, everything present.
-        without_memory: The same with the memory left out.
-    """
-
-    texts: tuple[str, ...]
-    with_memory: tuple[float, ...]
-    without_memory: tuple[float, ...]
 
 
 class Run:
@@ -178,11 +164,8 @@ class Run:
                 self._lay_out()
                 return
             prompt = await self._source.render(session)
-            before = await asyncio.to_thread(_contents, self.prompt, self.layout)
             layout = layout_of(session).measured(prompt)
-            after = await asyncio.to_thread(_contents, prompt, layout)
-            # What was said earlier may read differently now: a memory that was appended to the prompt's head, say.
-            self.table.forget(id_ for id_, content in before.items() if after.get(id_, content) != content)
+            self.table.forget(await asyncio.to_thread(changed_responses, self.prompt, self.layout, prompt, layout))
             self.session = session
             self._adopt(prompt)
 
@@ -247,19 +230,7 @@ class Run:
             MemscopeError: The scorer failed, or gives no token values.
         """
         await self.open()
-        scorer = self.ablation_scorer()
-        (place,) = self.layout.places([response])
-        with_memory, less = baseline(measure), leave_out(measure, key)
-        pair = (with_memory, less) if measure == "necessity" else (less, with_memory)
-        values, weights = [], self.rescorer.weights
-        for ablation in pair:
-            scores = await self.rescorer.score(scorer.variants(ablation, [response]), scorer.cost)
-            values.append(tuple(scores[place].tokens))
-        self.rescorer.expect(weights)
-        texts = self.tokenizer.token_texts(scorer.prompt.continuation_ids(place))
-        if len(texts) != len(values[0]):
-            raise MemscopeError(f"the scorer gives no values for single tokens ({self.rescorer.scorer.info.dialect})")
-        return CellTokens(tuple(texts), values[0], values[1])
+        return await cell_tokens(self.ablation_scorer(), self.tokenizer.token_texts, measure, key, response)
 
     def ablation_scorer(self) -> AblationScorer:
         """Return what scores ablations of this session into the table, for one job; `open` first."""
@@ -420,14 +391,3 @@ class Run:
         """Tell every listener."""
         for listener in tuple(self._listeners):
             listener(event)
-
-
-def _contents(prompt: Prompt, layout: Layout) -> dict[str, tuple[bytes, ...]]:
-    """Return by response id what its scores rest on: all ids up to its end, with and without memories, as hashes."""
-    contents: dict[str, tuple[bytes, ...]] = {}
-    for without in ((), layout.keys):
-        for variant in prompt.variants(without):
-            for owner, key in zip(variant.owners, score_keys("", variant.ids, variant.ranges), strict=True):
-                id_ = layout.columns[owner].id
-                contents[id_] = (*contents.get(id_, ()), key)
-    return contents

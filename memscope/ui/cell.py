@@ -13,7 +13,8 @@ from memscope.ui.detail import CellFacts, DetailPane
 from memscope.ui.heatmap.view import HeatmapView
 
 if TYPE_CHECKING:
-    from memscope.run.run import CellTokens, Run
+    from memscope.run.run import Run
+    from memscope.scoring.tokens import CellTokens
 
 __all__ = ["CellWatch"]
 

@@ -22,7 +22,7 @@ from memscope.ui.keys import DETAIL
 from memscope.ui.palette import Colours, token_style
 
 if TYPE_CHECKING:
-    from memscope.run.run import CellTokens
+    from memscope.scoring.tokens import CellTokens
 
 __all__ = ["CellFacts", "DetailPane", "describe"]
 

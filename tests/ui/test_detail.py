@@ -5,8 +5,8 @@ from math import nan
 import pytest
 from msgspec.structs import replace
 
-from memscope.run.run import CellTokens
 from memscope.scoring.layout import Column, Row
+from memscope.scoring.tokens import CellTokens
 from memscope.ui.detail import CellFacts, describe
 
 CELL = CellFacts(
