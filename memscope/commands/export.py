@@ -37,7 +37,7 @@ Target: TypeAlias = Literal["trl", "messages", "sdft", "dpo", "matrix"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _ExportRequest:
     target: Target
     destination: Path | None
     responses: Sequence[int] | None
@@ -80,12 +80,12 @@ def export(
         MemscopeError: The session cannot be scored.
     """
     file = None if destination in (None, "-") else Path(str(destination)).expanduser()
-    request = _Request(target, file, responses, context, output, redact, force)
+    request = _ExportRequest(target, file, responses, context, output, redact, force)
     _check(request)
     return run_to_end(_export(readable_session(path, config), config, request))
 
 
-def _check(request: _Request) -> None:
+def _check(request: _ExportRequest) -> None:
     if request.target == "matrix" and (request.responses is not None or request.context is not None):
         raise UsageError("--to matrix exports the whole matrix: it takes no --responses and no --context")
     if request.target != "matrix" and request.format is not None:
@@ -96,7 +96,7 @@ def _check(request: _Request) -> None:
         check_destination(request.destination, force=request.force)
 
 
-async def _export(session: Session, config: Config, request: _Request) -> int:
+async def _export(session: Session, config: Config, request: _ExportRequest) -> int:
     redactor = Redactor() if request.redact else None
     async with opened_finetuning(session, config) as tuning:
         if request.target == "matrix":
@@ -111,7 +111,7 @@ async def _export(session: Session, config: Config, request: _Request) -> int:
     return 1 if failed else 0
 
 
-async def _matrix(run: Run, request: _Request, redactor: Redactor | None) -> tuple[str, str, bool]:
+async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) -> tuple[str, str, bool]:
     await run.matrix()
     grid = run.grids["necessity"]
     report = run.report("necessity")
@@ -129,7 +129,7 @@ async def _matrix(run: Run, request: _Request, redactor: Redactor | None) -> tup
 
 
 async def _records(
-    tuning: FineTuning, target: RecordTarget, request: _Request, redactor: Redactor | None
+    tuning: FineTuning, target: RecordTarget, request: _ExportRequest, redactor: Redactor | None
 ) -> tuple[str, str, bool]:
     run = tuning.run
     findings = await tuning.candidates.find()
@@ -194,7 +194,7 @@ def _identities(run: Run) -> dict[int, str]:
     return {column.index: column.id for column in run.layout.columns}
 
 
-def _write(text: str, request: _Request) -> None:
+def _write(text: str, request: _ExportRequest) -> None:
     if request.destination is None:
         print_csv(text) if request.target == "matrix" else print_text(text)
     else:

@@ -28,7 +28,7 @@ __all__ = ["train"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class _TrainRequest:
     responses: Sequence[int]
     context: TrainingContext | None
     wait: bool
@@ -69,11 +69,11 @@ def train(
     """
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
-    request = _Request(responses, context, wait, yes, again, verify, options)
+    request = _TrainRequest(responses, context, wait, yes, again, verify, options)
     return run_to_end(_train(readable_session(path, config), config, request))
 
 
-async def _train(session: Session, config: Config, request: _Request) -> int:
+async def _train(session: Session, config: Config, request: _TrainRequest) -> int:
     async with opened_finetuning(session, config) as tuning:
         tuning.run.listen(_progress)
         shipping, layout = tuning.shipping, tuning.run.layout
@@ -104,7 +104,7 @@ async def _train(session: Session, config: Config, request: _Request) -> int:
     return 1 if job.status in ("failed", "cancelled") else 0
 
 
-async def _sent(shipping: Shipping, review: Review, request: _Request) -> tuple[str, Job]:
+async def _sent(shipping: Shipping, review: Review, request: _TrainRequest) -> tuple[str, Job]:
     try:
         return await shipping.send(review, again=request.again, options=request.options)
     except asyncio.CancelledError:
