@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from memscope.config import Config
-from memscope.session.native import read_native
+from memscope.session.formats.native import read_native
 from memscope.session.nodes import Session
 
 _TOKEN = "a token for tests"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import functools
 import stat
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from memscope.errors import SessionError
-from memscope.session.native import NODE_TYPES, read_native
+from memscope.session.formats.registry import format_of
 from memscope.session.nodes import Session
 from memscope.session.text import responses
 
@@ -22,8 +20,6 @@ __all__ = ["FILE_LIMIT", "load_session", "problems"]
 
 _BOM = b"\xef\xbb\xbf"
 _SNIFFED = 4096
-_BROKEN_NATIVE = re.compile(rb'\{[ \t]*"type"')
-"""A first line that is not JSON but begins like a native one: its error is told as one of a native file."""
 
 FILE_LIMIT = 512 * 2**20
 """Bytes a session file may have."""
@@ -42,40 +38,17 @@ def load_session(path: str | Path, *, rules: Collection[str] | None = None, patt
         UsageError: A rule has no such name, or the pattern cannot be used.
     """
     name = str(path)
-    # Native sessions do without all that reads chat messages: the first paint waits for this.
-    detector = _detector(rules, pattern) if rules is not None or pattern else None
-    data = _bytes(Path(path), name)
-    text = data.removeprefix(_BOM)
-    first = _first_line(text)
-    if _is_native(first, text):
-        return read_native(data, name)
-    from memscope.session.chat_files import read_chat_file
 
-    return read_chat_file(first, text, name, detector or _detector(rules, pattern))
+    @functools.cache
+    def new_detector() -> Detector:
+        from memscope.session.detectors import Detector  # the first paint does not wait for it
 
+        return Detector(rules, pattern)
 
-def _detector(rules: Collection[str] | None, pattern: str | None) -> Detector:
-    from memscope.session.detectors import Detector
-
-    return Detector(rules, pattern)
-
-
-def _is_native(first: Any, text: bytes) -> bool:
-    match first:
-        case {"type": "session"}:
-            return True
-        case {"role": _, **rest} if rest.get("type") not in NODE_TYPES:
-            return False
-        case dict():
-            return "messages" not in first
-    return first is None and _BROKEN_NATIVE.match(text) is not None
-
-
-def _first_line(text: bytes) -> Any:
-    try:
-        return msgspec.json.decode(text.split(b"\n", 1)[0])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    if rules is not None or pattern:
+        new_detector()  # a wrong rule is an error whatever the file holds
+    data = _bytes(Path(path), name).removeprefix(_BOM)
+    return format_of(data, name).read(data, name, new_detector)
 
 
 def _bytes(path: Path, name: str) -> bytes:

@@ -13,8 +13,8 @@ import pytest
 from memscope.commands.export import export
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
+from memscope.session.formats.native import read_native
 from memscope.session.identity import response_id
-from memscope.session.native import read_native
 from memscope.store.database import Database
 from memscope.store.decisions import Decisions, Verdict
 

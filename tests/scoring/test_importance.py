@@ -23,7 +23,7 @@ from memscope.scoring.importance import (
     score_memory,
 )
 from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore, WeightsChangedError
-from memscope.session.native import read_native
+from memscope.session.formats.native import read_native
 from memscope.session.nodes import Session
 from memscope.store.database import Database
 from memscope.store.scores import ScoreStore

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 
-from memscope.session.chat import read_chat
 from memscope.session.detectors import Detector
 from memscope.session.diagnosis import diagnose
+from memscope.session.formats.chat import read_chat
 from memscope.session.nodes import Session
 
 
@@ -21,7 +21,7 @@ def test_an_imported_one_says_which_rule_found_which_keys_and_what_was_skipped()
         {"role": "user", "content": [{"type": "image"}], "memory": {"key": "m"}},
         {"role": "user", "content": "See above", "memory": {"key": "m"}},
     ]
-    facts = diagnose(read_chat(messages, "chat.json", Detector(), model="gpt"))
+    facts = diagnose(read_chat({"messages": messages, "model": "gpt"}, "chat.json", Detector()))
     assert facts["recognised"] == {"mark": ["m"], "tags": ["a"], "mem0": ["likes-tea"]}
     assert facts["notes"] == ["1 content block of type image skipped: only text is scored"]
     assert (facts["memories"], facts["answered by"], facts["context"]) == (3, "gpt", "whole")

@@ -56,7 +56,7 @@ FORMATS = {
     "native": HEADER,
     "native with a role of its own": b'{"type":"session","version":1,"id":"a","role":"x","messages":[]}\n',
     "object": b'{"messages":[' + ONE + b"]}",
-    "object over lines": b'{ "title": "t",\n"messages":\n[' + ONE + b"]}\n",
+    "object on several rows": b'{ "title": "t",\n"messages":\n[' + ONE + b"]}\n",
     "list": b"[" + ONE + b"]",
     "lines": ONE + b"\n" + ONE,
     "typed lines": b'{"type":"message","role":"user","content":"a"}\r\n',
@@ -69,14 +69,16 @@ def test_the_content_decides_the_format(name: str, tmp_path: Path) -> None:
     path = tmp_path / "my chat.txt"
     path.write_bytes(FORMATS[name])
     session = load_session(path)
-    assert session.source.format == ("native" if name.startswith("native") else "chat")
+    expected = "chat-lines" if "lines" in name.split() else "chat"
+    assert session.source.format == ("native" if name.startswith("native") else expected)
     assert session.source.path == str(path)
 
 
 NOT_A_SESSION = (
-    ": is JSON but not a session: expected a header line of type session, "
-    'an object with "messages", a list of messages, or one message a line'
+    ": is JSON but not a session: expected a header line of type session, one message a line, "
+    'an object with "messages" or a list of messages'
 )
+CUT_OFF = ":{}: the last line has no newline and is not whole JSON: it was cut off, or is still being written"
 WRONG = {
     b"": ": is empty, expected a session file",
     b" \n\n": ": is empty, expected a session file",
@@ -84,18 +86,16 @@ WRONG = {
     b"\x7fELF\0\0": ": is binary, expected a session file in JSON Lines or JSON",
     b'"text"': NOT_A_SESSION,
     b"3": NOT_A_SESSION,
-    b'{"messages":{}}': NOT_A_SESSION,
+    b'{"messages":{}}': ": field 'messages': expected a list of messages, got {}",
     b"hello\nworld": ":1: not JSON: JSON is malformed: invalid character at byte 1 of the line",
     b'{"type":"session"\n{"type":"log","text":""}\n': ":1: not JSON: Input data was truncated",
-    b'{"a":1}\n': ":1: field 'type': expected a non-empty string, got nothing",
+    b'{"a":1}\n': NOT_A_SESSION,
     b'{"messages":[]}\n{"messages":[]}\n': ":2: expected one conversation a file, got another line after the first one",
     b'{"messages":\n[x]}': ":2: not JSON: JSON is malformed: invalid character at byte 2 of the line",
     b'[{"role":"user","content":"\xff"}]': ":1: not UTF-8 at byte 28 of the line",
     ONE + b"\n\n" + b'{"role":3}': ":3: field 'role': expected a non-empty string, got 3",
-    ONE + b"\n\n" + b'{"role"': ":3: not JSON: Input data was truncated",
-    HEADER + b'{"type":"log","text":""}': (
-        ":2: the last line has no newline: it is still being written, or was cut off"
-    ),
+    ONE + b"\n\n" + b'{"role"': CUT_OFF.format(3),
+    HEADER + b'{"type":"log","text":"': CUT_OFF.format(2),
 }
 
 

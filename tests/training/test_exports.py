@@ -14,8 +14,8 @@ from memscope.errors import TrainingError, UsageError
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
+from memscope.session.formats.native import read_native
 from memscope.session.load import load_session
-from memscope.session.native import read_native
 from memscope.session.nodes import Session
 from memscope.training.exports import IGNORED_LABEL, Origin, Records, check_destination, json_lines, write_whole
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memscope.session.native import read_native
+from memscope.session.formats.native import read_native
 from memscope.session.nodes import Branch, Memory, Session, ToolCall
 from memscope.training.redact import RULES, Redactor
 

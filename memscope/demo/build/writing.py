@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from memscope.demo.build.generator import Block, Shape, make_session
-from memscope.session.native import write_native
+from memscope.session.formats.native_writer import write_native
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Section, Session, ToolCall, ToolResult
 
 __all__ = ["as_session", "main"]

@@ -8,7 +8,7 @@ import pytest
 
 from memscope.demo.build.generator import Shape, make_session
 from memscope.demo.build.writing import as_session, main
-from memscope.session.native import read_native
+from memscope.session.formats.native import read_native
 from memscope.session.nodes import Branch, Content, Header, Memory, ToolCall, ToolResult
 
 

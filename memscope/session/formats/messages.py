@@ -1,4 +1,4 @@
-"""Chat messages, as OpenAI-style servers take them, turned into a session.
+"""Chat messages, as OpenAI-style servers take them, turned into the nodes of a session.
 
 What the model saw of a message stays as it is: joined, the texts of a turn's leaves are the message's content. Memories
 are found by exact marks (`"memory": {"key": …}` on a message or on a text block) and by the rules of
@@ -17,7 +17,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.native import is_timestamp
+from memscope.session.formats.fields import wrong_field
 from memscope.session.nodes import (
     Branch,
     Content,
@@ -30,72 +30,82 @@ from memscope.session.nodes import (
     Thinking,
     ToolCall,
 )
+from memscope.session.timestamps import is_timestamp
 
-__all__ = ["read_chat"]
+__all__ = ["MessageConverter"]
 
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _READ = {"type", "role", "content", "tool_calls", "memory", *_REASONING}
 _TIMES = ("timestamp", "created_at")
+_HEAD_ROLES = ("system", "developer")
 _SEARCH_TOOL = "search_memory"
-
-
-def read_chat(
-    messages: Sequence[Any],
-    name: str,
-    detector: Detector,
-    *,
-    tools: Any = None,
-    title: str = "",
-    model: str = "",
-    lines: Sequence[int] | None = None,
-) -> Session:
-    """Turn messages into a session.
-
-    Args:
-        messages: The decoded messages.
-        name: The file as the user named it.
-        detector: The rules in use; it keeps what they found.
-        tools: The tool definitions given beside the messages.
-        title: A title given beside the messages.
-        model: The name of the model that answered, where the file gives it.
-        lines: For each message the number of its line, where they stood one a line, so that errors can name it.
-
-    Raises:
-        SessionError: A message is not one; the line says which and which field.
-    """
-    reader = _Reader(name, detector, lines)
-    for number, message in enumerate(messages):
-        reader.take(number, message)
-    if tools is not None and not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
-        raise SessionError(f"{name}: field 'tools': expected a list of objects")
-    # Of what a conversation begins with: its identity, and every mark on its responses, outlive each new message.
-    begins = [message for message in messages if message.get("role") not in ("system", "developer")][:1] or messages
-    digest = hashlib.blake2b(msgspec.json.encode(begins), digest_size=8).hexdigest()
-    rules = {rule: tuple(keys) for rule, keys in reader.rules().items()}
-    source = Source(path=name, format="chat", whole=True, rules=rules, notes=reader.notes())
-    header = Header(id=f"chat-{digest}", title=title or PurePath(name).stem, model=model)
-    return Session(header=header, nodes=tuple(reader.nodes), source=source, tools=tuple(tools or ()))
-
-
 _MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
 
 
-class _Reader:
-    def __init__(self, name: str, detector: Detector, lines: Sequence[int] | None) -> None:
-        self.nodes: list[Branch] = []
-        self._name, self._detector, self._lines = name, detector, lines
+class MessageConverter:
+    """Takes the messages of one conversation, one by one, and gives the session that they make."""
+
+    def __init__(self, name: str, format_name: str, detector: Detector) -> None:
+        """Begin before the first message.
+
+        Args:
+            name: The file as the user named it.
+            format_name: The name of its format.
+            detector: The rules in use; it keeps what they found.
+        """
+        self._name, self._format, self._detector = name, format_name, detector
         self._where = name
+        self._nodes: list[Branch] = []
+        self._head: list[Any] = []
+        self._first: Any = None
         self._marked: dict[str, None] = {}
         self._skipped: dict[str, int] = {}
         self._searches: set[str] = set()
         self._keyless = 0
-        self._conversing = False
 
-    def rules(self) -> dict[str, dict[str, None]]:
+    def take(self, message: Any, where: str) -> None:
+        """Take the next message.
+
+        Args:
+            message: The decoded message.
+            where: File and line, or file and number of the message, for errors.
+
+        Raises:
+            SessionError: It is not a message; the line says which field is wrong.
+        """
+        self._where = where
+        if not isinstance(message, dict):
+            raise self._wrong("", "an object with a role", message)
+        role = message.get("role")
+        if not isinstance(role, str) or not role:
+            raise self._wrong("role", "a non-empty string", role)
+        section: Section = "system" if role in _HEAD_ROLES and self._first is None else "conversation"
+        if section == "system":
+            self._head.append(message)
+        elif self._first is None:
+            self._first = message
+        self._nodes.append(self._branch(role, section, message))
+
+    def session(self, *, title: str = "", model: str = "", tools: Sequence[Any] = ()) -> Session:
+        """Return what the messages so far make.
+
+        Args:
+            title: A title given beside the messages; the file's name without one.
+            model: The name of the model that answered, where the file gives it.
+            tools: The tool definitions given beside the messages.
+        """
         marks = {"mark": self._marked} if self._marked else {}
-        return {**marks, **self._detector.found}
+        rules = {rule: tuple(keys) for rule, keys in {**marks, **self._detector.found}.items()}
+        source = Source(path=self._name, format=self._format, whole=True, rules=rules, notes=self._notes())
+        header = Header(id=f"chat-{self._digest()}", title=title or PurePath(self._name).stem, model=model)
+        return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 
-    def notes(self) -> tuple[str, ...]:
+    def _digest(self) -> str:
+        """Identify a conversation by what it begins with: its id, and marks on its responses, outlive new messages."""
+        begins = self._head if self._first is None else [self._first]
+        return hashlib.blake2b(msgspec.json.encode(begins), digest_size=8).hexdigest()
+
+    def _notes(self) -> tuple[str, ...]:
         skipped = [
             f"{count} content block{'s' * (count > 1)} of type {kind} skipped: only text is scored"
             for kind, count in self._skipped.items()
@@ -106,17 +116,6 @@ class _Reader:
                 "memory, or a --memory-regex of your own"
             )
         return tuple(skipped)
-
-    def take(self, number: int, message: Any) -> None:
-        self._where = f"{self._name}:{self._lines[number]}" if self._lines else f"{self._name}: message {number}"
-        if not isinstance(message, dict):
-            raise self._wrong(None, "an object with a role", message)
-        role = message.get("role")
-        if not isinstance(role, str) or not role:
-            raise self._wrong("role", "a non-empty string", role)
-        section: Section = "system" if role in ("system", "developer") and not self._conversing else "conversation"
-        self._conversing = self._conversing or section == "conversation"
-        self.nodes.append(self._branch(role, section, message))
 
     def _branch(self, role: str, section: Section, message: dict[str, Any]) -> Branch:
         leaves = self._reasoning(message) + self._content(role, message) + self._calls(message)
@@ -218,11 +217,8 @@ class _Reader:
         extra = {"id": call["id"]} if "id" in call else {}
         return ToolCall(name=name, arguments=_parsed(function.get("arguments")), extra=extra)
 
-    def _wrong(self, field: str | None, expected: str, value: Any) -> SessionError:
-        got = "nothing" if value is None else msgspec.json.encode(value).decode("utf-8", "replace")[:60]
-        return SessionError(
-            f"{self._where}: " + (f"field {field!r}: " if field else "") + f"expected {expected}, got {got}"
-        )
+    def _wrong(self, field: str, expected: str, value: Any) -> SessionError:
+        return wrong_field(self._where, field, expected, value)
 
 
 def _parsed(arguments: Any) -> Any:

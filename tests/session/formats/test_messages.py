@@ -2,19 +2,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
 from memscope.errors import SessionError
-from memscope.session.chat import read_chat
 from memscope.session.detectors import Detector
-from memscope.session.native import read_native, write_native
+from memscope.session.formats.chat import read_chat
+from memscope.session.formats.chat_lines import FORMAT as CHAT_LINES
+from memscope.session.formats.native import read_native
+from memscope.session.formats.native_writer import write_native
 from memscope.session.nodes import Branch, Content, Leaf, Memory, Session, Thinking, ToolCall
 from tests.session.strategies import MESSAGES, QUICK
 
 
 def read(*messages: Any, **given_beside: Any) -> Session:
-    return read_chat(messages, "chat.json", Detector(), **given_beside)
+    return read_chat({"messages": list(messages), **given_beside}, "chat.json", Detector())
 
 
 def turn(message: Any) -> Branch:
@@ -188,9 +191,10 @@ def test_a_wrong_message_is_told_by_its_number_or_its_line(message: Any, words: 
     with pytest.raises(SessionError) as caught:
         read(fine, message)
     assert str(caught.value) == f"chat.json: message 1: {words}"
+    lines = b"\n\n".join(msgspec.json.encode(one) for one in (fine, message))
     with pytest.raises(SessionError) as caught:
-        read(fine, message, lines=(1, 5))
-    assert str(caught.value) == f"chat.json:5: {words}"
+        CHAT_LINES.read(lines + b"\n", "chat.jsonl", Detector)
+    assert str(caught.value) == f"chat.jsonl:3: {words}"
 
 
 def test_tools_that_are_not_a_list_of_objects_are_told() -> None:

@@ -1,0 +1,1 @@
+"""Session file formats, one module each; `registry` lists them."""

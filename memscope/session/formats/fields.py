@@ -1,0 +1,76 @@
+"""The fields of JSON objects in session files, with one wording for all that can be wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from memscope.errors import SessionError
+
+__all__ = ["Fields", "wrong_field"]
+
+_SHOWN_CHARACTERS = 60
+
+
+class Fields:
+    """The fields of one JSON object, taken one by one; what is left over is `extra`."""
+
+    def __init__(self, value: Any, where: str, path: str = "") -> None:
+        self._where, self._path = where, path
+        if not isinstance(value, dict):
+            raise self.wrong(None, "a JSON object", value)
+        self._left = dict(value)
+
+    def take(self, name: str, kind: type, expected: str, default: Any = ...) -> Any:
+        """Take a field of one type; absent or null gives the default, if there is one."""
+        value = self._left.pop(name, None)
+        if value is None and default is not ...:
+            return default
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.wrong(name, expected, value)
+        return value
+
+    def text(self, name: str, *, empty: bool = True) -> str:
+        """Take a string."""
+        value: str = self.take(name, str, "a string" if empty else "a non-empty string")
+        if not value and not empty:
+            raise self.wrong(name, "a non-empty string", value)
+        return value
+
+    def pop(self, name: str) -> Any:
+        """Take a field of any type; None when it is absent."""
+        return self._left.pop(name, None)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What nobody took."""
+        return self._left
+
+    def child(self, name: str, index: int, value: Any) -> Fields:
+        """Return the fields of an object inside a list field."""
+        return Fields(value, self._where, f"{self._path}{name}[{index}].")
+
+    def wrong(self, name: str | None, expected: str, value: Any) -> SessionError:
+        """Return the error for a field, or for the object itself."""
+        field = f"{self._path}{name}" if name else self._path.rstrip(".")
+        return wrong_field(self._where, field, expected, value)
+
+
+def wrong_field(where: str, field: str, expected: str, value: Any) -> SessionError:
+    """Return the one line that says what is wrong with a field.
+
+    Args:
+        where: File and line, or file and message.
+        field: The path of the field; "" for the whole value.
+        expected: What it should be.
+        value: What it is; None where there is nothing.
+    """
+    got = "nothing" if value is None else _shown(value)
+    named = f"field {field!r}: " if field else ""
+    return SessionError(f"{where}: {named}expected {expected}, got {got}")
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value) if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8", "replace")
+    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[: _SHOWN_CHARACTERS - 1] + "…"

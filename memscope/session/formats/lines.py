@@ -1,0 +1,92 @@
+"""JSON Lines in files that grow: complete lines as they arrive, and the last one without its newline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from memscope.errors import SessionError
+from memscope.session.json_text import parse_json
+
+__all__ = ["LINE_LIMIT", "JsonLine", "LineReader"]
+
+LINE_LIMIT = 32 * 2**20
+"""Bytes a line may have; longer ones are refused before they are parsed."""
+
+
+class JsonLine(NamedTuple):
+    """One line of a file.
+
+    Attributes:
+        where: File and line number, for errors.
+        value: What it holds.
+    """
+
+    where: str
+    value: Any
+
+
+class LineReader:
+    """Cuts the bytes of a file into lines.
+
+    Attributes:
+        pending: The bytes after the last newline: an append in progress, until the file is known to end there.
+    """
+
+    def __init__(self, name: str, *, skip_blank: bool = False) -> None:
+        """Begin before the first byte.
+
+        Args:
+            name: The file as the user named it.
+            skip_blank: Whether blank lines are skipped; else they are an error.
+        """
+        self.pending = b""
+        self._name = name
+        self._skip_blank = skip_blank
+        self._number = 0
+
+    def feed(self, data: bytes) -> Iterator[JsonLine]:
+        """Yield the lines that more bytes complete.
+
+        Raises:
+            SessionError: A line is not JSON, or grows past `LINE_LIMIT`.
+        """
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        for line in lines:
+            yield from self._taken(line)
+        self._check_length(self.pending, self._number + 1)
+
+    def finish(self) -> Iterator[JsonLine]:
+        """Yield the last line, where it has no newline.
+
+        Raises:
+            SessionError: It is not whole JSON.
+        """
+        line, self.pending = self.pending, b""
+        if not line.strip():
+            return
+        try:
+            yield from self._taken(line)
+        except SessionError as error:
+            raise SessionError(
+                f"{self._name}:{self._number}: the last line has no newline and is not whole JSON: "
+                "it was cut off, or is still being written"
+            ) from error
+
+    def _taken(self, line: bytes) -> Iterator[JsonLine]:
+        self._number += 1
+        where = f"{self._name}:{self._number}"
+        self._check_length(line, self._number)
+        if self._number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield JsonLine(where, parse_json(line, self._name, self._number))
+        elif not self._skip_blank:
+            raise SessionError(f"{where}: expected a JSON object, got an empty line")
+
+    def _check_length(self, line: bytes, number: int) -> None:
+        if len(line) > LINE_LIMIT:
+            raise SessionError(
+                f"{self._name}:{number}: the line is longer than {LINE_LIMIT // 2**20} MiB; "
+                "a session has one node a line"
+            )

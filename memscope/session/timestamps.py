@@ -1,0 +1,25 @@
+"""Times as session files write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+__all__ = ["is_timestamp"]
+
+_TIMESTAMP = re.compile(
+    r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?"
+    r"([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+
+
+def is_timestamp(text: str) -> bool:
+    """Whether a text is an RFC 3339 time."""
+    if _TIMESTAMP.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True

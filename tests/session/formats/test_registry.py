@@ -1,0 +1,64 @@
+"""Formats are found by content, and every one can be read in pieces."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memscope.errors import SessionError
+from memscope.session.detectors import Detector
+from memscope.session.formats.registry import all_formats, format_of
+from tests.conftest import SMALL_SESSION
+from tests.session.strategies import QUICK
+
+FILES = {
+    "native": SMALL_SESSION,
+    "chat-lines": b'{"role":"user","content":"Hi"}\n{"role":"assistant","content":"Hello"}\n',
+    "chat": b'{"messages": [\n{"role":"user","content":"Hi"},\n{"role":"assistant","content":"Hello"}]}\n',
+}
+
+
+def test_there_is_an_example_of_every_format() -> None:
+    assert [one.name for one in all_formats()] == list(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_recognised_by_its_own_format_only(name: str) -> None:
+    assert format_of(FILES[name], "a file").name == name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_last_newline_makes_no_difference(name: str) -> None:
+    found = format_of(FILES[name], "file")
+    nodes = [found.read(data, "file", Detector).nodes for data in (FILES[name], FILES[name].rstrip())]
+    assert nodes[0] == nodes[1]
+
+
+@QUICK
+@given(st.sampled_from(sorted(FILES)), st.lists(st.integers(0, 2000), max_size=6))
+def test_a_file_read_in_pieces_is_the_file(name: str, cuts: list[int]) -> None:
+    data = FILES[name]
+    found = format_of(data, "file")
+    reader = found.reader("file", Detector)
+    for start, end in pairwise([0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]):
+        reader.feed(data[start:end])
+    assert reader.session() == found.read(data, "file", Detector)
+
+
+@pytest.mark.parametrize("name", [one.name for one in all_formats() if one.appends])
+def test_a_format_that_appends_gives_the_session_of_its_complete_lines(name: str) -> None:
+    *before, _ = FILES[name].splitlines(keepends=True)
+    reader = format_of(FILES[name], "file").reader("file", Detector)
+    reader.feed(FILES[name][:-3])
+    assert len(reader.session().nodes) == len(format_of(FILES[name], "f").read(b"".join(before), "f", Detector).nodes)
+    reader.feed(FILES[name][-3:])
+    assert reader.session() == format_of(FILES[name], "file").read(FILES[name], "file", Detector)
+
+
+def test_what_no_format_recognises_is_told_with_what_each_of_them_expects() -> None:
+    with pytest.raises(SessionError) as caught:
+        format_of(b'{"a": 1}\n', "file")
+    assert all(one.expected in str(caught.value) for one in all_formats())
