@@ -164,14 +164,14 @@ def test_the_id_follows_the_messages_alone() -> None:
 WRONG: list[tuple[Any, str]] = [
     (3, "expected an object with a role, got 3"),
     ({"content": "a"}, "field 'role': expected a non-empty string, got nothing"),
-    ({"role": "", "content": "a"}, "field 'role': expected a non-empty string, got \"\""),
+    ({"role": "", "content": "a"}, "field 'role': expected a non-empty string, got ''"),
     ({"role": "user"}, "field 'content': expected a string or a list of blocks, got nothing"),
     ({"role": "user", "content": 3}, "field 'content': expected a string or a list of blocks, got 3"),
     ({"role": "user", "content": [3]}, "field 'content[0]': expected a text block, got 3"),
     ({"role": "user", "content": [{"type": "text"}]}, "field 'content[0].text': expected a string, got nothing"),
     (
         {"role": "user", "content": "a", "memory": {"key": ""}},
-        "field 'memory.key': expected a non-empty string, got \"\"",
+        "field 'memory.key': expected a non-empty string, got ''",
     ),
     (
         {"role": "user", "content": [{"type": "text", "text": "a", "memory": "k"}]},
