@@ -94,6 +94,7 @@ class Run:
         self._gate.set()
         self._job: asyncio.Task[None] | None = None
         self._said: set[str] = set()
+        self._stop_listening = database.listen(lambda error: self._say([f"{error}: a setting will not be remembered"]))
 
     def listen(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Call back with every event from now on; the result ends that."""
@@ -265,7 +266,8 @@ class Run:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
         await self._abandon()
-        await asyncio.to_thread(self._store.trim)
+        await self.database.run(self._store.trim)  # after every write that was queued before
+        self._stop_listening()
 
     @property
     def rescorer(self) -> Rescorer:

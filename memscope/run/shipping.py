@@ -12,7 +12,7 @@ from memscope.scoring.events import JobProgress, ShipmentChanged, Trouble
 from memscope.scoring.finetune import strip_all
 from memscope.scoring.rescoring import Rescorer
 from memscope.scoring.table import NOTHING
-from memscope.store.ledger import EMBEDDED, Ledger, Mark, Sample, Shipment
+from memscope.store.ledger import EMBEDDED, Ledger, Sample, Shipment, TrainingMark
 from memscope.training.proof import Measured, Proof
 from memscope.training.record import Record
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
@@ -59,7 +59,7 @@ class Shipping:
     def context(self, context: TrainingContext) -> None:
         self._run.settings.set("training_context", context)
 
-    def marks(self) -> dict[str, Mark]:
+    def marks(self) -> dict[str, TrainingMark]:
         """Return what the ledger says of responses, by id."""
         return self._ledger.marks(self._run.layout.responses)
 
@@ -164,7 +164,7 @@ class Shipping:
                 raise
             self._run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
         if last.ended:
-            conclude(self._ledger, key, last)
+            await conclude(self._ledger, key, last)
             self._announce(key)
         return last
 

@@ -46,12 +46,12 @@ async def generate_alternate(
         sampling = replace(sampling, max_tokens=min(sampling.max_tokens, limit - len(context)))
     info = scorer.info
     key = alternate_key(f"{info.model}\0{info.weights}\0{info.dtype}", context, sampling)
-    if (known := store.get(key)) is not None:
+    if (known := await store.get(key)) is not None:
         yield decode(known)
         return
     ids: array[int] = array("I")
     async for chunk in scorer.generate(context, sampling, (stop,)):
         ids.extend(chunk)
         yield decode(ids)
-    store.put(key, ids)
+    await store.put(key, ids)
     yield decode(ids)

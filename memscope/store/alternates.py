@@ -30,13 +30,19 @@ class Alternates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, key: bytes) -> array[int] | None:
+    async def get(self, key: bytes) -> array[int] | None:
         """Return the ids of a complete alternate."""
+        return await self._database.run(self._read, key)
+
+    async def put(self, key: bytes, ids: array[int]) -> None:
+        """Keep a complete alternate."""
+        await self._database.run(self._write, key, ids)
+
+    def _read(self, key: bytes) -> array[int] | None:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT ids FROM alternates WHERE key = ?", (key,)).fetchone()
         return array("I", row[0]) if row else None
 
-    def put(self, key: bytes, ids: array[int]) -> None:
-        """Keep a complete alternate."""
+    def _write(self, key: bytes, ids: array[int]) -> None:
         with self._database.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO alternates VALUES (?, ?)", (key, ids.tobytes()))

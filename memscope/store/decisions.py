@@ -31,9 +31,12 @@ class Decisions:
                     "INSERT OR REPLACE INTO decisions VALUES (?, ?)", [(r, verdict) for r in responses]
                 )
 
+    def all(self) -> dict[str, Verdict]:
+        """Return every verdict, by response."""
+        with self._database.transaction() as connection:
+            return dict(connection.execute("SELECT response, verdict FROM decisions").fetchall())
+
     def verdicts(self, responses: Sequence[str]) -> dict[str, Verdict]:
         """Return the verdict of each response that has one."""
-        wanted = set(responses)
-        with self._database.transaction() as connection:
-            rows = connection.execute("SELECT response, verdict FROM decisions")
-            return {response: verdict for response, verdict in rows if response in wanted}
+        known = self.all()
+        return {response: known[response] for response in responses if response in known}

@@ -1,4 +1,4 @@
-"""The training ledger: what was sent to training, and how sure we are of it.
+"""The training ledger: what was sent to training, and what became of it.
 
 A shipment is one request with some responses. Its states:
 
@@ -11,6 +11,8 @@ A shipment is one request with some responses. Its states:
 moment leaves either the truth or *in doubt*. A response counts as trained from `accepted` on. A response that is under
 way, trained or in doubt is not taken into a new shipment unless the user insists: two memscopes cannot both send it.
 Two that watch the same job may both write the same end of it.
+
+Every method waits for the disk: code on an event loop calls them through `Database.run`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -29,15 +31,16 @@ import msgspec
 from memscope.errors import TrainingError
 from memscope.store.database import Database
 
-__all__ = ["EMBEDDED", "Ledger", "Mark", "Sample", "Shipment", "ShipmentState"]
+__all__ = ["EMBEDDED", "Ledger", "Sample", "Shipment", "ShipmentState", "TrainingMark", "marks_of"]
 
 ShipmentState: TypeAlias = Literal["prepared", "sent", "accepted", "succeeded", "failed", "in doubt"]
-Mark: TypeAlias = Literal["sending", "trained", "in doubt"]
+TrainingMark: TypeAlias = Literal["sending", "trained", "in doubt"]
+"""What the ledger says of a response."""
 
 EMBEDDED = "embedded scorer "
-"""What the address of a scorer begins with that ends, with its jobs and its list of them, when its memscope ends."""
+"""What the address of an embedded scorer begins with: its jobs, and its list of them, end with its memscope."""
 
-_MARKS: dict[str, Mark] = {
+_MARKS: dict[str, TrainingMark] = {
     "prepared": "sending",
     "sent": "sending",
     "accepted": "trained",
@@ -60,7 +63,7 @@ class Shipment(msgspec.Struct, frozen=True):
     Attributes:
         key: The Idempotency-Key.
         state: Where it stands.
-        url: Whom it went to.
+        url: Where it was sent.
         model: The model it is for.
         session: Id of the session the responses are from.
         context: "with" or "without" memories.
@@ -88,10 +91,13 @@ class Ledger:
     """The `shipments` and `samples` tables. Every change is on the disk before its method returns.
 
     Every method raises StoreError when the database cannot be read or written.
+
+    Attributes:
+        database: Where the tables are.
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._owner = f"{os.getpid()}:{_process_start(os.getpid())}"
 
     def prepare(
@@ -103,7 +109,7 @@ class Ledger:
             TrainingError: A response is under way, trained or in doubt, and `again` was not said.
         """
         key = str(uuid.uuid4())
-        with self._database.transaction(immediate=True) as connection:
+        with self.database.transaction(immediate=True) as connection:
             if not again:
                 _refuse_marked(connection, samples)
             connection.execute(
@@ -117,18 +123,24 @@ class Ledger:
         return key
 
     def check(self, samples: Sequence[Sample]) -> None:
-        """See that responses may be sent, as `prepare` does.
+        """Check that responses may be sent, as `prepare` does.
 
         Raises:
             TrainingError: A response is under way, trained or in doubt.
         """
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             _refuse_marked(connection, samples)
 
     def discard(self, key: str) -> None:
-        """Forget a shipment of which nothing has left."""
-        with self._database.transaction(immediate=True) as connection:
-            _discard(connection, key)
+        """Delete a shipment that is prepared: none of it was sent."""
+        with self.database.transaction(immediate=True) as connection:
+            _discard(connection, key, "prepared")
+
+    def withdraw(self, key: str) -> None:
+        """Delete a shipment whose request never left, even though it may be marked as sent."""
+        with self.database.transaction(immediate=True) as connection:
+            _discard(connection, key, "prepared")
+            _discard(connection, key, "sent")
 
     def sent(self, key: str) -> None:
         """Note that the request is about to leave."""
@@ -147,19 +159,19 @@ class Ledger:
         self._move(key, "failed", ("sent", "accepted", "in doubt", "failed"), error=error)
 
     def doubt(self, key: str, error: str) -> None:
-        """Note that nobody knows whether the server took the request."""
+        """Note that it is not known whether the server took the request."""
         self._move(key, "in doubt", ("sent",), error=error)
 
     def prove(self, key: str, proof: Mapping[str, Any]) -> None:
         """Keep the divergences before and after training with the shipment."""
-        with self._database.transaction(immediate=True) as connection:
+        with self.database.transaction(immediate=True) as connection:
             connection.execute(
                 "UPDATE shipments SET proof = ? WHERE key = ?", (msgspec.json.encode(proof).decode(), key)
             )
 
-    def marks(self, responses: Sequence[str]) -> dict[str, Mark]:
+    def marks(self, responses: Sequence[str]) -> dict[str, TrainingMark]:
         """Return the mark of each response that has one: the strongest of all its shipments."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             return _marks(connection, responses)
 
     def shipments(self, session: str | None = None) -> tuple[Shipment, ...]:
@@ -172,7 +184,7 @@ class Ledger:
         return next(iter(self._read("WHERE key = ?", (key,))), None)
 
     def _read(self, where: str, values: Sequence[str]) -> tuple[Shipment, ...]:
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             rows = connection.execute(
                 "SELECT key, state, url, model, session, context, created, job, error, proof "  # noqa: S608
                 f"FROM shipments {where} ORDER BY created, key",
@@ -181,12 +193,12 @@ class Ledger:
             return tuple(_shipment(connection, row) for row in rows)
 
     def settle(self) -> tuple[Shipment, ...]:
-        """Judge what processes that ended left behind, and return every shipment in doubt.
+        """Update the shipments of processes that have ended, and return every shipment in doubt.
 
-        Of a prepared shipment nothing has left: it is forgotten. A sent one without an answer is in doubt. What an
-        embedded scorer had not finished has failed: nothing is left of it.
+        A prepared shipment is deleted: none of it was sent. A sent one without an answer is in doubt. A job that an
+        embedded scorer had not finished has failed: its weights are lost.
         """
-        with self._database.transaction(immediate=True) as connection:
+        with self.database.transaction(immediate=True) as connection:
             open_ones = connection.execute(
                 "SELECT key, state, owner, url FROM shipments "
                 "WHERE state IN ('prepared', 'sent', 'accepted', 'in doubt')"
@@ -195,11 +207,11 @@ class Ledger:
                 if owner == self._owner or _alive(owner):
                     continue
                 if state == "prepared":
-                    _discard(connection, key)
+                    _discard(connection, key, "prepared")
                 elif url.startswith(EMBEDDED):
-                    _judge(connection, key, "failed", "the embedded scorer ended before the job did")
+                    _conclude(connection, key, "failed", "the embedded scorer ended before the job did")
                 elif state == "sent":
-                    _judge(connection, key, "in doubt", "memscope ended before the server answered")
+                    _conclude(connection, key, "in doubt", "memscope ended before the server answered")
         return tuple(shipment for shipment in self.shipments() if shipment.state == "in doubt")
 
     def _move(
@@ -211,7 +223,7 @@ class Ledger:
         job: str | None = None,
         error: str | None = None,
     ) -> None:
-        with self._database.transaction(immediate=True) as connection:
+        with self.database.transaction(immediate=True) as connection:
             row = connection.execute("SELECT state FROM shipments WHERE key = ?", (key,)).fetchone()
             if row is None or row[0] not in allowed:
                 raise TrainingError(f"shipment {key} is {row[0] if row else 'unknown'} and cannot become {state}")
@@ -225,31 +237,40 @@ def _refuse_marked(connection: sqlite3.Connection, samples: Sequence[Sample]) ->
     marks = _marks(connection, [sample.response for sample in samples])
     for sample in samples:
         if mark := marks.get(sample.response):
-            said = {"sending": "being sent by another memscope", "trained": "trained already", "in doubt": "in doubt"}
+            known = {"sending": "being sent by another memscope", "trained": "trained already", "in doubt": "in doubt"}
             raise TrainingError(
-                f"response {sample.position} is {said[mark]}: nothing was sent; --again sends it anyway"
+                f"response {sample.position} is {known[mark]}: nothing was sent; --again sends it anyway"
             )
 
 
-def _marks(connection: sqlite3.Connection, responses: Sequence[str]) -> dict[str, Mark]:
+def marks_of(states: Iterable[tuple[str, str]]) -> dict[str, TrainingMark]:
+    """Return the mark of each response: the strongest of all its shipments.
+
+    Args:
+        states: Pairs of a response and the state of a shipment that it belongs to.
+    """
     strength = ["sending", "in doubt", "trained"]
-    marks: dict[str, Mark] = {}
-    wanted = set(responses)
-    for response, state in connection.execute("SELECT response, state FROM shipments JOIN samples ON shipment = key"):
-        if response in wanted and (mark := _MARKS.get(state)):
+    marks: dict[str, TrainingMark] = {}
+    for response, state in states:
+        if mark := _MARKS.get(state):
             marks[response] = max(mark, marks.get(response, mark), key=strength.index)
     return marks
 
 
-def _judge(connection: sqlite3.Connection, key: str, state: ShipmentState, why: str) -> None:
+def _marks(connection: sqlite3.Connection, responses: Sequence[str]) -> dict[str, TrainingMark]:
+    rows = connection.execute("SELECT response, state FROM shipments JOIN samples ON shipment = key")
+    known = marks_of(rows)
+    return {response: known[response] for response in responses if response in known}
+
+
+def _conclude(connection: sqlite3.Connection, key: str, state: ShipmentState, why: str) -> None:
     connection.execute("UPDATE shipments SET state = ?, error = ? WHERE key = ?", (state, why, key))
 
 
-def _discard(connection: sqlite3.Connection, key: str) -> None:
-    connection.execute(
-        "DELETE FROM samples WHERE shipment IN (SELECT key FROM shipments WHERE key = ? AND state = 'prepared')", (key,)
-    )
-    connection.execute("DELETE FROM shipments WHERE key = ? AND state = 'prepared'", (key,))
+def _discard(connection: sqlite3.Connection, key: str, state: ShipmentState) -> None:
+    chosen = "SELECT key FROM shipments WHERE key = ? AND state = ?"
+    connection.execute(f"DELETE FROM samples WHERE shipment IN ({chosen})", (key, state))  # noqa: S608
+    connection.execute("DELETE FROM shipments WHERE key = ? AND state = ?", (key, state))
 
 
 def _shipment(connection: sqlite3.Connection, row: Sequence[Any]) -> Shipment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -86,9 +87,9 @@ class TrainingServer:
 
         Raises:
             NotSentError: Nothing reached the server.
-            AnswerLostError: Nobody knows whether the server took it.
+            AnswerLostError: It is not known whether the server took it, or as which job.
             RefusedError: The server refused it.
-            TrainingError: The server cannot train, or its answer names no job.
+            TrainingError: The server cannot train, or answers with an error.
         """
         while True:
             try:
@@ -157,8 +158,8 @@ class TrainingServer:
                 continue
             listed = answer.get("jobs") or answer.get("data") if isinstance(answer, dict) else answer
             for entry in listed if isinstance(listed, list) else ():
-                if isinstance(entry, dict) and entry.get("idempotency_key") == key:
-                    return _job(entry, None)
+                if isinstance(entry, dict) and entry.get("idempotency_key") == key and (name := _job_id(entry)):
+                    return _job(entry, name)
         return None
 
 
@@ -169,38 +170,23 @@ _CANNOT = (
 
 
 async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> Job:
-    """Send a prepared shipment and write every step into the ledger before anything that depends on it.
+    """Send a prepared shipment, and write every step into the ledger before anything that depends on it.
 
     Raises:
         TrainingError: It was refused, failed, or is in doubt; the ledger says which.
         StoreError: The ledger cannot be written: nothing was sent, or the line says what was and counts as in doubt.
     """
+    await _mark_sent(ledger, key)
     try:
-        ledger.sent(key)
-    except StoreError as error:
-        raise StoreError(f"{error}: nothing was sent") from error
-    try:
-        job = await server.submit(body, key)
-    except NotSentError as error:
-        _write(ledger.failed, key, f"{error}: nothing was sent")
-        raise TrainingError(f"{error}: nothing was sent") from error
-    except ScorerGoneError as error:
-        job = await _in_doubt(ledger, server, key, error)
-    except RefusedError as error:
-        if (error.status < 500 and error.status != _TIMED_OUT_BETWEEN) or error.status in _NOT_TAKEN:
-            _write(ledger.failed, key, str(error))
-            raise TrainingError(str(error)) from error
-        job = await _in_doubt(ledger, server, key, error)
-    except TrainingError as error:
-        if (taken := await _found(server, key)) is None:
-            _write(ledger.failed, key, str(error))
-            raise
-        job = taken
+        job = await _submitted(ledger, server, key, body)
+    except (TrainingError, StoreError, GeneratorExit):
+        raise
     except BaseException:
-        ledger.doubt(key, "memscope was interrupted before the server answered")
+        with contextlib.suppress(TrainingError):  # what became of it is written already
+            await ledger.database.run(ledger.doubt, key, "memscope was interrupted before the server answered")
         raise
     try:
-        ledger.accepted(key, job.id)
+        await ledger.database.run(ledger.accepted, key, job.id)
     except StoreError as error:
         raise StoreError(
             f"the server took it as job {job.id}, which could not be written: {error}; {_LATER}"
@@ -208,12 +194,42 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[s
     return job
 
 
+async def _mark_sent(ledger: Ledger, key: str) -> None:
+    try:
+        await ledger.database.run(ledger.sent, key)
+    except StoreError as error:
+        raise StoreError(f"{error}: nothing was sent") from error
+    except asyncio.CancelledError:
+        await ledger.database.run(ledger.withdraw, key)
+        raise
+
+
+async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> Job:
+    try:
+        return await server.submit(body, key)
+    except NotSentError as error:
+        await _write(ledger, ledger.failed, key, f"{error}: nothing was sent")
+        raise TrainingError(f"{error}: nothing was sent") from error
+    except ScorerGoneError as error:
+        return await _in_doubt(ledger, server, key, error)
+    except RefusedError as error:
+        if (error.status < 500 and error.status != _TIMED_OUT_BETWEEN) or error.status in _NOT_TAKEN:
+            await _write(ledger, ledger.failed, key, str(error))
+            raise TrainingError(str(error)) from error
+        return await _in_doubt(ledger, server, key, error)
+    except TrainingError as error:
+        if (taken := await _found(server, key)) is None:
+            await _write(ledger, ledger.failed, key, str(error))
+            raise
+        return taken
+
+
 _LATER = "it counts as in doubt, and the next memscope asks the server about it"
 
 
-def _write(mark: Callable[[str, str], None], key: str, why: str) -> None:
+async def _write(ledger: Ledger, mark: Callable[[str, str], None], key: str, why: str) -> None:
     try:
-        mark(key, why)
+        await ledger.database.run(mark, key, why)
     except StoreError as error:
         raise StoreError(f"{why}; this could not be written: {error}; {_LATER}") from error
 
@@ -230,30 +246,30 @@ async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) 
     if shipment.state == "in doubt":
         if (job := await server.find(shipment.key)) is None:
             return None
-        ledger.accepted(shipment.key, job.id)
+        await ledger.database.run(ledger.accepted, shipment.key, job.id)
     elif shipment.state == "accepted" and shipment.job is not None:
         job = await server.job(shipment.job)
     else:
         return None
     if job.ended:
-        conclude(ledger, shipment.key, job)
+        await conclude(ledger, shipment.key, job)
     return job
 
 
-def conclude(ledger: Ledger, key: str, job: Job) -> None:
+async def conclude(ledger: Ledger, key: str, job: Job) -> None:
     """Write the end of a job into the ledger."""
     if job.status == "succeeded":
-        ledger.succeeded(key)
+        await ledger.database.run(ledger.succeeded, key)
     else:
-        ledger.failed(key, job.error or f"the job {job.status}")
+        await ledger.database.run(ledger.failed, key, job.error or f"the job {job.status}")
 
 
 async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exception) -> Job:
-    _write(ledger.doubt, key, str(error))
+    await _write(ledger, ledger.doubt, key, str(error))
     if (job := await _found(server, key)) is not None:
         return job
     raise TrainingError(
-        f"{error}; the server may have taken it: it is in doubt, and not sent again by itself"
+        f"{error}; the server may have taken it: it is in doubt, and is not sent again unless you ask for that"
     ) from error
 
 
@@ -265,25 +281,51 @@ async def _found(server: TrainingServer, key: str) -> Job | None:
 
 
 def _accepted(body: bytes) -> Job:
+    """Return the job that a successful answer to a training request names.
+
+    An answer that names none may still come from a server that took the request: what was sent is then in doubt. Only
+    one that reports an error, and no job, was refused.
+    """
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AnswerLostError(f"the training server's answer is not JSON: {body[:80]!r}") from error
+    name = _job_id(answer)
     if isinstance(answer, dict) and answer.get("error"):
-        raise TrainingError(f"the training server answered with an error: {error_text(body, 200)}")
-    name = answer.get("job_id", answer.get("id")) if isinstance(answer, dict) else None
-    if not isinstance(name, str | int) or name == "":
-        raise TrainingError(f"the training server's answer names no job: {body[:80]!r}")
-    return _job(answer, None)
+        said = f"the training server answered with an error: {error_text(body, 200)}"
+        raise TrainingError(said) if name is None else AnswerLostError(f"{said}, and with job {name}")
+    if name is None:
+        raise AnswerLostError(f"the training server's answer names no job: {body[:80]!r}")
+    return _job(answer, name)
 
 
-def _job(answer: Any, name: str | None) -> Job:
+def _job_id(answer: Any) -> str | None:
+    """Return the id of the job in an answer; None when there is none, or several that could be it."""
+    if not isinstance(answer, dict):
+        return None
+    if named := _usable_id(answer.get("job_id")) or _usable_id(answer.get("jobId")):
+        return named
+    found = {_usable_id(answer.get("id"))}
+    for inner in (answer.get("job"), answer.get("data")):
+        if isinstance(inner, dict):
+            found.add(_usable_id(inner.get("job_id")) or _usable_id(inner.get("id")))
+    found.discard(None)
+    return found.pop() if len(found) == 1 else None
+
+
+def _usable_id(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip() or None
+
+
+def _job(answer: Any, name: str) -> Job:
     if not isinstance(answer, dict):
         raise ScorerError(f"the training server's answer is no job: {answer!r:.80}")
     result, loss = answer.get("result"), answer.get("loss")
     status = given if isinstance(given := answer.get("status"), str) and given else "unknown"
     return Job(
-        id=str(answer.get("job_id", answer.get("id", name))),
+        id=name,
         status=_STATUSES.get(status.lower(), status),
         step=_whole(answer.get("step")),
         steps=_whole(answer.get("steps")),

@@ -12,7 +12,7 @@ import pytest
 
 from memscope.config import Config
 from memscope.engines.client import HttpScorer
-from memscope.errors import MemscopeError, PromptError, ScorerError, ScorerGoneError
+from memscope.errors import MemscopeError, PromptError, ScorerError, ScorerGoneError, StoreError
 from memscope.run.run import Run
 from memscope.scoring.events import (
     Event,
@@ -28,6 +28,7 @@ from memscope.scoring.events import (
 )
 from memscope.session.nodes import Memory, Session
 from memscope.store.database import Database
+from memscope.store.settings import Settings
 from tests.conftest import start_scorer, stop_scorer
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +49,18 @@ async def opened(session: Session, config: Config) -> AsyncIterator[tuple[Run, l
 
 def states(events: list[Event]) -> list[str]:
     return [event.state for event in events if isinstance(event, StateChanged)]
+
+
+async def test_a_setting_that_is_not_written_is_told(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreError("state database: database or disk is full")
+
+    async with opened(small_session, config) as (run, events):
+        monkeypatch.setattr(Settings, "_write", full)
+        run.settings.set("threshold", 2.0)
+    assert events == [Trouble("state database: database or disk is full: a setting will not be remembered")]
 
 
 async def test_a_matrix_fills_row_by_row(small_session: Session, config: Config) -> None:

@@ -98,10 +98,11 @@ def test_the_ledger_survives_with_every_mark(old: Path) -> None:
     database.close()
 
 
-def test_alternates_survive_and_what_cannot_be_trusted_is_dropped(old: Path) -> None:
+@pytest.mark.anyio
+async def test_alternates_survive_and_what_cannot_be_trusted_is_dropped(old: Path) -> None:
     database = Database(old)
     key = bytes.fromhex("06cc40b7e5a43fd4d0fb02ade5ecf121eb3ad74d")
-    assert Alternates(database).get(key) == array("I", [5, 6, 7])
+    assert await Alternates(database).get(key) == array("I", [5, 6, 7])
     with database.transaction() as connection:
         for table in ("scores", "importance"):
             assert connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,), table

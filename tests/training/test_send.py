@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from array import array
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +105,6 @@ REFUSALS: dict[str, tuple[Callable[[], list[Answer]], str]] = {
     "a redirect": (lambda: [httpx.Response(307, headers={"Location": "/"}, text="there")], "307 there"),
     "down": (lambda: [httpx.ConnectError("refused")], "nothing was sent"),
     "no proxy": (lambda: [httpx.ProxyError("407")], "nothing was sent"),
-    "no job": (lambda: [httpx.Response(200, json={"ok": True})], "names no job"),
     "error inside": (lambda: [httpx.Response(200, json={"error": {"message": "out of memory"}})], "out of memory"),
 }
 
@@ -133,6 +134,14 @@ LOST: dict[str, Callable[[], Answer]] = {
     "unreadable": lambda: httpx.DecodingError("bad gzip"),
     "engine died": lambda: httpx.Response(500, json={"error": {"message": "EngineCore encountered an issue."}}),
     "no JSON": lambda: httpx.Response(200, text="<html>"),
+    "no UTF-8": lambda: httpx.Response(200, content=b'{"job_id": "\xff"}'),
+    "no object": lambda: httpx.Response(200, json=["job-5"]),
+    "no job": lambda: httpx.Response(200, json={"ok": True}),
+    "only a location": lambda: httpx.Response(202, json={}, headers={"Location": "/v1/train/job-5"}),
+    "an empty id": lambda: httpx.Response(200, json={"job_id": " "}),
+    "an id that is no name": lambda: httpx.Response(200, json={"job_id": True, "id": 1.5}),
+    "an error with a job": lambda: httpx.Response(200, json={"error": {"message": "slow"}, "job_id": "job-5"}),
+    "two jobs": lambda: httpx.Response(200, json={"id": "req-1", "job": {"id": "job-5"}}),
 }
 
 
@@ -171,6 +180,94 @@ async def test_an_interruption_before_the_answer_leaves_a_doubt(tmp_path: Path) 
     with pytest.raises(KeyboardInterrupt):
         await ship(ledger, server, key, BODY)
     assert state(ledger) == ("in doubt", None)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"job_id": "real"},
+        {"job_id": None, "id": "real"},
+        {"job_id": "", "id": "real"},
+        {"job_id": "real", "id": "req-1", "error": None},
+        {"jobId": "real"},
+        {"job": {"id": "real", "status": "queued"}},
+        {"data": {"job_id": "real", "id": "req-1"}},
+    ],
+)
+async def test_a_job_is_found_under_the_names_that_servers_give_it(answer: dict[str, object], tmp_path: Path) -> None:
+    ledger, server, key = parts(Trainer(httpx.Response(200, json=answer)), tmp_path)
+    assert (await ship(ledger, server, key, BODY)).id == "real"
+    assert state(ledger) == ("accepted", "real")
+
+
+async def test_a_number_may_name_a_job(tmp_path: Path) -> None:
+    ledger, server, key = parts(Trainer(httpx.Response(200, json={"job_id": 0})), tmp_path)
+    await ship(ledger, server, key, BODY)
+    assert state(ledger) == ("accepted", "0")
+
+
+async def test_a_listed_job_without_an_id_leaves_the_doubt(tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={})
+        listed = [{"idempotency_key": key, "status": "queued"}]
+        return httpx.Response(200, json={"jobs": listed})
+
+    ledger, _, key = parts(Trainer(), tmp_path)
+    server = TrainingServer(Transport("http://host/v1", http=httpx.MockTransport(answer), sleep=no_sleep))
+    with pytest.raises(TrainingError, match="in doubt"):
+        await ship(ledger, server, key, BODY)
+    assert state(ledger) == ("in doubt", None)
+
+
+async def test_cancelled_before_the_request_leaves_nothing_is_marked(tmp_path: Path) -> None:
+    trainer = Trainer()
+    ledger, server, key = parts(trainer, tmp_path)
+    holder = sqlite3.connect(tmp_path / "memscope.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    sending = asyncio.create_task(ship(ledger, server, key, BODY))
+    await asyncio.sleep(0)
+    sending.cancel()
+    await asyncio.sleep(0)
+    holder.execute("ROLLBACK")
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    holder.close()
+    assert (ledger.shipments(), trainer.posts) == ((), 0)
+
+
+async def test_cancelled_while_the_server_is_asked_about_an_error_it_is_in_doubt(tmp_path: Path) -> None:
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            return httpx.Response(200, json={"error": "no"})
+        asked.set()
+        await never.wait()
+        raise AssertionError("unreachable")
+
+    ledger, _, key = parts(Trainer(), tmp_path)
+    server = TrainingServer(Transport("http://host/v1", http=httpx.MockTransport(answer), sleep=no_sleep))
+    sending = asyncio.create_task(ship(ledger, server, key, BODY))
+    await asked.wait()
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert state(ledger) == ("in doubt", None)
+
+
+async def test_the_loop_goes_on_while_the_ledger_waits_for_another_process(tmp_path: Path) -> None:
+    trainer = Trainer()
+    ledger, server, key = parts(trainer, tmp_path)
+    holder = sqlite3.connect(tmp_path / "memscope.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    sending = asyncio.create_task(ship(ledger, server, key, BODY))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert (sending.done(), trainer.posts) == (False, 0)
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert (await sending).id == "job-1"
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, mark: str) -> None:

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from memscope.scoring.finetune import Candidate, Findings
 from memscope.store.decisions import Verdict
-from memscope.store.ledger import Mark
+from memscope.store.ledger import TrainingMark
 from memscope.terminal.safe import cells, one_line, shorten
 from memscope.training.record import Trained
 from memscope.ui.keys import CANDIDATES
@@ -43,7 +43,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
 
     findings: Findings | None = None
     verdicts: Mapping[str, Verdict] = msgspec.field(default_factory=dict)
-    marks: Mapping[str, Mark] = msgspec.field(default_factory=dict)
+    marks: Mapping[str, TrainingMark] = msgspec.field(default_factory=dict)
     trained: Mapping[str, Trained] = msgspec.field(default_factory=dict)
     before: Mapping[str, float] = msgspec.field(default_factory=dict)
     alternates_on: bool = False
