@@ -65,6 +65,21 @@ def test_a_newer_schema_is_refused_and_untouched(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_newer_file_that_this_version_cannot_even_read_is_refused_and_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "memscope.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE later (a)")
+    connection.execute("PRAGMA writable_schema = ON")
+    connection.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE later (a) OF A KIND THAT IS YET TO COME'")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="newer memscope"):
+        Database(tmp_path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["memscope.db"]
+
+
 def test_a_folder_that_cannot_be_made_means_memory_and_a_word(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     database = Database(tmp_path / "file" / "state")

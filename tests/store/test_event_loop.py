@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -233,8 +234,17 @@ async def test_marks_are_of_one_session_and_read_again_after_a_change(database: 
 
 
 async def test_work_is_done_in_order_on_one_thread_and_its_errors_come_back(database: Database) -> None:
-    done: list[int] = []
-    await asyncio.gather(*(database.run(done.append, number) for number in range(50)))
-    assert done == list(range(50))
+    done: list[str] = []
+    release = threading.Event()
+
+    def slow() -> None:
+        release.wait()
+        done.append("slow")
+
+    both = asyncio.gather(database.run(slow), database.run(done.append, "fast"))
+    await turns()
+    release.set()
+    await both
+    assert done == ["slow", "fast"]
     with pytest.raises(ZeroDivisionError):
         await database.run(lambda: 1 // 0)
