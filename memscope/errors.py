@@ -13,6 +13,7 @@ __all__ = [
     "SessionError",
     "StoreError",
     "TrainingError",
+    "UntrustedScorerError",
     "UsageError",
 ]
 
@@ -42,7 +43,11 @@ class ScorerError(MemscopeError):
 
 
 class ScorerGoneError(ScorerError):
-    """The scorer cannot be reached any more: it is down, died, or never started."""
+    """The scorer cannot be used any more: it is down, died, or never started."""
+
+
+class UntrustedScorerError(ScorerGoneError):
+    """The scorer's numbers contradict each other: it is not asked again, and none of them was used."""
 
 
 class StoreError(MemscopeError):

@@ -1,27 +1,21 @@
 """What a scorer is to the rest of memscope, whatever server answers.
 
 A scorer takes token ids and ranges and gives log-probabilities. Everything above this package speaks to `Scorer`
-only; which dialect stands behind it shows nowhere but in `ScorerInfo`, for display.
+only; which dialect stands behind it shows nowhere but in `ScorerInfo`.
 """
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Protocol
 
 import msgspec
 
-from memscope.errors import ScorerError
-
-__all__ = ["Range", "Sampling", "Scored", "Scorer", "ScorerInfo", "checked_scores"]
+__all__ = ["Range", "Sampling", "Scored", "Scorer", "ScorerInfo"]
 
 Range = tuple[int, int]
 """[start, end) positions in a sequence of ids; start is at least 1, since the first token has no log-probability."""
-
-_ABOVE_ZERO = 1e-4
-"""Nats by which rounding may lift a log-probability above 0."""
 
 
 class ScorerInfo(msgspec.Struct, frozen=True):
@@ -40,6 +34,7 @@ class ScorerInfo(msgspec.Struct, frozen=True):
         reuses_prefixes: Whether a request pays only for what follows the prefix it shares with earlier ones.
         notes: One line each: what the user should know.
         canary: Log-probabilities of a fixed sequence, in nats, where `weights` was made of them.
+        verified: Whether the server's scores were compared with what it says of tokens that it generates.
     """
 
     kind: str
@@ -54,6 +49,12 @@ class ScorerInfo(msgspec.Struct, frozen=True):
     reuses_prefixes: bool = False
     notes: tuple[str, ...] = ()
     canary: tuple[float, ...] = ()
+    verified: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Everything that decides which numbers it gives for some ids; what is remembered is kept under it."""
+        return "\0".join((self.model, self.weights, self.dtype, self.dialect))
 
 
 class Sampling(msgspec.Struct, frozen=True):
@@ -73,7 +74,7 @@ class Scored(msgspec.Struct, frozen=True):
         tokens: For each range, the log-probability of each of its tokens in nats, float32; empty where the server
             gives only totals.
         totals: Their sums, in nats.
-        forwarded: Tokens the server ran through the model for it.
+        forwarded: Tokens the server ran through the model for it; the checks of its numbers are not counted.
         weights: The fingerprint of the weights that answered, or "" when the server does not say.
     """
 
@@ -106,8 +107,9 @@ class Scorer(Protocol):
                 same numbers. Ignored by servers that remember nothing.
 
         Raises:
+            UntrustedScorerError: Its numbers contradict each other; whatever was returned before this is sound.
             ScorerGoneError: The server cannot be reached any more.
-            ScorerError: It refused, or its answer cannot be trusted.
+            ScorerError: It refused, or its answer is not one.
         """
         ...
 
@@ -126,30 +128,3 @@ class Scorer(Protocol):
     async def close(self) -> None:
         """Close the connections."""
         ...
-
-
-def checked_scores(
-    tokens: Sequence[Sequence[float] | None], ranges: Sequence[Range], totals: Sequence[float] | None = None
-) -> tuple[tuple[array[float], ...], tuple[float, ...]]:
-    """Return token values and sums once they are known to be log-probabilities of these ranges.
-
-    Args:
-        tokens: For each range its token values; None where the server gives only totals.
-        ranges: What was asked.
-        totals: The sums the server gave; None to take the sums of the token values.
-
-    Raises:
-        ScorerError: A value is missing, not finite or above 0.
-    """
-    if len(tokens) != len(ranges):
-        raise ScorerError(f"the scorer answered {len(tokens)} ranges of {len(ranges)}")
-    arrays = []
-    for values, (start, end) in zip(tokens, ranges, strict=True):
-        if values is not None and len(values) != end - start:
-            raise ScorerError(f"the scorer answered {len(values)} tokens for range [{start}, {end})")
-        arrays.append(array("f", values or ()))
-    sums = tuple(totals) if totals is not None else tuple(math.fsum(values or ()) for values in tokens)
-    for value in (*sums, *(v for values in arrays for v in values)):
-        if not math.isfinite(value) or value > _ABOVE_ZERO:
-            raise ScorerError(f"the scorer answered a log-probability of {value}: the model's numbers cannot be used")
-    return tuple(arrays), sums

@@ -17,6 +17,7 @@ from collections import deque
 import msgspec
 
 from memscope.errors import ScorerGoneError
+from memscope.secret import Secret
 
 __all__ = ["EmbeddedServer"]
 
@@ -41,7 +42,7 @@ class EmbeddedServer:
         token: The API key that it demands.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, token: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, token: Secret) -> None:
         self.url = ""
         self.token = token
         self._process = process
@@ -59,7 +60,7 @@ class EmbeddedServer:
         Raises:
             ScorerGoneError: It ended, or said nothing for five minutes; the line is what it said last.
         """
-        token = secrets.token_urlsafe(32)
+        token = Secret(secrets.token_urlsafe(32))
         command = [sys.executable, "-P", "-m", "memscope.server", "--port", "0", "--as-child"]
         command += ["--served-name", "memscope-demo"] if model is None else ["--model", model]
         process = await asyncio.create_subprocess_exec(
@@ -67,7 +68,7 @@ class EmbeddedServer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, _TOKEN_VARIABLE: token},
+            env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, _TOKEN_VARIABLE: token.reveal()},
             start_new_session=True,  # ctrl+c in the terminal is for the screen, which ends the child itself
         )
         server = cls(process, token)

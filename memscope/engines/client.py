@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from array import array
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
 from memscope.engines.base import Range, Sampling, Scored, ScorerInfo
 from memscope.engines.dialects import Dialect
-from memscope.engines.generation import stream_completion
 from memscope.engines.pace import Pace
-from memscope.engines.probe import identify, open_dialect
-from memscope.engines.transport import RefusedError, TimedOutError, Transport
+from memscope.engines.probe import identify, open_dialect, verified
+from memscope.engines.transport import TimedOutError, Transport
+from memscope.engines.trust import TrustMonitor
 
 __all__ = ["SCORING_PRIORITY", "HttpScorer", "connect"]
 
 SCORING_PRIORITY = 5
 """Scoring yields to interactive requests where the server has priorities (lower is earlier)."""
 
-_LARGE_REPLY_BYTES = 1 << 18
+_OTHER_WEIGHTS = "changed"
+"""What a score is said to come from when the server's numbers show that its weights are no longer the known ones."""
 
 
 class HttpScorer:
     """Implements `memscope.engines.base.Scorer`."""
 
-    def __init__(self, transport: Transport, dialect: Dialect, info: ScorerInfo, *, cap: int) -> None:
+    def __init__(self, dialect: Dialect, info: ScorerInfo, trust: TrustMonitor, *, cap: int) -> None:
         self.info = info
-        self.transport = transport
         self._dialect = dialect
-        self._priority: int | None = SCORING_PRIORITY
+        self._trust = trust
         # A server that reuses prefixes computes one request at a time: a second one only hides the round trip.
         self._pace = Pace(start=2, cap=2) if info.reuses_prefixes else Pace(cap=cap)
+
+    @property
+    def transport(self) -> Transport:
+        """The connection to the server."""
+        return self._dialect.served.transport
 
     @property
     def concurrency(self) -> int:
@@ -43,46 +47,44 @@ class HttpScorer:
     async def score(self, ids: array[int], ranges: Sequence[Range], *, from_position: int | None = None) -> Scored:
         """See `memscope.engines.base.Scorer.score`."""
         try:
-            body = await self._post(ids, ranges, from_position)
+            scored = await self._dialect.score(ids, ranges, priority=SCORING_PRIORITY, from_position=from_position)
         except TimedOutError:
             self._pace.timed_out(time.monotonic())
             raise
-        if len(body) > _LARGE_REPLY_BYTES:
-            scored = await asyncio.to_thread(self._dialect.parse, body, ids, ranges)
-        else:
-            scored = self._dialect.parse(body, ids, ranges)
         self._pace.done(len(ids), time.monotonic())
+        if not await self._trust.confirm(ids):
+            return replace(scored, weights=_OTHER_WEIGHTS)
         return scored
 
     def generate(self, ids: array[int], sampling: Sampling, stop: Collection[int]) -> AsyncIterator[tuple[int, ...]]:
         """See `memscope.engines.base.Scorer.generate`."""
-        return stream_completion(self.transport, self.info.model, ids, sampling, stop)
+        return self._dialect.generate(ids, sampling, stop)
 
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
-        kind = self.info.kind
-        self.info = replace(await identify(self.transport, self.info.model, self._dialect, self.info), kind=kind)
+        before, self.info = self.info, await self._identified()
+        if before.weights != self.info.weights or not self._trust.expects_these_weights:
+            self.info = await verified(self._dialect, self.info)
+            self._trust = await TrustMonitor.begin(self._dialect, self.info)
         return self.info
 
     async def close(self) -> None:
         """Close the connections."""
         await self.transport.close()
 
-    async def _post(self, ids: array[int], ranges: Sequence[Range], from_position: int | None) -> bytes:
-        request = self._dialect.request(self.info.model, ids, ranges, self._priority, from_position)
-        try:
-            return await self.transport.post(self._dialect.path, request)
-        except RefusedError as error:
-            if self._priority is None or "priorit" not in error.text.lower():
-                raise
-            # Servers without priority scheduling may refuse the field; it is a courtesy, so it is dropped for good.
-            self._priority = None
-            request = self._dialect.request(self.info.model, ids, ranges, None, from_position)
-            return await self.transport.post(self._dialect.path, request)
+    async def _identified(self) -> ScorerInfo:
+        known = self.info
+        info = await identify(self._dialect, known)
+        return replace(info, kind=known.kind, notes=known.notes, verified=known.verified)
 
 
 async def connect(
-    transport: Transport, model: str | None = None, dialect: str = "auto", *, kind: str | None = None
+    transport: Transport,
+    model: str | None = None,
+    dialect: str = "auto",
+    *,
+    kind: str | None = None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> HttpScorer:
     """Find out what answers at an address and how to ask it.
 
@@ -91,15 +93,17 @@ async def connect(
         model: The served name; None takes the only one there is.
         dialect: "auto", or the name of the one to insist on.
         kind: What to call it, where that is known better than the server says.
+        on_wait: Called with a line when the server is still loading its model, and is waited for.
 
     Raises:
         ScorerError: The server cannot score prompts, or its numbers fail the check; the line says what was tried.
     """
     try:
-        chosen, info = await open_dialect(transport, model, dialect)
+        chosen, info = await open_dialect(transport, model, dialect, on_wait)
+        trust = await TrustMonitor.begin(chosen, info)
     except BaseException:
         await transport.close()
         raise
     # Concurrent prompt log-probabilities killed engines that serve adapters.
     cap = 1 if any("adapter" in note for note in info.notes) else 16
-    return HttpScorer(transport, chosen, replace(info, kind=kind or info.kind), cap=cap)
+    return HttpScorer(chosen, replace(info, kind=kind or info.kind), trust, cap=cap)

@@ -1,30 +1,29 @@
-"""Finding out what answers at an address, what it can do, and whether its numbers can be trusted.
-
-The trust is earned by a round trip: the server generates one greedy token and says its log-probability; scoring the
-prompt with that token appended must give the same number. That catches shifted indices, ignored fields and raw logits.
-"""
+"""Finding out what answers at an address, what it can do, and whether its numbers can be trusted."""
 
 from __future__ import annotations
 
 import hashlib
+import time
 from array import array
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
-from memscope.engines.base import Scored, ScorerInfo
-from memscope.engines.dialects import DIALECTS, Dialect
-from memscope.engines.transport import RefusedError, Transport
+from memscope.engines.base import ScorerInfo
+from memscope.engines.dialects import DIALECTS, Dialect, ServedModel
+from memscope.engines.logprobs import agree
+from memscope.engines.transport import FIRST_CALL_SECONDS, RefusedError, Transport
+from memscope.engines.trust import check_numbers, probe_ids
 from memscope.errors import ScorerError, ScorerGoneError, UsageError
 
-__all__ = ["identify", "open_dialect"]
+__all__ = ["identify", "open_dialect", "verified"]
 
-_PROBE = array("I", (5, 6, 7, 8, 9, 10, 11, 12))
+_PROBE_LENGTH = 8
 _CANARY = array("I", ((7 * n) % 97 + 5 for n in range(48)))
-_NOISE_NATS = 0.05
-"""By how much a token of the canary may differ from one request to the next, with the same weights."""
-
-_ROUND_TRIP_NATS = 0.05
+_UNVERIFIED = "the scorer's numbers could not be checked"
+_LOADING = 503
+_LOADING_PAUSE_SECONDS = 2.0
 
 
 class _Model(msgspec.Struct):
@@ -44,10 +43,19 @@ class _Models(msgspec.Struct):
     data: list[_Model]
 
 
-async def open_dialect(transport: Transport, model: str | None, wanted: str) -> tuple[Dialect, ScorerInfo]:
+async def open_dialect(
+    transport: Transport, model: str | None, wanted: str, on_wait: Callable[[str], None]
+) -> tuple[Dialect, ScorerInfo]:
     """Choose a dialect that works on this server, and check its numbers.
 
+    Args:
+        transport: The server.
+        model: The served name; None takes the only one there is.
+        wanted: "auto", or the name of the dialect to insist on.
+        on_wait: Called with a line when the server is still loading its model, and is waited for.
+
     Raises:
+        UntrustedScorerError: Its numbers do not agree with each other.
         ScorerGoneError: Nothing answers.
         ScorerError: No dialect works; the line says what was tried and what came back.
         UsageError: No dialect has the wanted name.
@@ -55,36 +63,69 @@ async def open_dialect(transport: Transport, model: str | None, wanted: str) -> 
     candidates = [dialect for dialect in DIALECTS if wanted in ("auto", dialect.name)]
     if not candidates:
         raise UsageError(f"dialect {wanted!r}: expected auto, {', '.join(d.name for d in DIALECTS)}")
-    served = _choose(await _models(transport), model, transport.root)
-    failures = []
-    for dialect in candidates:
+    until, said = time.monotonic() + FIRST_CALL_SECONDS, False
+    while True:
         try:
-            await _score(transport, dialect, served.id, _PROBE)
+            dialect = await _first_that_works(transport, model, candidates)
+            break
+        except RefusedError as error:
+            if error.status != _LOADING or time.monotonic() > until:
+                raise
+            if not said:
+                on_wait(f"{transport.root} is not ready ({error.text}): waiting up to {FIRST_CALL_SECONDS:.0f} s")
+                said = True
+            await transport.sleep(_LOADING_PAUSE_SECONDS)
+    info = await identify(dialect)
+    return dialect, await verified(dialect, info)
+
+
+async def verified(dialect: Dialect, info: ScorerInfo) -> ScorerInfo:
+    """Return the same with what a check of the server's numbers says.
+
+    Raises:
+        UntrustedScorerError: They do not agree with each other.
+    """
+    obstacle = await check_numbers(dialect, info.max_tokens, info.vocab_size)
+    notes = [note for note in info.notes if not note.startswith(_UNVERIFIED)]
+    if obstacle:
+        notes.append(f"{_UNVERIFIED}: {obstacle}")
+    return replace(info, verified=not obstacle, notes=tuple(notes))
+
+
+async def _first_that_works(transport: Transport, model: str | None, candidates: list[type[Dialect]]) -> Dialect:
+    served = _choose(await _models(transport), model, transport.root)
+    failures: list[tuple[type[Dialect], ScorerError]] = []
+    for kind in candidates:
+        dialect = kind(ServedModel(transport, served.id))
+        try:
+            await dialect.score(probe_ids(_PROBE_LENGTH, served.vocab_size), [(1, _PROBE_LENGTH)])
         except ScorerGoneError:
             raise
         except ScorerError as error:
-            failures.append(f"{dialect.path} as {dialect.name} ({_short(error, transport)})")
-            continue
-        await _round_trip(transport, dialect, served.id)
-        return dialect, await identify(transport, served.id, dialect)
-    raise ScorerError(f"{transport.root} cannot score prompts with model {served.id!r}: tried {'; '.join(failures)}")
+            failures.append((kind, error))
+        else:
+            return dialect
+    for _, failure in failures:
+        if isinstance(failure, RefusedError) and failure.status == _LOADING:
+            raise failure
+    tried = "; ".join(f"{kind.path} as {kind.name} ({_short(failure, transport)})" for kind, failure in failures)
+    raise ScorerError(f"{transport.root} cannot score prompts with model {served.id!r}: tried {tried}")
 
 
-async def identify(transport: Transport, model: str, dialect: Dialect, before: ScorerInfo | None = None) -> ScorerInfo:
-    """Return who answers, with a fingerprint of the weights as of now.
+async def identify(dialect: Dialect, before: ScorerInfo | None = None) -> ScorerInfo:
+    """Return who answers, with a fingerprint of the weights as of now; nothing is verified yet.
 
     Servers that do not say a fingerprint get one from the log-probabilities of a fixed sequence; it is that of
     `before`, who answered until now, as long as these differ by no more than a server's own noise.
     """
+    transport = dialect.served.transport
     models = await _models(transport)
-    served = _choose(models, model, transport.root)
+    served = _choose(models, dialect.served.name, transport.root)
     limit = served.max_model_len or next((m.max_model_len for m in models if m.id == served.parent), None)
-    if limit is not None and dialect.name == "prompt_logprobs":
-        limit -= 1  # the one token that must be generated counts
     notes = [served.note] if served.note else []
     if served.parent or any(m.parent for m in models):
         notes.append("serves adapters: one request at a time")
-    canary = () if served.weights else await _canary(transport, dialect, served.id)
+    canary = () if served.weights else await _canary(dialect, served.vocab_size)
     return ScorerInfo(
         kind=served.owned_by or "openai",
         model=served.id,
@@ -93,20 +134,19 @@ async def identify(transport: Transport, model: str, dialect: Dialect, before: S
         dialect=dialect.name,
         weights=served.weights or _fingerprint(canary, before),
         root=served.root or "",
-        max_tokens=limit,
+        max_tokens=None if limit is None else limit - dialect.features.reserved_tokens,
         vocab_size=served.vocab_size,
-        reuses_prefixes=served.prefix_cache and dialect.name == "score",
+        reuses_prefixes=served.prefix_cache and dialect.features.prefix_reuse,
         notes=tuple(notes),
         canary=canary,
     )
 
 
 async def _models(transport: Transport) -> list[_Model]:
-    answer = await transport.get("/v1/models")
-    try:
-        return msgspec.convert(answer, _Models).data
-    except msgspec.ValidationError as error:
-        raise ScorerError(f"{transport.root}/v1/models: not an OpenAI-style server: {error}") from error
+    found: _Models = await transport.get(
+        "/v1/models", kind=_Models, expected="the model list of an OpenAI-style server"
+    )
+    return found.data
 
 
 def _choose(models: list[_Model], wanted: str | None, root: str) -> _Model:
@@ -120,55 +160,19 @@ def _choose(models: list[_Model], wanted: str | None, root: str) -> _Model:
     return models[names.index(wanted)]
 
 
-async def _score(transport: Transport, dialect: Dialect, model: str, ids: array[int]) -> Scored:
-    ranges = [(1, len(ids))]
-    body = await transport.post(dialect.path, dialect.request(model, ids, ranges, None, None))
-    return dialect.parse(body, ids, ranges)
-
-
-async def _canary(transport: Transport, dialect: Dialect, model: str) -> tuple[float, ...]:
-    scored = await _score(transport, dialect, model, _CANARY)
+async def _canary(dialect: Dialect, vocab_size: int | None) -> tuple[float, ...]:
+    ids = _CANARY if vocab_size is None else array("I", (token % vocab_size for token in _CANARY))
+    scored = await dialect.score(ids, [(1, len(ids))])
     return tuple(scored.tokens[0]) or tuple(scored.totals)
 
 
 def _fingerprint(canary: tuple[float, ...], before: ScorerInfo | None) -> str:
     known = before.canary if before is not None else ()
-    if len(known) == len(canary) > 0 and max(abs(a - b) for a, b in zip(known, canary, strict=True)) <= _NOISE_NATS:
-        return before.weights if before is not None else ""
+    if before is not None and len(known) == len(canary) and agree(zip(known, canary, strict=True)):
+        return before.weights
     # From one run to the next noise may show here: that costs a fresh run, and never a stale number.
     rounded = [round(value, 2) for value in canary]
     return "canary-" + hashlib.blake2b(repr(rounded).encode(), digest_size=8).hexdigest()
-
-
-async def _round_trip(transport: Transport, dialect: Dialect, model: str) -> None:
-    request = {
-        "model": model,
-        "prompt": list(_PROBE),
-        "max_tokens": 1,
-        "temperature": 0,
-        "logprobs": 1,
-        "return_token_ids": True,
-    }
-    try:
-        body = await transport.post("/v1/completions", request)
-        token, said = _generated(msgspec.json.decode(body))
-    except (RefusedError, LookupError, TypeError, ValueError):
-        return  # a server that only scores has nothing to compare with
-    ids = array("I", [*_PROBE, token])
-    ranges = [(len(_PROBE), len(ids))]
-    scored = dialect.parse(
-        await transport.post(dialect.path, dialect.request(model, ids, ranges, None, None)), ids, ranges
-    )
-    if abs(scored.totals[0] - said) > _ROUND_TRIP_NATS:
-        raise ScorerError(
-            f"{transport.root}: its numbers do not agree: it generated token {token} at {said:.3f} nats but scores it "
-            f"at {scored.totals[0]:.3f} ({dialect.name}); nothing measured with it could be trusted"
-        )
-
-
-def _generated(reply: Any) -> tuple[int, float]:
-    choice = reply["choices"][0]
-    return int(choice["token_ids"][0]), float(choice["logprobs"]["token_logprobs"][0])
 
 
 def _short(error: ScorerError, transport: Transport) -> str:

@@ -30,13 +30,10 @@ async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
         ScorerError: The server's answer is not a set of files.
     """
     try:
-        answer = await transport.get("/v1/tokenizer", seconds=60.0)
+        answer: _Files = await transport.get("/v1/tokenizer", seconds=60.0, kind=_Files, expected="a tokenizer's files")
     except RefusedError:
         return None
-    try:
-        files = msgspec.convert(answer, _Files).files
-    except msgspec.ValidationError as error:
-        raise ScorerError(f"{transport.root}/v1/tokenizer: {error}") from error
+    files = answer.files
     if strange := [name for name in files if Path(name).name != name or name.startswith(".")]:
         raise ScorerError(f"{transport.root}/v1/tokenizer: refused the file name {strange[0]!r}")
     return _written(files, cache)

@@ -135,7 +135,7 @@ class Run:
             self._become("starting")
             self.emit(ScorerStarting(self._source.description))
             try:
-                scorer = await self._source.open()
+                scorer = await self._source.open(on_wait=lambda line: self._say([line]))
                 self._rescorer = Rescorer(scorer, self._store)
                 another = self.scorer is not None and self.scorer.model != scorer.info.model
                 self._announce()
@@ -345,7 +345,9 @@ class Run:
         info = self.rescorer.scorer.info
         if self.scorer is not None and self.scorer.weights != info.weights:
             self._set_aside()
-        self.scorer = ScorerReady(info.kind, info.model, info.dtype, info.url, info.dialect, info.weights)
+        self.scorer = ScorerReady(
+            info.kind, info.model, info.dtype, info.url, info.dialect, info.weights, info.verified
+        )
         self.emit(self.scorer)
         self._say([*self.database.notes, *info.notes])
 

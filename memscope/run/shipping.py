@@ -80,7 +80,7 @@ class Shipping:
         Raises:
             MemscopeError: Something in it cannot be sent; the line names the response.
         """
-        from memscope.engines.transport import is_loopback
+        from memscope.engines.address import is_loopback
 
         await self.open()
         run, ids = self._run, tuple(dict.fromkeys(responses))
@@ -105,7 +105,7 @@ class Shipping:
 
     def trust(self, address: str) -> None:
         """Remember that the user agreed to send samples to an address."""
-        from memscope.engines.transport import is_loopback
+        from memscope.engines.address import is_loopback
 
         if not is_loopback(address):
             self._run.settings.set(f"trusted {address}", True)

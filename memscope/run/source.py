@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from memscope.config import Config
 from memscope.engines.base import Scorer
 from memscope.errors import PromptError, ScorerError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
+from memscope.secret import Secret, redacted_url
 from memscope.session.nodes import Session
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class ScorerSource:
     def description(self) -> str:
         """Say on one line what will be asked or started."""
         if self._config.url:
-            return f"asking {self._config.url}"
+            return f"asking {redacted_url(self._config.url)}"
         return f"starting the embedded scorer with {self._config.model or 'the bundled model'}"
 
     @property
@@ -55,8 +57,11 @@ class ScorerSource:
             raise RuntimeError("no session has been rendered")
         return self._tokenizer
 
-    async def open(self) -> Scorer:
+    async def open(self, on_wait: Callable[[str], None] = lambda _: None) -> Scorer:
         """Return a scorer that answers and whose numbers were checked.
+
+        Args:
+            on_wait: Called with a line when a server is still loading its model, and is waited for.
 
         Raises:
             ScorerError: There is none; the line says what was tried.
@@ -67,15 +72,12 @@ class ScorerSource:
 
         await self.close()
         if self._config.url:
-            key = os.environ.get(self._config.api_key_env) or None
-            if key and not (key.isascii() and key.isprintable()):
-                raise UsageError(f"the API key in {self._config.api_key_env} holds characters that no header can carry")
-            transport, model, kind = Transport(self._config.url, key), self._config.model, None
+            transport, model, kind = Transport(self._config.url, self._api_key()), self._config.model, None
         else:
             self._server = await EmbeddedServer.start(self._config.model)
-            transport, model, kind = Transport(self._server.url, self._server.token), None, "embedded"
+            transport, model, kind = Transport(self._server.url, self._server.token, patient=True), None, "embedded"
         try:
-            self._scorer = await connect(transport, model, self._config.dialect, kind=kind)
+            self._scorer = await connect(transport, model, self._config.dialect, kind=kind, on_wait=on_wait)
         except BaseException:
             await self.close()
             raise
@@ -111,6 +113,14 @@ class ScorerSource:
     def last_lines(self) -> tuple[str, ...]:
         """Return what the embedded scorer said last; nothing for other servers."""
         return self._server.last_lines() if self._server else ()
+
+    def _api_key(self) -> Secret | None:
+        name = self._config.api_key_env
+        if not (key := Secret(os.environ.get(name, ""))).reveal():
+            return None
+        if not (key.reveal().isascii() and key.reveal().isprintable()):
+            raise UsageError(f"the API key in {name} holds characters that no header can carry")
+        return key
 
     async def _tokenizer_place(self, scorer: HttpScorer) -> Path | str:
         from memscope.engines.tokenizer_files import fetch_tokenizer

@@ -45,7 +45,7 @@ async def generate_alternate(
             raise PromptError(f"response {response}: its context fills all {limit} tokens of the model")
         sampling = replace(sampling, max_tokens=min(sampling.max_tokens, limit - len(context)))
     info = scorer.info
-    key = alternate_key(f"{info.model}\0{info.weights}\0{info.dtype}", context, sampling)
+    key = alternate_key(info.identity, context, sampling)
     if (known := await store.get(key)) is not None:
         yield decode(known)
         return

@@ -44,7 +44,10 @@ class ScorerStarting(msgspec.Struct, frozen=True):
 
 
 class ScorerReady(msgspec.Struct, frozen=True):
-    """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address, dialect, weights fingerprint."""
+    """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address, dialect, weights fingerprint.
+
+    `verified`: its numbers were checked against what it says of tokens that it generates.
+    """
 
     kind: str
     model: str
@@ -52,6 +55,7 @@ class ScorerReady(msgspec.Struct, frozen=True):
     url: str
     dialect: str
     weights: str
+    verified: bool
 
 
 class ScorerLost(msgspec.Struct, frozen=True):

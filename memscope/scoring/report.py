@@ -34,6 +34,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
             "weights": scorer.weights,
             "url": scorer.url,
             "dialect": scorer.dialect,
+            "verified": scorer.verified,
         },
         "memories": [_memory(grid, index) for index in range(len(grid.rows))],
         "responses": [
@@ -102,10 +103,11 @@ def matrix_table(report: dict[str, Any], width: int, fit: Callable[[str, int], s
 
 def _title(report: dict[str, Any]) -> str:
     scorer, cost, floor = report["scorer"], report["cost"], report["noise_floor"]
+    unverified = "" if scorer["verified"] else ", not verified"
     noise = "not measured" if floor is None else f"{floor:.1e} nats"
     return (
         f"{len(report['memories'])} memories x {len(report['responses'])} responses, divergence in nats; "
-        f"scored by {scorer['model']} ({scorer['kind']}); noise floor {noise}; "
+        f"scored by {scorer['model']} ({scorer['kind']}{unverified}); noise floor {noise}; "
         f"{cost['tokens_forwarded']} of {cost['tokens_naive']} tokens, {cost['seconds']} s"
     )
 

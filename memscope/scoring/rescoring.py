@@ -114,7 +114,7 @@ class Rescorer:
         self, info: ScorerInfo, variant: Variant, fresh: bool, from_position: int | None
     ) -> tuple[list[bytes], dict[bytes, Score]]:
         path = "" if from_position is None else f"from {from_position}"
-        keys = score_keys(f"{info.model}\0{info.weights}\0{info.dtype}\0{path}", variant.ids, variant.ranges)
+        keys = score_keys(f"{info.identity}\0{path}", variant.ids, variant.ranges)
         return keys, {} if fresh else self._store.get(keys)
 
     async def _asked(

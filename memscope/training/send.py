@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from memscope.engines.transport import AnswerLostError, NotSentError, RefusedError, TimedOutError, Transport, error_text
+from memscope.engines.decoding import error_text
+from memscope.engines.transport import AnswerLostError, NotSentError, RefusedError, TimedOutError, Transport
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.store.ledger import Ledger, Shipment
 

@@ -71,6 +71,8 @@ class Title(OneLine):
             yield "after − before", _BOLD
         if run.scorer is not None:
             yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
+            if not run.scorer.verified:
+                yield "not verified", _BOLD
 
     def _right(self) -> list[Piece]:
         state, progress = self._run.state, self._progress

@@ -23,7 +23,7 @@ async def test_a_child_answers_only_to_its_token_and_ends_when_told() -> None:
         assert server.url.startswith("http://127.0.0.1:")
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{server.url}/models")).status_code == 401
-            key = {"Authorization": f"Bearer {server.token}"}
+            key = {"Authorization": f"Bearer {server.token.reveal()}"}
             listed = (await client.get(f"{server.url}/models", headers=key)).json()
         assert listed["data"][0]["id"] == "memscope-demo"
     finally:

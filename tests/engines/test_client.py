@@ -14,6 +14,7 @@ from memscope.engines.client import connect
 from memscope.engines.tokenizer_files import fetch_tokenizer
 from memscope.engines.transport import Transport
 from memscope.errors import ScorerError
+from memscope.secret import Secret
 from tests.conftest import ScorerAddress
 
 pytestmark = pytest.mark.anyio
@@ -22,8 +23,12 @@ IDS = array("I", range(5, 205))
 RANGES = [(10, 20), (100, 150)]
 
 
+def transport_to(scorer: ScorerAddress) -> Transport:
+    return Transport(scorer.url, Secret(scorer.token))
+
+
 async def test_a_real_scorer_is_asked_in_its_own_dialect(scorer: ScorerAddress) -> None:
-    client = await connect(Transport(scorer.url, scorer.token))
+    client = await connect(transport_to(scorer))
     assert client.info.dialect == "score"
     assert client.info.reuses_prefixes
     assert client.info.max_tokens
@@ -38,8 +43,8 @@ async def test_a_real_scorer_is_asked_in_its_own_dialect(scorer: ScorerAddress) 
 
 
 async def test_the_other_dialect_gives_the_same_numbers(scorer: ScorerAddress) -> None:
-    one = await connect(Transport(scorer.url, scorer.token), dialect="score")
-    two = await connect(Transport(scorer.url, scorer.token), dialect="prompt_logprobs")
+    one = await connect(transport_to(scorer), dialect="score")
+    two = await connect(transport_to(scorer), dialect="prompt_logprobs")
     a, b = await one.score(IDS, RANGES), await two.score(IDS, RANGES)
     assert a.totals == pytest.approx(b.totals, abs=1e-4)
     assert b.forwarded == len(IDS)
@@ -49,7 +54,7 @@ async def test_the_other_dialect_gives_the_same_numbers(scorer: ScorerAddress) -
 
 
 async def test_a_second_path_computes_anew_from_the_position(scorer: ScorerAddress) -> None:
-    client = await connect(Transport(scorer.url, scorer.token))
+    client = await connect(transport_to(scorer))
     whole = await client.score(IDS, RANGES)
     again = await client.score(IDS, RANGES[1:], from_position=99)
     assert again.forwarded >= 50, "nothing remembered past the position is used"
@@ -58,7 +63,7 @@ async def test_a_second_path_computes_anew_from_the_position(scorer: ScorerAddre
 
 
 async def test_the_scorer_hands_out_its_tokenizer(scorer: ScorerAddress, tmp_path: Any) -> None:
-    transport = Transport(scorer.url, scorer.token)
+    transport = transport_to(scorer)
     folder = await fetch_tokenizer(transport, tmp_path)
     assert folder is not None
     assert json.loads((folder / "tokenizer.json").read_text())["model"]["type"] == "BPE"
@@ -68,7 +73,7 @@ async def test_the_scorer_hands_out_its_tokenizer(scorer: ScorerAddress, tmp_pat
 
 async def test_a_wrong_key_is_refused_in_one_line(scorer: ScorerAddress) -> None:
     with pytest.raises(ScorerError, match=r"401 .*set the API key"):
-        await connect(Transport(scorer.url, "wrong"))
+        await connect(Transport(scorer.url, Secret("wrong")))
 
 
 def server(**answers: Any) -> Transport:
@@ -133,7 +138,7 @@ async def test_several_models_ask_for_a_choice() -> None:
 
 
 async def test_what_is_no_openai_server_is_said() -> None:
-    with pytest.raises(ScorerError, match="not an OpenAI-style server"):
+    with pytest.raises(ScorerError, match="the model list of an OpenAI-style server was expected"):
         await connect(server(models={"object": "list"}))
 
 
@@ -161,7 +166,8 @@ async def test_a_refused_priority_is_dropped_for_good() -> None:
     seen.clear()
     await client.score(IDS[:20], [(5, 8)])
     await client.score(IDS[:20], [(5, 8)])
-    assert seen == [True, False, False]
+    assert seen[0]
+    assert not any(seen[1:])
 
 
 async def test_new_weights_give_a_new_fingerprint() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from memscope.engines.base import checked_scores
-from memscope.engines.dialects import PromptLogprobs, ScoreEndpoint
+from memscope.engines.dialects.prompt_logprobs import read_prompt_logprobs
+from memscope.engines.dialects.score_endpoint import read_scores
+from memscope.engines.logprobs import agree, checked_scores
 from memscope.errors import ScorerError
 
 IDS = array("I", [10, 11, 12, 13, 14])
@@ -31,7 +32,7 @@ GOOD = [None, position(11, -1.0), position(12, -2.0), position(13, -3.0), positi
 
 
 def test_prompt_logprobs_are_taken_by_token_id() -> None:
-    scored = PromptLogprobs().parse(completion(GOOD), IDS, RANGES)
+    scored = read_prompt_logprobs(completion(GOOD), IDS, RANGES)
     assert scored.totals == (-1.0, -7.0)
     assert [list(values) for values in scored.tokens] == [[-1.0], [-3.0, -4.0]]
     assert scored.forwarded == 5
@@ -47,18 +48,18 @@ def test_prompt_logprobs_are_taken_by_token_id() -> None:
         (completion([*GOOD[:-1], None]), "no log-probability for token 4"),
         (completion([*GOOD[:-1], position(14, 0.5)]), "log-probability of 0.5"),
         (encoded({"choices": []}), "ignored prompt_logprobs"),
-        (encoded({"object": "list"}), "no choices"),
+        (encoded({"object": "list"}), "missing required field `choices`"),
         (b"<html>", "choices"),
     ],
 )
 def test_a_reply_that_is_not_the_answer_is_refused(body: bytes, words: str) -> None:
     with pytest.raises(ScorerError, match=words):
-        PromptLogprobs().parse(body, IDS, RANGES)
+        read_prompt_logprobs(body, IDS, RANGES)
 
 
 def test_scores_come_with_or_without_token_values() -> None:
     body = {"scores": [{"total_logprob": -1.5, "token_logprobs": [-1.5]}, {"total_logprob": -7.0}]}
-    scored = ScoreEndpoint().parse(encoded(body), IDS, RANGES)
+    scored = read_scores(encoded(body), IDS, RANGES)
     assert scored.totals == (-1.5, -7.0)
     assert [list(values) for values in scored.tokens] == [[-1.5], []]
     assert scored.forwarded == 5
@@ -66,7 +67,7 @@ def test_scores_come_with_or_without_token_values() -> None:
 
 def test_the_scorer_says_what_it_forwarded_and_with_which_weights() -> None:
     body = {"scores": [{"total_logprob": -1.0}] * 2, "usage": {"computed_tokens": 2}, "weights": "abc"}
-    scored = ScoreEndpoint().parse(encoded(body), IDS, RANGES)
+    scored = read_scores(encoded(body), IDS, RANGES)
     assert (scored.forwarded, scored.weights) == (2, "abc")
 
 
@@ -81,7 +82,7 @@ def test_the_scorer_says_what_it_forwarded_and_with_which_weights() -> None:
 )
 def test_other_servers_score_endpoints_are_told_apart(body: dict[str, Any], words: str) -> None:
     with pytest.raises(ScorerError, match=words):
-        ScoreEndpoint().parse(encoded(body), IDS, RANGES)
+        read_scores(encoded(body), IDS, RANGES)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.01])
@@ -90,7 +91,29 @@ def test_only_finite_values_up_to_zero_are_log_probabilities(value: float) -> No
         checked_scores([[value]], [(1, 2)])
 
 
-def test_a_priority_is_sent_only_when_it_is_given() -> None:
-    for dialect in (PromptLogprobs(), ScoreEndpoint()):
-        assert dialect.request("m", IDS, RANGES, 5, None)["priority"] == 5
-        assert "priority" not in dialect.request("m", IDS, RANGES, None, None)
+@pytest.mark.parametrize("sentinel", [-9999.0, -10000.0, -1e30, -3.4e38])
+def test_what_stands_for_no_value_is_named_with_its_token(sentinel: float) -> None:
+    with pytest.raises(ScorerError, match="no log-probability for token 4"):
+        checked_scores([[-1.0], [-2.0, sentinel]], RANGES)
+    with pytest.raises(ScorerError, match="no log-probability for token 4"):
+        read_prompt_logprobs(completion([*GOOD[:-1], position(14, sentinel)]), IDS, RANGES)
+    with pytest.raises(ScorerError, match="no log-probability for tokens 3 to 4"):
+        checked_scores([None, None], RANGES, [-1.0, sentinel])
+
+
+def test_very_unlikely_tokens_have_log_probabilities_all_the_same() -> None:
+    assert checked_scores([[-400.0]], [(1, 2)])[1] == (-400.0,)
+
+
+def test_a_total_that_is_not_the_sum_of_its_tokens_is_refused() -> None:
+    with pytest.raises(ScorerError, match="total of -9 for tokens 3 to 4, their sum is -7"):
+        checked_scores([[-1.0], [-3.0, -4.0]], RANGES, [-1.0, -9.0])
+
+
+def test_noise_agrees_and_a_shift_does_not() -> None:
+    numbers = (-0.3, -2.0, -5.5, -0.01, -1.2)
+    noisy = (-0.31, -2.02, -5.62, -0.01, -1.18)
+    assert agree(zip(numbers, noisy, strict=True))
+    assert not agree(zip(numbers, numbers[1:] + numbers[:1], strict=True))
+    assert not agree(zip(numbers, (value - 0.2 for value in numbers), strict=True)), "a little, everywhere"
+    assert not agree(zip(numbers, (*numbers[:4], -2.0), strict=True)), "a lot, at one place"

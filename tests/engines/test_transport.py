@@ -5,15 +5,15 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from memscope.engines.address import is_loopback, parse_address
+from memscope.engines.decoding import error_text
 from memscope.engines.transport import (
     RefusedError,
     TimedOutError,
     Transport,
-    error_text,
-    is_loopback,
-    server_root,
 )
 from memscope.errors import ScorerError, ScorerGoneError, UsageError
+from memscope.secret import Secret
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ class Faulty:
         self.slept.append(seconds)
 
     def transport(self) -> Transport:
-        return Transport("http://host:1/v1", "key", http=httpx.MockTransport(self), sleep=self.sleep)
+        return Transport("http://host:1/v1", Secret("key"), http=httpx.MockTransport(self), sleep=self.sleep)
 
 
 async def test_a_busy_server_is_asked_again_after_the_time_it_names() -> None:
@@ -83,7 +83,7 @@ async def test_a_cut_connection_to_a_dead_server_is_final() -> None:
 
 async def test_silence_is_named_with_its_limit() -> None:
     server = Faulty(httpx.ReadTimeout("slow"))
-    with pytest.raises(TimedOutError, match="no answer within 120 s"):
+    with pytest.raises(TimedOutError, match="no complete answer within 120 s"):
         await server.transport().post("/v1/score", {})
 
 
@@ -95,7 +95,7 @@ async def test_an_engine_that_died_is_gone() -> None:
 
 async def test_an_answer_that_is_not_json_is_an_error() -> None:
     server = Faulty(httpx.Response(200, text="<html>"))
-    with pytest.raises(ScorerError, match="not JSON"):
+    with pytest.raises(ScorerError, match="JSON was expected"):
         await server.transport().get("/v1/models")
 
 
@@ -112,7 +112,7 @@ async def test_the_key_is_sent_as_a_bearer_token() -> None:
         seen.append(request.headers["authorization"])
         return httpx.Response(200, json={})
 
-    await Transport("http://host", "secret", http=httpx.MockTransport(answer)).get("/v1/models")
+    await Transport("http://host", Secret("secret"), http=httpx.MockTransport(answer)).get("/v1/models")
     assert seen == ["Bearer secret"]
 
 
@@ -133,7 +133,7 @@ def test_every_shape_of_error_body_is_read(body: bytes, text: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"])
 def test_the_base_address_may_be_written_in_every_usual_way(url: str) -> None:
-    assert server_root(url) == "http://h:1"
+    assert parse_address(url).root == "http://h:1"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_the_base_address_may_be_written_in_every_usual_way(url: str) -> None:
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="expected an address"):
-        server_root(url)
+        parse_address(url)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from memscope.engines.transport import Transport
+from memscope.secret import Secret
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger
 from memscope.training.send import TrainingServer, reconcile
@@ -52,7 +53,7 @@ async def judge(folder: Path, scorer: ScorerAddress) -> Counter[str]:
         AssertionError: A mark and the list of jobs disagree.
     """
     ledger = Ledger(Database(folder))
-    transport = Transport(scorer.url, scorer.token)
+    transport = Transport(scorer.url, Secret(scorer.token))
     try:
         doubtful = ledger.settle()
         _compare(ledger, await transport.get("/v1/train"))

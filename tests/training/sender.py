@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from memscope.engines.transport import Transport
+from memscope.secret import Secret
 from memscope.store.database import Database
 from memscope.store.ledger import Ledger, Sample
 from memscope.training.samples import TrainingSample, training_data
@@ -22,7 +23,7 @@ from memscope.training.send import TrainingServer, ship
 async def main(folder: Path, url: str, name: str) -> None:
     """Send until killed."""
     ledger = Ledger(Database(folder))
-    transport = Transport(url, os.environ["MEMSCOPE_API_KEY"])
+    transport = Transport(url, Secret(os.environ["MEMSCOPE_API_KEY"]))
     server = TrainingServer(transport)
     samples = [TrainingSample(0, array("I", [5, 6]), array("I", [7]))]
     await transport.alive()

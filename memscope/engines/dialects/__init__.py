@@ -1,0 +1,18 @@
+"""How each kind of server is asked for log-probabilities: one module a dialect.
+
+To add one, write a module with a subclass of `Dialect` and name it in `DIALECTS`.
+"""
+
+from __future__ import annotations
+
+from memscope.engines.dialects.base import Check, Dialect, ServedModel
+from memscope.engines.dialects.prompt_logprobs import PromptLogprobs
+from memscope.engines.dialects.score_endpoint import ScoreEndpoint
+
+__all__ = ["DIALECTS", "Check", "Dialect", "ServedModel"]
+
+DIALECTS: tuple[type[Dialect], ...] = (
+    ScoreEndpoint,
+    PromptLogprobs,
+)
+"""In the order in which they are tried: the cheapest for the server first."""
