@@ -24,6 +24,7 @@ _FLAGS = (
     "tokenizer",
     "api_key_env",
     "dialect",
+    "template",
     "threshold",
     "memory_regex",
     "rules",
@@ -118,6 +119,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tokenizer", help="tokenizer folder or hub name, where the server does not hand out its own")
     group.add_argument("--api-key-env", metavar="VAR", help="variable that holds the API key (MEMSCOPE_API_KEY)")
     group.add_argument("--dialect", help="how to ask: auto, score, prompt_logprobs")
+    group.add_argument(
+        "--template",
+        choices=("auto", "chatml", "own"),
+        help="ChatML or the model's own chat template; auto: ChatML for native sessions where the model knows it",
+    )
     group = parser.add_argument_group("session")
     group.add_argument(
         "--threshold", type=float, metavar="NATS", help="divergence from which a response is a candidate"

@@ -11,13 +11,15 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 
 from memscope.errors import ConfigError
 
-__all__ = ["Config", "config_path", "load_config", "state_folder"]
+__all__ = ["Config", "TemplateChoice", "config_path", "load_config", "state_folder"]
+
+TemplateChoice: TypeAlias = Literal["auto", "chatml", "own"]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +39,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     dialect: str = "auto"
     """How to ask the scorer: "auto" tries, "score" or "prompt_logprobs" insists."""
+
+    template: TemplateChoice = "auto"
+    """How sessions become token ids: "chatml", the model's "own" chat template, or "auto", which decides by session."""
 
     threshold: float | None = None
     """Divergence in nats from which a response is a candidate for training; None is the last one set on the screen."""
@@ -153,6 +158,8 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         near = difflib.get_close_matches(key, _TYPES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(_TYPES)}"
         raise ConfigError(f"{origin}: unknown option {key!r}{hint}")
+    if get_origin(_TYPES[key]) is Literal and value not in (choices := get_args(_TYPES[key])):
+        raise ConfigError(f"{origin}: option {key!r}: expected one of {', '.join(choices)}, got {value!r}")
     try:
         checked = msgspec.convert(value, _TYPES[key], strict=False)
     except msgspec.ValidationError as error:

@@ -40,7 +40,7 @@ def test_the_json_is_as_specified(small_file: Path, capsys: pytest.CaptureFixtur
     assert run("score", str(small_file), "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["memscope"] == 1
-    assert report["session"] == {"id": "small", "title": "a small session"}
+    assert report["session"] == {"id": "small", "title": "a small session", "template": "chatml"}
     assert {"kind", "model", "dtype", "weights"} <= set(report["scorer"])
     assert [m["key"] for m in report["memories"]] == ["db/port", "mira/room", "retro/time"]
     assert [m["section"] for m in report["memories"]] == ["identity", "identity", "conversation"]
@@ -55,6 +55,19 @@ def test_the_json_is_as_specified(small_file: Path, capsys: pytest.CaptureFixtur
     assert report["noise_floor"] >= 0
     column = [max(0.0, row[0]) for row in report["divergence"]]
     assert report["responses"][0]["dependence"] == pytest.approx(sum(column))
+
+
+@pytest.mark.usefixtures("there")
+def test_the_template_is_chosen_by_flag_and_by_variable(
+    small_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("score", str(small_file), "--format", "json", "--template", "own") == 0
+    by_flag = json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("MEMSCOPE_TEMPLATE", "own")
+    assert run("score", str(small_file), "--format", "json") == 0
+    by_variable = json.loads(capsys.readouterr().out)
+    assert by_flag["session"]["template"] == by_variable["session"]["template"] == "own"
+    assert by_flag["divergence"] == by_variable["divergence"]
 
 
 @pytest.mark.usefixtures("there")
@@ -93,6 +106,9 @@ def test_doctor_says_who_answers_and_what_was_recognised(tmp_path: Path, capsys:
     assert findings["session"]["recognised"] == {"tags": ["user/tea"]}
     assert findings["session"]["responses"] == 1
     assert findings["scorer"]["dialect"] == "score"
+    assert findings["scorer"]["template"] == "own"
+    assert run("doctor", str(chat), "--template", "chatml") == 0
+    assert "template: chatml" in capsys.readouterr().out
     assert run("doctor", str(chat)) == 0
     assert "tags: user/tea" in capsys.readouterr().out
 

@@ -15,6 +15,7 @@ from memscope.run.source import ScorerSource
 from memscope.scoring.layout import layout_of
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
+from memscope.session.nodes import Session
 from memscope.terminal.printing import print_json, print_text
 from memscope.terminal.safe import one_line
 
@@ -24,9 +25,10 @@ __all__ = ["doctor"]
 def doctor(path: str | None, config: Config, output: str) -> int:
     """Print the findings; 1 when the session or the scorer cannot be used."""
     findings: dict[str, Any] = {}
+    session: Session | None = None
     if path is not None:
-        findings["session"] = _session(path, config)
-    findings["scorer"] = run_to_end(_scorer(config))
+        session, findings["session"] = _session(path, config)
+    findings["scorer"] = run_to_end(_scorer(config, session))
     if output == "json":
         print_json(findings)
     else:
@@ -34,23 +36,26 @@ def doctor(path: str | None, config: Config, output: str) -> int:
     return 1 if any("error" in facts for facts in findings.values()) else 0
 
 
-def _session(path: str, config: Config) -> dict[str, Any]:
+def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]:
     try:
         session = recognised_session(path, config)
     except MemscopeError as error:
-        return {"error": str(error)}
+        return None, {"error": str(error)}
     facts = {**diagnose(session), "responses": len(layout_of(session).columns)}
     if trouble := problems(session):
         facts["error"] = "; ".join(trouble)
-    return facts
+    return session, facts
 
 
-async def _scorer(config: Config) -> dict[str, Any]:
+async def _scorer(config: Config, session: Session | None) -> dict[str, Any]:
     source = ScorerSource(config)
     facts: dict[str, Any] = {"asked": source.description}
     try:
         scorer = await source.open()
         facts |= msgspec.to_builtins(scorer.info) | {"canary": ()}
+        if session is not None:
+            prompt = await source.render(session)
+            facts |= {"template": prompt.template, "tokens": prompt.tokens, "rendering": list(prompt.notes)}
     except MemscopeError as error:
         facts["error"] = str(error)
         facts["last_lines"] = list(source.last_lines())

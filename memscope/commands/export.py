@@ -145,7 +145,7 @@ async def _records(
     records = Records(
         session=session,
         prompt=prompt,
-        origin=Origin.of(info.model, info.weights, run.tokenizer, session.header.id),
+        origin=Origin.of(info.model, info.weights, run.tokenizer, run.prompt, session.header.id),
         identities=_identities(run),
         divergences={c.index: run.grids["necessity"].stripped[c.index] for c in run.layout.columns},
         context=request.context or "without",

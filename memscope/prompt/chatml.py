@@ -14,7 +14,7 @@ r"""ChatML: every turn between `<|im_start|>` and `<|im_end|>`, every leaf encod
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TypeAlias
 
@@ -28,8 +28,13 @@ from memscope.session.text import leaf_text
 __all__ = ["render_chatml"]
 
 
-def render_chatml(session: Session, tokenizer: Tokenizer) -> Prompt:
+def render_chatml(session: Session, tokenizer: Tokenizer, notes: Iterable[str] = ()) -> Prompt:
     """Render a session as ChatML.
+
+    Args:
+        session: The session.
+        tokenizer: A tokenizer with ChatML's turn markers.
+        notes: What the user is told first.
 
     Raises:
         PromptError: The tokenizer has no ChatML turn markers.
@@ -37,7 +42,7 @@ def render_chatml(session: Session, tokenizer: Tokenizer) -> Prompt:
     responses = responses_of(session)
     writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
     one = TokenSequence(span for place in session.prompt_order() for span in writer.node(*place))
-    return Prompt(session, [one], counted(responses, [one]), writer.notes)
+    return Prompt(session, [one], counted(responses, [one]), [*notes, *writer.notes], template="chatml")
 
 
 _Owner: TypeAlias = tuple[str | None, int | None]

@@ -10,12 +10,16 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from memscope.session.nodes import Branch, Memory, Section, Session
 
-__all__ = ["MemorySpan", "Prompt", "Response", "TokenSequence", "TokenSpan", "Variant", "ids_of"]
+__all__ = ["MemorySpan", "Prompt", "Response", "TemplateUsed", "TokenSequence", "TokenSpan", "Variant", "ids_of"]
+
+TemplateUsed: TypeAlias = Literal["chatml", "own"]
+"""How a session was rendered: as ChatML, or by the model's own chat template."""
 
 
 def ids_of(numbers: Iterable[int] = ()) -> array[int]:
@@ -191,6 +195,7 @@ class Prompt:
         memories: Every memory once, in order of first appearance.
         responses: All responses in order.
         notes: What was changed or guessed, one line each.
+        template: How the session was rendered.
         appends: False when the template rewrites earlier turns.
     """
 
@@ -201,6 +206,7 @@ class Prompt:
         responses: Sequence[Response],
         notes: Sequence[str] = (),
         *,
+        template: TemplateUsed,
         layout: TokenSequence | None = None,
     ) -> None:
         """Take the sequences.
@@ -210,14 +216,17 @@ class Prompt:
             sequences: What is scored.
             responses: All responses.
             notes: What was changed or guessed, one line each.
+            template: How the session was rendered.
             layout: The whole session as one sequence, for the places of the memories, where there is one a response.
         """
         self.sequences = tuple(sequences)
+        self.template = template
         self.appends = layout is None
         self.notes = tuple(dict.fromkeys(notes))
         self._sequence_of = {index: one for one in self.sequences for index in one.responses}
         self.responses = tuple(responses)
-        self.memories = _memories(session, layout or self.sequences[0], self.sequences, self.responses)
+        whole = self.sequences[0] if layout is None else layout
+        self.memories = _memories(session, whole, self.sequences, self.responses)
 
     def __len__(self) -> int:
         """Return the number of tokens of the longest sequence."""

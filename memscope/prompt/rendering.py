@@ -1,22 +1,45 @@
-"""From a session to a prompt, in the way that fits the tokenizer."""
+"""From a session to a prompt, in the rendering that fits the session and the tokenizer."""
 
 from __future__ import annotations
 
+from memscope.config import TemplateChoice
+from memscope.errors import PromptError
 from memscope.prompt.chatml import render_chatml
-from memscope.prompt.prompt import Prompt
+from memscope.prompt.prompt import Prompt, TemplateUsed
 from memscope.prompt.template.template import render_template
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
 
 __all__ = ["render"]
 
+_NO_TEMPLATE = "the tokenizer has no chat template: the messages are rendered as ChatML"
 
-def render(session: Session, tokenizer: Tokenizer) -> Prompt:
+
+def render(session: Session, tokenizer: Tokenizer, choice: TemplateChoice = "auto") -> Prompt:
     """Turn a session into ids, spans and leave-outs.
 
-    ChatML for every tokenizer that has its turn markers, the tokenizer's own chat template for the others.
+    Args:
+        session: The session.
+        tokenizer: The tokenizer of the model that scores.
+        choice: "chatml" or "own" insists. "auto" writes native sessions as ChatML where the tokenizer has its turn
+            markers. Chat messages are written by the model's own chat template, which is what the model saw.
 
     Raises:
         PromptError: The session cannot be rendered for this tokenizer.
     """
-    return render_chatml(session, tokenizer) if tokenizer.chatml else render_template(session, tokenizer)
+    if (_chosen(session, tokenizer) if choice == "auto" else choice) == "own":
+        return render_template(session, tokenizer)
+    fallback = choice == "auto" and session.source.format != "native"
+    return render_chatml(session, tokenizer, notes=[_NO_TEMPLATE] if fallback else [])
+
+
+def _chosen(session: Session, tokenizer: Tokenizer) -> TemplateUsed:
+    if tokenizer.chatml and session.source.format == "native":
+        return "chatml"
+    if tokenizer.chat_template is not None:
+        return "own"
+    if tokenizer.chatml:
+        return "chatml"
+    raise PromptError(
+        "the tokenizer has neither <|im_start|>/<|im_end|> nor a chat template: name another one with --tokenizer"
+    )

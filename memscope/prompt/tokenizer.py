@@ -161,7 +161,7 @@ class Tokenizer:
             PromptError: There is no template, or it refuses these messages.
         """
         if self.chat_template is None:
-            raise PromptError(f"{self._folder}: this tokenizer has neither <|im_start|>/<|im_end|> nor a chat template")
+            raise PromptError(f"{self._folder}: this tokenizer has no chat template")
         try:
             return str(
                 self._transformers.apply_chat_template(

@@ -245,9 +245,10 @@ class Run:
         """
         from memscope.scoring.report import matrix_report
 
-        if self.scorer is None:
+        if self.scorer is None or self._prompt is None:
             raise UsageError("nothing was scored yet")
         report = matrix_report(self.session.header, self.scorer, self.grids[measure], self.cost, self.seconds)
+        report["session"]["template"] = self._prompt.template
         return report if measure == "necessity" else {**report, "measure": measure}
 
     async def restart_scorer(self) -> None:
@@ -363,7 +364,7 @@ class Run:
         self.layout = layout_of(self.session).measured(prompt)
         self._lay_out()
         self._say(prompt.notes)
-        self.emit(PromptReady(prompt.tokens))
+        self.emit(PromptReady(prompt.tokens, prompt.template))
 
     def _lay_out(self) -> None:
         for grid in self.grids.values():

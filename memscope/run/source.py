@@ -96,7 +96,7 @@ class ScorerSource:
             raise ScorerError("no scorer is open")
         place = await self._tokenizer_place(self._scorer)
         self._tokenizer = await asyncio.to_thread(Tokenizer.load, place)
-        return await asyncio.to_thread(render, session, self._tokenizer)
+        return await asyncio.to_thread(render, session, self._tokenizer, self._config.template)
 
     async def close(self) -> None:
         """Close the connections and end the child."""

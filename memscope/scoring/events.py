@@ -66,9 +66,15 @@ class ScorerLost(msgspec.Struct, frozen=True):
 
 
 class PromptReady(msgspec.Struct, frozen=True):
-    """The session is tokenised, at first or after it grew: the grids have a layout with token counts now."""
+    """The session is tokenised, at first or after it grew: the grids have a layout with token counts now.
+
+    Attributes:
+        tokens: The tokens of the longest sequence.
+        template: How it was rendered: as "chatml", or by the model's "own" chat template.
+    """
 
     tokens: int
+    template: str
 
 
 class BaselineDone(msgspec.Struct, frozen=True):

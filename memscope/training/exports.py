@@ -58,10 +58,10 @@ class Origin:
     session: str
 
     @classmethod
-    def of(cls, model: str, weights: str, tokenizer: Tokenizer, session: str) -> Origin:
-        """Take the fingerprints from a tokenizer."""
+    def of(cls, model: str, weights: str, tokenizer: Tokenizer, prompt: Prompt, session: str) -> Origin:
+        """Take the fingerprints from a tokenizer, and which template was used from a prompt."""
         template = "chatml"
-        if not tokenizer.chatml:
+        if prompt.template == "own":
             template = hashlib.blake2b((tokenizer.chat_template or "").encode(), digest_size=16).hexdigest()
         return cls(model, weights, tokenizer.fingerprint, template, session)
 

@@ -93,9 +93,10 @@ class Batch(msgspec.Struct):
             case NoiseFloorMeasured(nats):
                 self.floor = nats
                 self.lines.append(f"noise floor {nats:.1e} nats")
-            case PromptReady(tokens):
+            case PromptReady(tokens, template):
                 self.reload = True
-                self.lines.append(f"the session has {tokens} tokens")
+                rendering = "as ChatML" if template == "chatml" else "with the model's own chat template"
+                self.lines.append(f"the session has {tokens} tokens, rendered {rendering}")
             case ScorerReady():
                 self.reload = True
                 self.lines.append(_ready(event))

@@ -86,6 +86,15 @@ SHAPES: dict[str, tuple[list[str], str]] = {
             "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
         ),
     ),
+    # Opens a thought in the opened turn, and writes an empty one in front of answers without reasoning.
+    "empty thoughts": (
+        ["<|block|>", "<|end|>"],
+        (
+            "{% for m in messages %}<|block|>{{ m['role'] }}\n{% if m['role'] == 'assistant' %}"
+            "<think>\n{{ m.get('reasoning_content') or '' }}\n</think>\n\n{% endif %}{{ m['content'] }}<|end|>\n"
+            "{% endfor %}{% if add_generation_prompt %}<|block|>assistant\n<think>\n{% endif %}"
+        ),
+    ),
 }
 """Special tokens and template by shape."""
 

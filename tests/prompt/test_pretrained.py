@@ -87,10 +87,8 @@ def test_a_template_that_refuses_says_so_in_one_line(templates: Callable[[str], 
     assert "\n" not in str(caught.value)
 
 
-def test_a_tokenizer_without_template_and_turn_markers_says_so(
-    tmp_path: Path, make_tokenizer: Callable[..., Path]
-) -> None:
-    with pytest.raises(PromptError, match=r"neither <\|im_start\|>/<\|im_end\|> nor a chat template"):
+def test_a_tokenizer_without_a_template_says_so(tmp_path: Path, make_tokenizer: Callable[..., Path]) -> None:
+    with pytest.raises(PromptError, match="this tokenizer has no chat template"):
         Tokenizer.load(make_tokenizer(tmp_path, ["<a>", "<b>"], None)).apply_template(MESSAGES)
 
 

@@ -57,7 +57,7 @@ def records_of(session: Session, prompt: Prompt, tokenizer: Tokenizer, **options
     return Records(
         session=session,
         prompt=prompt,
-        origin=Origin.of("tiny", "w1", tokenizer, "ops"),
+        origin=Origin.of("tiny", "w1", tokenizer, prompt, "ops"),
         identities={0: "id0", 1: "id1", 2: "id2"},
         divergences={0: 2.5, 1: -0.5},
         **options,

@@ -62,6 +62,11 @@ class Style:
         return cls(blocks, closing, opening, "" if opening else _header(asked, answered))
 
     @property
+    def thinks(self) -> bool:
+        """Whether it opens the model's reasoning along with the turn."""
+        return self.opening.rstrip().endswith("<think>")
+
+    @property
     def introduces(self) -> bool:
         """Whether something stands in front of an answer even when nothing comes before it."""
         return bool(self.opening or self.header)
@@ -124,7 +129,7 @@ class Abilities:
         system_inside: System messages anywhere in the conversation, written where they stand.
         tool: The role `tool`.
         calls: Tool calls as such.
-        reasoning: Reasoning as such, at least in the last message.
+        reasoning: Reasoning as such: it writes it at least in the last message, or opens it for the model to write.
         repeats: Several messages of one role in a row.
         assistant_first: A conversation that the assistant begins.
     """
@@ -160,7 +165,8 @@ class Abilities:
             ),
             tool=template.shows([u, calling if called else a, _RESULT, a], texts[1], _RESULT["content"], texts[2]),
             calls=called,
-            reasoning=template.shows([u, a | {"reasoning_content": "Samplethought"}], "Samplethought", texts[2]),
+            reasoning=template.style.thinks
+            or template.shows([u, a | {"reasoning_content": "Samplethought"}], "Samplethought", texts[2]),
             repeats=template.shows([u, u, a, a, u], *(texts[n] for n in (1, 1, 2, 2, 1))),
             assistant_first=template.style.introduces and template.shows([a, u, a], *(texts[n] for n in (2, 1, 2))),
         )

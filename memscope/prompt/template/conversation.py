@@ -44,7 +44,14 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is scored of an assistant message: [start, end), and whether the opened turn stands before it as it is."""
+    """What is scored of an assistant message.
+
+    Attributes:
+        start: Where it starts in the skeleton, in characters.
+        end: Where it ends there.
+        opened: Whether all that the template writes to open the turn stands before it; some templates open the
+            reasoning too, and leave it out where an answer has none.
+    """
 
     start: int
     end: int
@@ -213,7 +220,7 @@ class Conversation:
         return len(tail) if frame.startswith(tail) else None
 
     def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
-        """Return how long an assistant message's header is, and whether it is the opened turn as it is."""
+        """Return how long an assistant message's header is, and whether it is all of the opened turn."""
         own = rendering.placeholders.get(index, ())
         turn = rendering.skeleton[begin : own[0].start if own else rendering.starts[index + 1]]
         before = self.messages[index - 1] if index else None
@@ -227,13 +234,12 @@ class Conversation:
             return len(self.style.header) * turn.startswith(self.style.header), True
         try:
             opened = self.skeleton(index, open_turn=True)
-        except PromptError:  # nothing stands before it
-            return self._common(self.style.opening, turn), False
+        except PromptError:  # nothing stands before it, or the template opens no turn there
+            return self._common(self.style.opening, turn), True
         at = self._starts(opened, index, open_turn=True)[-1]
-        if at is None:
-            return 0, False
-        common = self._common(opened[at:], turn)
-        return common, common == len(opened) - at
+        header = self.style.opening if at is None else opened[at:]
+        common = self._common(header, turn)
+        return common, common == len(header)
 
     def _common(self, header: str, turn: str) -> int:
         """Return how much of a header a turn begins with: whole, or up to the border of a token, a tag or a line."""

@@ -64,9 +64,8 @@ def own_text_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]
         yield from text_spans(conversation, whole, {}, 0, turn.start)
     else:
         front = conversation.rendering(index, open_turn=True)
-        stop = _prompt_end(front, whole, turn, index, thinks=bool(missing))
-        before = front.skeleton[:stop]
-        yield from text_spans(conversation, front, {}, 0, stop)
+        before = front.skeleton
+        yield from text_spans(conversation, front, {})
         if conversation.style.header:
             yield from text_spans(conversation, whole, {}, turn.start - len(conversation.style.header), turn.start)
     if not missing:
@@ -98,15 +97,6 @@ def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int
         return list(message.reasoning)
     changed = any(part.text.strip() not in said for part in message.content)
     return list(message.content) if changed else []
-
-
-def _prompt_end(prompt: Rendering, whole: Rendering, turn: Turn, index: int, *, thinks: bool) -> int:
-    """Return where the prompt ends before the first scored character."""
-    opened = prompt.skeleton.rstrip().endswith(_THINK.strip())
-    begin, own = prompt.starts[index], whole.starts[index]
-    if turn.opened or (thinks and opened) or begin is None or own is None:
-        return len(prompt.skeleton)
-    return begin + turn.start - own  # the message's header, and not what the opened turn adds to it
 
 
 def _thought(message: Message, *, opened: bool) -> Iterator[TextSpan]:

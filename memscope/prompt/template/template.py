@@ -54,7 +54,7 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
     messages = messages_of(session, {response.entry_index: response.index for response in responses})
     messages = adapted(messages, abilities, notes.append)
     if not messages:
-        return Prompt(session, [TokenSequence(())], responses, notes)
+        return Prompt(session, [TokenSequence(())], responses, notes, template="own")
     if not style.introduces and not tokenizer.beginning:
         messages[0] = replace(messages[0], memory=None)  # without it an answer's first token would have no context
     literal: list[str] = []
@@ -70,7 +70,7 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
                 raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
             if any(one.spans and one.spans[0].response is not None for one in sequences):
                 raise PromptError("the chat template writes nothing before the first response")
-            return Prompt(session, sequences, found, notes, layout=layout)
+            return Prompt(session, sequences, found, notes, template="own", layout=layout)
 
 
 def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[str]) -> str:
@@ -97,7 +97,11 @@ def _sequences(
     turns = {index: conversation.turn(whole, index) for index in speaking}
     closing = TextSpan(conversation.style.closing, FRONT, protected=False, opens=False)
     single = TokenSequence(encoder.encode([*text_spans(conversation, whole, turns), closing]))
-    rewrites = not conversation.appends or any(unwritten_parts(conversation, whole, index) for index in speaking)
+    rewrites = (
+        not conversation.appends
+        or any(index and not turns[index].opened for index in speaking)
+        or any(unwritten_parts(conversation, whole, index) for index in speaking)
+    )
     sequences = [single]
     if rewrites:
         sequences = [TokenSequence(encoder.encode(own_text_spans(conversation, index))) for index in speaking]

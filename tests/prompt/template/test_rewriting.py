@@ -88,24 +88,21 @@ def test_a_template_that_never_writes_thoughts_gets_them_where_it_opens_them(tem
     assert not prompt.appends
     asking = "<|begin|><|user|>One?<|assistant|>"
     assert sequences(prompt, templates("thinks")) == [
-        (f"{asking}<think>\n", "first\n</think>\nYes.<|end|>"),
-        (f"{asking}\nYes.<|end|><|user|>Two?<|assistant|><think>\n", "second\n</think>\nNo.<|end|>"),
+        (f"{asking}<think>\n", "first\n</think>\n\nYes.<|end|>"),
+        (f"{asking}Yes.<|end|><|user|>Two?<|assistant|><think>\n", "second\n</think>\n\nNo.<|end|>"),
     ]
 
 
-def test_a_response_without_thoughts_is_not_made_to_follow_an_opened_thought(templates: Templates) -> None:
-    made = session(asked("One?"), answered("first", "Yes."), asked("Two?"), answered("", "No."))
-    _, (context, response) = sequences(render(made, templates("thinks")), templates("thinks"))
-    assert context.endswith("<|user|>Two?<|assistant|>")
-    assert response == "No.<|end|>"
-
-
-def test_without_thoughts_a_template_that_would_drop_them_appends(templates: Templates) -> None:
+def test_a_response_without_thoughts_follows_the_thought_that_its_prompt_opened(templates: Templates) -> None:
     prompt = render(
         session(asked("One?"), answered("", "Yes."), asked("Two?"), answered("", "No.")), templates("thinks")
     )
-    assert prompt.appends
-    assert len(prompt.sequences) == 1
+    assert not prompt.appends
+    asking = "<|begin|><|user|>One?<|assistant|>"
+    assert sequences(prompt, templates("thinks")) == [
+        (f"{asking}<think>\n", "Yes.<|end|>"),
+        (f"{asking}Yes.<|end|><|user|>Two?<|assistant|><think>\n", "No.<|end|>"),
+    ]
 
 
 def test_memories_are_left_out_of_every_pass(templates: Templates) -> None:
@@ -119,6 +116,20 @@ def test_memories_are_left_out_of_every_pass(templates: Templates) -> None:
     assert [variant.owners for variant in prompt.variants(responses=[1])] == [(1,)]
     assert len(prompt) == max(len(one) for one in prompt.sequences)
     assert prompt.memories[0].tokens == 2 * len(render(session(memory), templates("forgets")))
+
+
+@pytest.mark.parametrize("shape", ["forgets", "thinks", "empty thoughts"])
+@given(turns=st.lists(st.tuples(TEXT, TEXT | st.just(""), TEXT), min_size=1, max_size=4))
+@settings(max_examples=30, deadline=None)
+def test_every_response_follows_what_the_template_makes_of_its_prompt(
+    shape: str, turns: list[tuple[str, str, str]], templates: Templates, reference: Reference
+) -> None:
+    made = session(*(node for question, thought, text in turns for node in (asked(question), answered(thought, text))))
+    prompt = render(made, templates(shape))
+    said = messages(made)
+    for response in prompt.responses:
+        before = reference(shape, said[: response.entry_index], add_generation_prompt=True)
+        assert list(prompt.context_ids(response.index)) == before
 
 
 @given(turns=st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=4))
