@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from memscope.engines.base import Sampling
@@ -19,7 +20,8 @@ from memscope.scoring.finetune import (
     strip_all_within,
 )
 from memscope.store.alternates import Alternates
-from memscope.store.decisions import Decisions, Verdict
+from memscope.store.decisions import Verdict
+from memscope.store.session_marks import SessionMarks
 
 __all__ = ["Candidates"]
 
@@ -32,9 +34,8 @@ class Candidates:
     Responses are named by id.
     """
 
-    def __init__(self, run: Run, shipping: Shipping) -> None:
-        self._run, self._shipping = run, shipping
-        self._decisions = Decisions(run.database)
+    def __init__(self, run: Run, shipping: Shipping, marks: SessionMarks) -> None:
+        self._run, self._shipping, self._marks = run, shipping, marks
         self._alternates = Alternates(run.database)
         self._divergences: dict[str, float] = {}
         self._weights: str | None = None
@@ -99,18 +100,18 @@ class Candidates:
         divergences = self._divergences if self.current else {}
         return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
 
-    def decide(self, responses: Collection[str], verdict: Verdict | None) -> None:
-        """Approve or reject responses; None takes it back.
+    def decide(self, responses: Collection[str], verdict: Verdict | None) -> asyncio.Future[None]:
+        """Approve or reject responses; None takes it back. It counts at once.
 
-        Raises:
-            StoreError: It could not be written: the decision does not count.
+        Returns:
+            What to await: done once the decision is on the disk. It raises StoreError when it could not be written, and
+            then it no longer counts.
         """
-        self._decisions.decide(list(responses), verdict)
+        return self._marks.decide(list(responses), verdict)
 
     def verdicts(self) -> dict[str, Verdict]:
         """Return the decisions by response id, in the session's order."""
-        known = self._decisions.verdicts(self._run.layout.responses)
-        return {id_: known[id_] for id_ in self._run.layout.responses if id_ in known}
+        return self._marks.verdicts(self._run.layout.responses)
 
     def approved(self) -> list[str]:
         """Return the ids of the approved responses, in the session's order."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from memscope.run.candidates import Candidates
 from memscope.run.run import Run
 from memscope.run.shipping import Shipping
+from memscope.store.session_marks import SessionMarks
 from memscope.training.proof import Proof
 
 __all__ = ["FineTuning"]
@@ -18,14 +19,16 @@ class FineTuning:
 
     Attributes:
         run: Whose responses.
+        marks: What was decided about them and sent, in memory.
         shipping: What is sent, and what became of it.
         candidates: What could be.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.shipping = Shipping(run)
-        self.candidates = Candidates(run, self.shipping)
+        self.marks = SessionMarks(run.database, run.session.header.id)
+        self.shipping = Shipping(run, self.marks)
+        self.candidates = Candidates(run, self.shipping, self.marks)
 
     async def verify(self, key: str) -> Proof:
         """Compare before and after a shipment, and find the candidates anew.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from memscope.scoring.finetune import strip_all
 from memscope.scoring.rescoring import Rescorer
 from memscope.scoring.table import NOTHING
 from memscope.store.ledger import EMBEDDED, Ledger, Sample, Shipment, TrainingMark
+from memscope.store.session_marks import SessionMarks
 from memscope.training.proof import Measured, Proof
 from memscope.training.record import Record
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
@@ -33,10 +35,10 @@ class Shipping:
         record: What the ledger says of the session.
     """
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, marks: SessionMarks) -> None:
+        self._run, self._marks = run, marks
         self._ledger = Ledger(run.database)
-        self.record = Record(self._ledger, run.session.header.id, lambda: run.layout, self._lost)
+        self.record = Record(lambda: marks.shipments, lambda: run.layout, self._lost)
         self._trained_by: dict[str, Rescorer] = {}
         self._settled: Rescorer | None = None
 
@@ -61,7 +63,7 @@ class Shipping:
 
     def marks(self) -> dict[str, TrainingMark]:
         """Return what the ledger says of responses, by id."""
-        return self._ledger.marks(self._run.layout.responses)
+        return self._marks.marks(self._run.layout.responses)
 
     @property
     def has_unsaved_weights(self) -> bool:
@@ -89,7 +91,8 @@ class Shipping:
         places = [place for id_ in ids if (place := run.layout.column(id_)) is not None]
         samples = build_samples(run.prompt, places, context, run.rescorer.scorer.info.max_tokens)
         if not again:
-            self._ledger.check([Sample(id_, place, None) for id_, place in zip(ids, places, strict=True)])
+            wanted = [Sample(id_, place, None) for id_, place in zip(ids, places, strict=True)]
+            await run.database.run(self._ledger.check, wanted)
         address = self._server().address
         first = samples[0]
         return Review(
@@ -134,13 +137,13 @@ class Shipping:
                 "the state database is in memory only: what is sent could be forgotten, so nothing is sent"
             )
         await self.settle()
-        key = self._prepare(review, await self._measure(), again=again)
+        key = await self._prepare(review, await self._measure(), again=again)
         self._trained_by[key] = self._run.rescorer
         body = training_data(review.samples, self._run.rescorer.scorer.info.model, options)
         try:
             job = await ship(self._ledger, self._server(), key, body)
         finally:
-            self._announce(key)
+            await self._announce(key)
         return key, job
 
     async def watch(self, key: str, job: Job) -> Job:
@@ -165,7 +168,7 @@ class Shipping:
             self._run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
         if last.ended:
             await conclude(self._ledger, key, last)
-            self._announce(key)
+            await self._announce(key)
         return last
 
     async def verify(self, key: str) -> Proof:
@@ -180,7 +183,8 @@ class Shipping:
         if shipment.state != "succeeded":
             raise TrainingError(f"shipment {key} is {shipment.state}: there is nothing to compare before it succeeded")
         after = await self._measure()
-        self._ledger.prove(key, {"before": shipment.proof["before"], "after": after})
+        await self._run.database.run(self._ledger.prove, key, {"before": shipment.proof["before"], "after": after})
+        await self._marks.reload()
         return Proof.of([sample.response for sample in shipment.samples], shipment.proof["before"], after)
 
     async def settle(self) -> None:
@@ -192,8 +196,9 @@ class Shipping:
         server = self._server()
         self._settled = self._run.rescorer
         try:
-            self._ledger.settle()
-            shipments = self._ledger.shipments()
+            await self._run.database.run(self._ledger.settle)
+            shipments = await self._run.database.run(self._ledger.shipments)
+            await self._marks.reload()
         except StoreError as error:
             self._run.emit(Trouble(f"the state of earlier shipments cannot be read: {error}"))
             return
@@ -204,31 +209,42 @@ class Shipping:
         from memscope.training.send import reconcile
 
         if shipment.state in ("accepted", "in doubt") and shipment.key in self._trained_by and self._lost(shipment):
-            self._ledger.failed(shipment.key, "the embedded scorer ended before the job did")
-            self._announce(shipment.key)
+            why = "the embedded scorer ended before the job did"
+            await self._run.database.run(self._ledger.failed, shipment.key, why)
+            await self._announce(shipment.key)
         elif shipment.url.removeprefix(EMBEDDED) == server.address:
             try:
                 if await reconcile(self._ledger, server, shipment) is not None:
-                    self._announce(shipment.key)
+                    await self._announce(shipment.key)
             except MemscopeError as error:
                 self._run.emit(Trouble(f"a shipment is {shipment.state}, and more is not known: {error}"))
 
-    def _prepare(self, review: Review, before: Measured, *, again: bool) -> str:
+    async def _prepare(self, review: Review, before: Measured, *, again: bool) -> str:
+        """Write the shipment into the ledger, with what was measured before it; cancelled, nothing of it stays."""
         run = self._run
         samples = [
             Sample(id_, sample.index, before["stripped"].get(id_))
             for id_, sample in zip(review.responses, review.samples, strict=True)
         ]
-        info = run.rescorer.scorer.info
+        info, session = run.rescorer.scorer.info, run.session.header.id
         address = EMBEDDED * (info.kind == "embedded") + review.address
-        session = run.session.header.id
-        key = self._ledger.prepare(address, info.model, session, review.context, samples, again=again)
+
+        def write() -> str:
+            key = self._ledger.prepare(address, info.model, session, review.context, samples, again=again)
+            try:
+                self._ledger.prove(key, {"before": before})
+            except StoreError:
+                self._ledger.discard(key)
+                raise
+            return key
+
+        writing = asyncio.ensure_future(run.database.run(write))
         try:
-            self._ledger.prove(key, {"before": before})
+            key = await asyncio.shield(writing)
             self.context = review.context
-            self._announce(key)
-        except BaseException:
-            self._ledger.discard(key)
+            await self._announce(key)
+        except asyncio.CancelledError:
+            await run.database.run(self._ledger.discard, await writing)
             raise
         return key
 
@@ -258,7 +274,9 @@ class Shipping:
             return False
         return not self._run.is_open or self._trained_by.get(shipment.key) is not self._run.rescorer
 
-    def _announce(self, key: str) -> None:
+    async def _announce(self, key: str) -> None:
         with suppress(StoreError):  # whoever wrote it has said what is wrong
-            if (shipment := self._ledger.shipment(key)) is not None:
+            await self._marks.reload()
+            shipment = await self._run.database.run(self._ledger.shipment, key)  # it may be another session's
+            if shipment is not None:
                 self._run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import nan
 
 import msgspec
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from memscope.scoring.finetune import Candidate
 from memscope.scoring.layout import Layout
-from memscope.store.ledger import Ledger, Shipment
+from memscope.store.ledger import Shipment
 from memscope.training.proof import Proof, named_by_id
 
 __all__ = ["Record", "Trained"]
@@ -33,29 +33,30 @@ class Trained(msgspec.Struct, frozen=True):
 
 
 class Record:
-    """Reads the ledger for one session; every method raises StoreError when it cannot be read."""
+    """Reads what is in memory of the ledger for one session."""
 
     def __init__(
-        self, ledger: Ledger, session: str, layout: Callable[[], Layout], lost: Callable[[Shipment], bool]
+        self,
+        shipments: Callable[[], Iterable[Shipment]],
+        layout: Callable[[], Layout],
+        lost: Callable[[Shipment], bool],
     ) -> None:
-        """Take the ledger and what tells its entries apart.
+        """Take the ledger's entries and what tells them apart.
 
         Args:
-            ledger: Where shipments are.
-            session: The session's id.
+            shipments: The session's shipments as of now, oldest first.
             layout: The session's responses as of now.
             lost: Whether what a shipment trained ended with its scorer.
         """
-        self._ledger, self._session, self._layout, self._lost = ledger, session, layout, lost
+        self._shipments, self._layout, self._lost = shipments, layout, lost
 
     def shipment(self, key: str) -> Shipment | None:
         """Return one shipment, its proof by response id; None where there is none of that key."""
-        shipment = self._ledger.shipment(key)
-        return None if shipment is None else self._named(shipment)
+        return next((shipment for shipment in self.shipments() if shipment.key == key), None)
 
     def shipments(self) -> tuple[Shipment, ...]:
         """Return what was sent of this session, oldest first, proofs by response id."""
-        return tuple(map(self._named, self._ledger.shipments(self._session)))
+        return tuple(map(self._named, self._shipments()))
 
     def proofs(self) -> dict[str, Proof]:
         """Return before and after of every shipment that was verified, by its key, oldest first."""

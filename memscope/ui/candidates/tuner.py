@@ -110,7 +110,16 @@ class Tuner:
             return
         known = self.tuning.candidates.verdicts()
         again = all(known.get(index) == verdict for index in responses)
-        self._guarded(lambda: self.tuning.candidates.decide(responses, None if again else verdict))
+        written = self.tuning.candidates.decide(responses, None if again else verdict)
+        self._start(self._written(written))
+        self._changed()
+
+    async def _written(self, written: asyncio.Future[None]) -> None:
+        try:
+            await written
+        except MemscopeError:
+            self._changed()  # it does not count any more
+            raise
 
     def threshold(self, up: bool) -> None:
         """Move the threshold one step."""
