@@ -22,7 +22,7 @@ __all__ = ["importance"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wishes:
+class _Options:
     max_age: float
     window: int
     context: Context
@@ -51,20 +51,20 @@ def importance(
     Raises:
         MemscopeError: There is no scorer, it is gone, or the session cannot be used.
     """
-    wishes = _Wishes(max_age, window, context)
-    return run_to_end(_importance(readable_session(path, config), config, output, wishes))
+    options = _Options(max_age, window, context)
+    return run_to_end(_importance(readable_session(path, config), config, output, options))
 
 
-async def _importance(session: Session, config: Config, output: str, wishes: _Wishes) -> int:
+async def _importance(session: Session, config: Config, output: str, options: _Options) -> int:
     async with opened_run(session, config) as run:
         began = time.monotonic()
         scoring = IncrementalScoring(run)
-        result = await scoring.score(wishes.max_age, wishes.window, wishes.context)
+        result = await scoring.score(options.max_age, options.window, options.context)
         report = _report(scoring, result, time.monotonic() - began)
     if output == "json":
         print_json(report)
     else:
-        print_text(_table(report, wishes))
+        print_text(_table(report, options))
     return 1 if result.failed else 0
 
 
@@ -116,8 +116,8 @@ def _status(key: str, result: IncrementalResult) -> dict[str, str]:
     return {"status": "fresh" if key in result.fresh else "late" if key in result.late else "scored"}
 
 
-def _table(report: dict[str, Any], wishes: _Wishes) -> str:
-    lines = [_summary(report, wishes)]
+def _table(report: dict[str, Any], options: _Options) -> str:
+    lines = [_summary(report, options)]
     if report["memories"]:
         lines += ["", f"{fit('memory', 32)}   weight      max    total  responses  times  last scored           status"]
     for memory in sorted(report["memories"], key=lambda memory: -(memory["weight"] or 0.0)):
@@ -136,13 +136,13 @@ _CONTEXTS = {
 }
 
 
-def _summary(report: dict[str, Any], wishes: _Wishes) -> str:
+def _summary(report: dict[str, Any], options: _Options) -> str:
     late = f"{report['late']} late: too few responses after them yet"
-    left = f"{report['fresh']} scored less than {wishes.max_age:g} s ago, {late}"
+    left = f"{report['fresh']} scored less than {options.max_age:g} s ago, {late}"
     if not report["scored"] and not report["failed"]:
         return f"nothing to score: {left}; weights in nats"
     failed = f", {report['failed']} failed" if report["failed"] else ""
-    return f"{report['scored']} memories scored{failed} ({_CONTEXTS[wishes.context]}); {left}; weights in nats"
+    return f"{report['scored']} memories scored{failed} ({_CONTEXTS[options.context]}); {left}; weights in nats"
 
 
 def _number(value: float | None) -> str:

@@ -22,7 +22,7 @@ from memscope.terminal.printing import print_text
 from memscope.terminal.safe import one_line
 from memscope.training.proof import Proof
 from memscope.training.samples import Review, TrainingContext
-from memscope.training.send import Job
+from memscope.training.send import TrainingJob
 
 __all__ = ["train"]
 
@@ -104,7 +104,7 @@ async def _train(session: Session, config: Config, request: _TrainRequest) -> in
     return 1 if job.status in ("failed", "cancelled") else 0
 
 
-async def _sent(shipping: Shipping, review: Review, request: _TrainRequest) -> tuple[str, Job]:
+async def _sent(shipping: Shipping, review: Review, request: _TrainRequest) -> tuple[str, TrainingJob]:
     try:
         return await shipping.send(review, again=request.again, options=request.options)
     except asyncio.CancelledError:

@@ -1,7 +1,6 @@
 """Incremental importance: re-score stale memories a few at a time, and remember how much each has mattered so far.
 
-The third class without a face beside `Run` and `FineTuning`: commands and panes drive it, and its progress goes to the
-run's listeners.
+Commands and panes drive it, as they drive a `Run`, and its progress goes to the run's listeners.
 """
 
 from __future__ import annotations

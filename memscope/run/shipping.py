@@ -20,7 +20,7 @@ from memscope.training.record import Record
 from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
 
 if TYPE_CHECKING:
-    from memscope.training.send import Job, TrainingServer
+    from memscope.training.send import TrainingJob, TrainingServer
 
 __all__ = ["Shipping"]
 
@@ -115,7 +115,7 @@ class Shipping:
 
     async def send(
         self, review: Review, *, again: bool = False, options: Mapping[str, Any] | None = None
-    ) -> tuple[str, Job]:
+    ) -> tuple[str, TrainingJob]:
         """Send what was reviewed; return the shipment's key and the job.
 
         Cancelled before the request leaves, nothing is marked; later, the shipment is in doubt until the server has
@@ -146,7 +146,7 @@ class Shipping:
             await self._announce(key)
         return key, job
 
-    async def watch(self, key: str, job: Job) -> Job:
+    async def watch(self, key: str, job: TrainingJob) -> TrainingJob:
         """Follow a job to its end and write that into the ledger.
 
         Returns:

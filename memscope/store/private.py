@@ -1,8 +1,8 @@
 """Files that only their owner can read: what memscope keeps holds the text of sessions and memories.
 
-Everything in the state folder is made with the functions here, so that the umask does not decide who can read it: the
-folder has mode 0700, its files 0600. The files may also lie in a folder that the user named and that holds other
-things; such a folder keeps its mode, since it is not memscope's.
+Everything in the state folder is made with the functions here, whatever the umask: the folder has mode 0700, its files
+0600. A folder that the user named, and that holds other things too, keeps its mode: only memscope's files in it are
+closed to others.
 """
 
 from __future__ import annotations

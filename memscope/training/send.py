@@ -1,4 +1,4 @@
-"""Sending a shipment to a training server so that the ledger is true whatever happens on the way."""
+"""Sends a shipment to a training server, keeping the ledger true through failures, cancellation and kills."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from memscope.engines.transport import AnswerLostError, NotSentError, RefusedErr
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.store.ledger import Ledger, Shipment
 
-__all__ = ["Job", "TrainingServer", "conclude", "reconcile", "ship"]
+__all__ = ["TrainingJob", "TrainingServer", "conclude", "reconcile", "ship"]
 
 _PATHS = ("/v1/train", "/train")
-_TIMED_OUT_BETWEEN = 408
-"""What a proxy answers that gave up waiting: the server behind it may have taken the request."""
+_REQUEST_TIMEOUT = 408
+"""The status of a proxy that gave up waiting: the server behind it may have accepted the request."""
 
-_STUMBLES = 5
-"""How many errors of its own (5xx) a server may answer in a row before a job is followed no further."""
+_MOST_SERVER_ERRORS = 5
+"""A job is no longer followed after more server errors (5xx) in a row than this."""
 
 _ABSENT = (404, 405)
 """Error statuses of a path that the server does not have."""
 _NOT_TAKEN = (501, 503, 505)
-"""Server errors that say that nothing was taken; after any other the request may have been taken all the same."""
+"""Server errors that mean the request was not accepted; after any other it may have been."""
 _POLL_SECONDS = (0.3, 3.0)
-"""How long to wait between two looks at a job: at first, and at most."""
+"""How long to wait before asking for a job's state again: at first, and at most."""
 _STATUSES = {
     "complete": "succeeded",
     "completed": "succeeded",
@@ -40,18 +40,18 @@ _STATUSES = {
     "error": "failed",
     "canceled": "cancelled",
 }
-"""Other servers' words for the ends of a job."""
+"""Other servers' names for the final states of a job."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A training job as the server tells it.
+class TrainingJob:
+    """The state of a training job as the server reports it.
 
     Attributes:
         id: The server's id.
         status: "queued", "running", "succeeded" or "failed", or the server's own word.
         step: Steps done.
-        steps: Steps in all; 0 when the server does not say.
+        steps: Steps in total; 0 when the server does not say.
         loss: The newest loss, in nats a token; None while there is none.
         error: Why it failed.
         weights: Fingerprint of the new weights, once it succeeded.
@@ -72,7 +72,7 @@ class Job:
 
 
 class TrainingServer:
-    """The training side of a server; finds out by itself under which path it is."""
+    """The training API of a server, at whichever of two paths the server has it."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -83,12 +83,12 @@ class TrainingServer:
         """Where requests go."""
         return f"{self._transport.root}{self._paths[0]}"
 
-    async def submit(self, body: Mapping[str, Any], key: str) -> Job:
-        """Send the body of a training request under an Idempotency-Key.
+    async def submit(self, body: Mapping[str, Any], key: str) -> TrainingJob:
+        """Send a training request with an Idempotency-Key.
 
         Raises:
             NotSentError: Nothing reached the server.
-            AnswerLostError: It is not known whether the server took it, or as which job.
+            AnswerLostError: It is not known whether the server accepted it, or as which job.
             RefusedError: The server refused it.
             TrainingError: The server cannot train, or answers with an error.
         """
@@ -103,7 +103,7 @@ class TrainingServer:
                     raise TrainingError(_CANNOT.format(root=self._transport.root, said=error.text)) from error
                 self._paths.pop(0)
 
-    async def job(self, name: str) -> Job:
+    async def job(self, name: str) -> TrainingJob:
         """Return a job's state.
 
         Raises:
@@ -117,7 +117,7 @@ class TrainingServer:
                     raise
         raise AssertionError("unreachable")
 
-    async def progress(self, job: Job) -> AsyncIterator[Job]:
+    async def progress(self, job: TrainingJob) -> AsyncIterator[TrainingJob]:
         """Yield a job now, after every change, and at its end; ends early where the server gives no state.
 
         Raises:
@@ -125,7 +125,7 @@ class TrainingServer:
             ScorerGoneError: The server cannot be reached any more.
         """
         pause, longest = _POLL_SECONDS
-        stumbles = 0
+        errors = 0
         yield job
         while not job.ended:
             await asyncio.sleep(pause)
@@ -135,19 +135,19 @@ class TrainingServer:
             except TimedOutError:
                 continue  # a server that is busy training may be slow to answer
             except RefusedError as error:
-                stumbles += 1
-                if error.status < 500 or stumbles > _STUMBLES:
+                errors += 1
+                if error.status < 500 or errors > _MOST_SERVER_ERRORS:
                     raise
                 continue
-            stumbles = 0
+            errors = 0
             if newer != job:
                 job = newer
                 yield job
             if job.status == "unknown":
                 return
 
-    async def find(self, key: str) -> Job | None:
-        """Return the job that a server took under a key; None when it has none or keeps no list.
+    async def find(self, key: str) -> TrainingJob | None:
+        """Return the job that a server accepted under a key; None when it has none or keeps no list.
 
         Raises:
             ScorerError: The server cannot be asked.
@@ -170,7 +170,7 @@ _CANNOT = (
 )
 
 
-async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> Job:
+async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> TrainingJob:
     """Send a prepared shipment, and write every step into the ledger before anything that depends on it.
 
     Raises:
@@ -205,7 +205,7 @@ async def _mark_sent(ledger: Ledger, key: str) -> None:
         raise
 
 
-async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> Job:
+async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> TrainingJob:
     try:
         return await server.submit(body, key)
     except NotSentError as error:
@@ -214,7 +214,7 @@ async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Map
     except ScorerGoneError as error:
         return await _in_doubt(ledger, server, key, error)
     except RefusedError as error:
-        if (error.status < 500 and error.status != _TIMED_OUT_BETWEEN) or error.status in _NOT_TAKEN:
+        if (error.status < 500 and error.status != _REQUEST_TIMEOUT) or error.status in _NOT_TAKEN:
             await _write(ledger, ledger.failed, key, str(error))
             raise TrainingError(str(error)) from error
         return await _in_doubt(ledger, server, key, error)
@@ -235,7 +235,7 @@ async def _write(ledger: Ledger, mark: Callable[[str, str], None], key: str, why
         raise StoreError(f"{why}; this could not be written: {error}; {_LATER}") from error
 
 
-async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) -> Job | None:
+async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) -> TrainingJob | None:
     """Ask the server about a shipment that is in doubt or accepted, and write what it says into the ledger.
 
     Returns:
@@ -257,7 +257,7 @@ async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) 
     return job
 
 
-async def conclude(ledger: Ledger, key: str, job: Job) -> None:
+async def conclude(ledger: Ledger, key: str, job: TrainingJob) -> None:
     """Write the end of a job into the ledger."""
     if job.status == "succeeded":
         await ledger.database.run(ledger.succeeded, key)
@@ -265,7 +265,7 @@ async def conclude(ledger: Ledger, key: str, job: Job) -> None:
         await ledger.database.run(ledger.failed, key, job.error or f"the job {job.status}")
 
 
-async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exception) -> Job:
+async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exception) -> TrainingJob:
     await _write(ledger, ledger.doubt, key, str(error))
     if (job := await _found(server, key)) is not None:
         return job
@@ -274,18 +274,18 @@ async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exc
     ) from error
 
 
-async def _found(server: TrainingServer, key: str) -> Job | None:
+async def _found(server: TrainingServer, key: str) -> TrainingJob | None:
     try:
         return await server.find(key)
     except ScorerError:
         return None
 
 
-def _accepted(body: bytes) -> Job:
+def _accepted(body: bytes) -> TrainingJob:
     """Return the job that a successful answer to a training request names.
 
-    An answer that names none may still come from a server that took the request: what was sent is then in doubt. Only
-    one that reports an error, and no job, was refused.
+    An answer without a usable id may still mean that the server accepted the request, so that is in doubt. Only an
+    answer that reports an error, and no job, counts as a refusal.
     """
     try:
         answer = msgspec.json.decode(body)
@@ -320,12 +320,12 @@ def _usable_id(value: Any) -> str | None:
     return str(value).strip() or None
 
 
-def _job(answer: Any, name: str) -> Job:
+def _job(answer: Any, name: str) -> TrainingJob:
     if not isinstance(answer, dict):
         raise ScorerError(f"the training server's answer is no job: {answer!r:.80}")
     result, loss = answer.get("result"), answer.get("loss")
     status = given if isinstance(given := answer.get("status"), str) and given else "unknown"
-    return Job(
+    return TrainingJob(
         id=name,
         status=_STATUSES.get(status.lower(), status),
         step=_whole(answer.get("step")),

@@ -1,4 +1,4 @@
-"""Incremental importance as a class without a face: whose memories, under which weights."""
+"""Incremental importance: whose memories are scored, and under which weights they are remembered."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from memscope.store.database import Database
 from memscope.store.ledger import Ledger, Sample
 from memscope.training import send
 from memscope.training.samples import TrainingSample, training_data
-from memscope.training.send import Job, TrainingServer, reconcile, ship
+from memscope.training.send import TrainingJob, TrainingServer, reconcile, ship
 
 pytestmark = pytest.mark.anyio
 
@@ -325,7 +325,7 @@ async def test_a_job_is_told_at_every_change(tmp_path: Path, path: str) -> None:
     trainer = Trainer(path=path)
     trainer.states = [progress(1), progress(1), httpx.ReadTimeout("slow"), progress(3, "completed")]
     _, server, _ = parts(trainer, tmp_path)
-    seen = [job async for job in server.progress(Job("j/1", "queued"))]
+    seen = [job async for job in server.progress(TrainingJob("j/1", "queued"))]
     assert [(job.status, job.step, job.loss) for job in seen] == [
         ("queued", 0, None),
         ("running", 1, 1.0),
@@ -341,7 +341,7 @@ async def test_a_failed_job_says_why(tmp_path: Path) -> None:
     job = await ship(ledger, server, key, BODY)
     (shipment,) = ledger.shipments()
     ended = await reconcile(ledger, server, shipment)
-    assert ended == Job(job.id, "failed", error="the loss became nan")
+    assert ended == TrainingJob(job.id, "failed", error="the loss became nan")
     (shipment,) = ledger.shipments()
     assert (shipment.state, shipment.error) == ("failed", "the loss became nan")
     assert ledger.marks(["r3"]) == {}
