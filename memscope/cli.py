@@ -15,6 +15,7 @@ from typing import Any
 
 from memscope import __version__
 from memscope.errors import MemscopeError, UsageError
+from memscope.terminal.streams import can_redraw, prepare_streams
 
 __all__ = ["main"]
 
@@ -38,7 +39,7 @@ _FLAGS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    _open_standard_streams()
+    prepare_streams()
     options = argparse.Namespace()
     try:
         options = _parse(given)
@@ -72,13 +73,6 @@ def _report_fault(error: Exception, options: argparse.Namespace) -> int:
     sys.stderr.write(f"memscope: {log.exception(error)}\n")
     log.close()
     return 1
-
-
-def _open_standard_streams() -> None:
-    """Give streams that were closed somewhere to go, so that no file that is opened later takes their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _complain(error: MemscopeError, status: int) -> int:
@@ -151,8 +145,7 @@ def _config(options: argparse.Namespace) -> Any:
 
 def _screen(options: argparse.Namespace) -> int:
     # The screen is drawn on stderr, as Textual does it.
-    terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    if not terminal or os.environ.get("TERM", "dumb") == "dumb":
+    if not all(map(can_redraw, (sys.stdin, sys.stdout, sys.stderr))):
         from memscope.commands.score import score
 
         return score(options.session, _config(options), "table", "necessity", fresh=False)

@@ -17,7 +17,6 @@ import pytest
 from memscope import __version__
 from memscope.cli import main
 from memscope.config import Config
-from memscope.terminal.printing import print_json
 from tests.conftest import ScorerAddress
 
 
@@ -248,13 +247,44 @@ def test_closed_streams_are_no_traceback(small_file: Path, config: Config) -> No
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_json_holds_nothing_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
-    evil = "a\x1b[31m\x9b5m\u202e\u2028\x7f"
-    print_json({"key": evil})
-    printed = capsys.readouterr().out
-    assert printed.isascii()
-    assert printed.rstrip("\n").isprintable()
-    assert json.loads(printed) == {"key": evil}
+FOREIGN = "Zoë’s 数据库 port → 7432 🙂"
+
+
+@pytest.fixture
+def foreign_file(tmp_path: Path) -> Path:
+    """A session with a key and a text that only Unicode can write."""
+    path = tmp_path / "foreign.jsonl"
+    path.write_text(
+        '{"type":"session","version":1,"id":"foreign"}\n'
+        + json.dumps({"type": "memory", "section": "identity", "key": FOREIGN, "text": "The port is 7432."})
+        + '\n{"type":"branch","role":"user","children":[{"type":"content","text":"Which port?"}]}\n'
+        + json.dumps({"type": "branch", "role": "assistant", "children": [{"type": "content", "text": FOREIGN}]})
+        + "\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_stdout_without_unicode_gets_readable_text_and_exact_json(
+    encoding: str, foreign_file: Path, config: Config
+) -> None:
+    def printed(output: str) -> str:
+        command = [sys.executable, "-m", "memscope", "score", str(foreign_file), "--url", str(config.url)]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+        done = subprocess.run(
+            [*command, "--state", str(config.state), "--format", output],
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout.decode(encoding)
+
+    as_json = printed("json")
+    assert as_json.isascii()
+    assert json.loads(as_json)["memories"][0]["key"] == FOREIGN
+    assert "7432" in printed("csv")
+    assert "1 memories x 1 responses" in printed("table")
 
 
 def test_an_interrupt_while_the_session_is_read_ends_with_130(tmp_path: Path) -> None:

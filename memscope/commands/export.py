@@ -25,7 +25,7 @@ from memscope.scoring.finetune import Findings
 from memscope.scoring.layout import one_line as preview
 from memscope.scoring.report import matrix_csv
 from memscope.session.nodes import Session
-from memscope.terminal.printing import print_csv, print_text
+from memscope.terminal.printing import print_csv, print_json_text
 from memscope.terminal.safe import one_line
 from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
 from memscope.training.redact import Redactor
@@ -45,6 +45,13 @@ class _ExportRequest:
     format: Literal["csv", "json"] | None
     redact: bool
     force: bool
+
+    @property
+    def is_json(self) -> bool:
+        """Whether JSON is written: always records, and a matrix by its format, else by the file's ending."""
+        if self.target != "matrix" or self.format is not None:
+            return self.format != "csv"
+        return self.destination is not None and self.destination.suffix.lower() == ".json"
 
 
 def export(
@@ -122,9 +129,7 @@ async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) 
         # Of the whole text: a secret that a preview cuts in two would not be recognised.
         for response, column in zip(report["responses"], grid.columns, strict=True):
             response["preview"] = preview(redactor.text(column.text))
-    suffix = request.destination.suffix.lower() if request.destination else ""
-    as_json = request.format == "json" or (request.format is None and suffix == ".json")
-    text = msgspec.json.encode(report).decode() + "\n" if as_json else matrix_csv(report)
+    text = msgspec.json.encode(report).decode() + "\n" if request.is_json else matrix_csv(report)
     return text, f"matrix of {len(grid.rows)} memories and {len(grid.columns)} responses", "failed" in grid.status
 
 
@@ -139,7 +144,7 @@ async def _records(
     session, prompt = run.session, run.prompt
     if redactor is not None:
         session = redactor.session(session)
-        prompt = await asyncio.to_thread(render, session, run.tokenizer)
+        prompt = await asyncio.to_thread(render, session, run.tokenizer, run.config.template)
         alternates = {index: redactor.text(text) for index, text in alternates.items()}
     info = run.rescorer.scorer.info
     records = Records(
@@ -196,7 +201,7 @@ def _identities(run: Run) -> dict[int, str]:
 
 def _write(text: str, request: _ExportRequest) -> None:
     if request.destination is None:
-        print_csv(text) if request.target == "matrix" else print_text(text)
+        print_json_text(text) if request.is_json else print_csv(text)
     else:
         write_whole(request.destination, text, force=request.force)
 

@@ -18,6 +18,7 @@ from memscope.scoring.events import (
     Trouble,
 )
 from memscope.terminal.safe import one_line
+from memscope.terminal.streams import can_redraw
 
 __all__ = ["ProgressLine"]
 
@@ -27,7 +28,7 @@ class ProgressLine:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._live = self._stream.isatty()
+        self._live = can_redraw(self._stream)
         self._open = False
 
     def __call__(self, event: Event) -> None:

@@ -1,7 +1,11 @@
-"""What commands write to stdout: exact where a program reads it, harmless where a person does."""
+"""What commands write to stdout: exact where a program reads it, harmless where a person does.
+
+Where stdout takes only some characters, `memscope.terminal.streams` replaces the others in text; JSON is escaped here.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -11,17 +15,33 @@ import msgspec
 
 from memscope.errors import StoreError
 from memscope.terminal.safe import visible
+from memscope.terminal.streams import writes_unicode
 
-__all__ = ["print_csv", "print_json", "print_text"]
+__all__ = ["print_csv", "print_json", "print_json_text", "print_text"]
 
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What terminals obey and JSON text may hold as it is."""
 
+_NOT_ASCII = re.compile("[^\x00-\x7e]")
+
 
 def print_json(value: Any) -> None:
-    """Print JSON on one line; characters that a terminal would obey are escaped, which changes no value."""
-    text = msgspec.json.encode(value).decode()
-    print_text(_OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    """Print a value as JSON on one line."""
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # a file's name need not be Unicode; its odd bytes are halves of surrogate pairs
+        text = json.dumps(msgspec.to_builtins(value))
+    print_json_text(text + "\n")
+
+
+def print_json_text(text: str) -> None:
+    """Print JSON or JSON Lines.
+
+    Characters that a terminal would obey are escaped, and all beyond ASCII where stdout does not take Unicode; neither
+    changes a value.
+    """
+    escaped = _OBEYED if writes_unicode(sys.stdout) else _NOT_ASCII
+    print_text(escaped.sub(lambda found: _escape(found[0]), text))
 
 
 def print_csv(text: str) -> None:
@@ -45,3 +65,8 @@ def print_text(text: str) -> None:
         if isinstance(error, BrokenPipeError):
             raise
         raise StoreError(f"the output cannot be written: {error.strerror or error}") from error
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be")
+    return "".join(f"\\u{units[at] << 8 | units[at + 1]:04x}" for at in range(0, len(units), 2))

@@ -89,6 +89,15 @@ def test_sdft_has_privileged_context(small_file: Path, config: Config, capsys: O
     assert record["prompt"][-1] == {"role": "user", "content": "When is the retro meeting?"}
 
 
+def test_records_on_stdout_hold_nothing_that_a_terminal_obeys(small_file: Path, config: Config, capsys: Output) -> None:
+    evil = "You're\u202e \x9bwelcome."
+    small_file.write_text(small_file.read_text().replace("You're welcome.", evil), encoding="utf-8")
+    assert export(str(small_file), config, "messages", responses=[2]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.isprintable()
+    assert json.loads(line)["messages"][-1]["content"] == evil
+
+
 def test_the_matrix_is_csv_or_json_by_the_name(small_file: Path, config: Config, tmp_path: Path) -> None:
     table, report = tmp_path / "m.csv", tmp_path / "m.json"
     assert export(str(small_file), config, "matrix", destination=str(table)) == 0
