@@ -12,9 +12,10 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator
 
 from memscope.errors import ConfigError, UsageError
-from memscope.session.rules import RULES, Found, MemoryRule, langmem_results
+from memscope.session.rules.base import Found, MemoryRule
+from memscope.session.rules.registry import RULES
 
-__all__ = ["RULES", "Detector", "Found"]
+__all__ = ["Detector"]
 
 _KEY_WORDS = 6
 _KEY_CHARACTERS = 60
@@ -55,12 +56,10 @@ class Detector:
             text: The content of one message.
             search_results: It is what a `search_memory` tool returned.
         """
-        rules = dict(self._rules)
-        if search_results and "langmem" in rules:
-            rules["langmem"] = langmem_results
         taken: list[tuple[int, int, str]] = []
-        for name, rule in rules.items():
-            for memory in rule(text):
+        for name, rule in self._rules.items():
+            find = rule.find_in_results if search_results and rule.find_in_results else rule.find
+            for memory in find(text):
                 at = bisect_left(taken, (memory.start,))
                 if memory.start < memory.end and _is_free(taken, at, memory):
                     key = self._key(memory)
@@ -92,12 +91,12 @@ def _own_rule(pattern: str) -> MemoryRule:
         raise ConfigError(f"memory pattern {pattern!r}: has no group named {min(missing)}, write (?P<{min(missing)}>…)")
     whole = "memory" if "memory" in compiled.groupindex else 0
 
-    def rule(text: str) -> Iterator[Found]:
+    def find(text: str) -> Iterator[Found]:
         for match in compiled.finditer(text):
             if match[whole]:
                 yield Found(*match.span(whole), (match["key"] or "").strip() or None, match["text"] or match[whole])
 
-    return rule
+    return MemoryRule("regex", find)
 
 
 def _parts(text: str, taken: list[tuple[int, int, str]]) -> list[tuple[str | None, str]]:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memscope.errors import ConfigError, UsageError
-from memscope.session.detectors import RULES, Detector
+from memscope.session.detectors import Detector
+from memscope.session.rules.registry import RULES
 from tests.session.strategies import PROMPTS, QUICK
 
 OWN = r"key=(?P<key>\w+):(?P<text>[^;]*);"

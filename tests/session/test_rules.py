@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memscope.session.rules import RULES, Found, langmem_results
+from memscope.session.rules.base import Finder, Found
+from memscope.session.rules.registry import RULES
 from tests.session.strategies import PROMPTS, QUICK
 
 
+def finders() -> Iterator[tuple[str, Finder]]:
+    for name, rule in RULES.items():
+        yield name, rule.find
+        if rule.find_in_results:
+            yield f"{name} results", rule.find_in_results
+
+
+FINDERS = dict(finders())
+
+
 def slices(rule: str, text: str) -> list[tuple[str | None, str]]:
-    return [(found.key, text[found.start : found.end]) for found in RULES[rule](text)]
+    return [(found.key, text[found.start : found.end]) for found in RULES[rule].find(text)]
 
 
 def without(rule: str, text: str, number: int) -> str:
-    found = list(RULES[rule](text))[number]
+    found = list(RULES[rule].find(text))[number]
     return text[: found.start] + text[found.end :]
 
 
@@ -199,13 +211,13 @@ def test_letta_files_are_the_elements_that_hold_their_projection() -> None:
     human = "<human>\n<projection>$MEMORY_DIR/system/human.md</projection>\nThe human is called Mira.\n</human>\n"
     assert [key for key, _ in slices("letta", LETTA_GIT)] == ["self", "system/human", "notes/tea"]
     assert slices("letta", LETTA_GIT)[1][1] == human
-    assert list(RULES["letta"](LETTA_GIT))[1].text == "The human is called Mira."
+    assert list(RULES["letta"].find(LETTA_GIT))[1].text == "The human is called Mira."
 
 
 def test_graphiti_records_go_with_their_comma() -> None:
     keys = [key for key, _ in slices("graphiti", GRAPHITI)]
     assert keys == ["f-1", None, None, "user_summary"]
-    assert [found.text for found in RULES["graphiti"](GRAPHITI)] == [
+    assert [found.text for found in RULES["graphiti"].find(GRAPHITI)] == [
         "Mira works at Acme",
         "Mira likes tea, {green}",
         "Acme",
@@ -224,7 +236,7 @@ def test_graphiti_records_one_a_line_go_with_their_line() -> None:
 
 
 def test_zep_facts_as_bullets_are_one_memory_a_bullet() -> None:
-    assert [found.text for found in RULES["graphiti"](ZEP)] == [
+    assert [found.text for found in RULES["graphiti"].find(ZEP)] == [
         "Mira works at Acme (2026-01-01 - present)",
         "Mira likes tea (2026-02-01 - present)",
     ]
@@ -248,23 +260,22 @@ def test_langmem_search_results_are_one_memory_a_record() -> None:
             {"namespace": ["memories"], "key": "k2", "value": {"content": "Likes rain"}},
         ]
     )
-    assert [found.key for found in langmem_results(text)] == ["k1", "k2"]
+    assert [found.key for found in FINDERS["langmem results"](text)] == ["k1", "k2"]
 
 
 def test_a_record_that_is_not_json_is_passed_over() -> None:
     text = '<FACTS>{not json {"fact": "a"}, {"n": ' + "9" * 5000 + '}, {"fact": "b"}</FACTS>'
-    assert [found.text for found in RULES["graphiti"](text)] == ["a"]
+    assert [found.text for found in RULES["graphiti"].find(text)] == ["a"]
 
 
 def test_a_record_key_that_cannot_be_written_is_not_taken() -> None:
-    assert [found.key for found in langmem_results(r'{"uuid": "\ud800", "key": "k"}')] == ["k"]
+    assert [found.key for found in FINDERS["langmem results"](r'{"uuid": "\ud800", "key": "k"}')] == ["k"]
 
 
 @QUICK
-@given(PROMPTS, st.sampled_from([*RULES.values(), langmem_results]))
-def test_every_slice_lies_in_the_text_and_is_not_empty(text: str, rule: object) -> None:
-    assert callable(rule)
-    found: list[Found] = list(rule(text))
+@given(PROMPTS, st.sampled_from(sorted(FINDERS)))
+def test_every_slice_lies_in_the_text_and_is_not_empty(text: str, finder: str) -> None:
+    found: list[Found] = list(FINDERS[finder](text))
     assert all(0 <= memory.start < memory.end <= len(text) for memory in found)
 
 
@@ -283,5 +294,9 @@ UNCLOSED = {
 
 @pytest.mark.parametrize("shape", UNCLOSED)
 def test_hostile_text_is_read_in_one_go(shape: str) -> None:
-    for rule in RULES.values():
-        assert len(list(rule(UNCLOSED[shape]))) in (0, MANY)
+    for find in FINDERS.values():
+        assert len(list(find(UNCLOSED[shape]))) in (0, MANY)
+
+
+def test_every_rule_is_known_by_its_own_name() -> None:
+    assert list(RULES) == [rule.name for rule in RULES.values()] == ["tags", "mem0", "letta", "graphiti", "langmem"]

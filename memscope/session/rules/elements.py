@@ -1,0 +1,61 @@
+"""Elements such as `<name …>…</name>` in a text, and the bullets or lines that they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from memscope.session.rules.base import Found
+
+__all__ = ["BULLET", "Element", "attribute", "elements", "items"]
+
+_ATTRIBUTE = re.compile(
+    r"""(?:^|\s)(?P<name>key|path|label|name|id)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')"""
+)
+BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])[ \t]+(?P<text>\S[^\n]*)\n?", re.MULTILINE)
+_LINE = re.compile(r"^[ \t]*(?P<text>\S[^\n]*)\n?", re.MULTILINE)
+
+
+class Element(NamedTuple):
+    """`<name …>…</name>` in a text: attributes, whole slice, and the slice of what it holds."""
+
+    attributes: str
+    start: int
+    end: int
+    body: int
+    body_end: int
+
+
+def elements(text: str, name: str, start: int = 0, end: int | None = None, gap: int = 1) -> Iterator[Element]:
+    """Yield every element of one name between two positions, with up to `gap` line breaks behind it."""
+    stop = len(text) if end is None else end
+    opening, closing = re.compile(rf"<{name}(?P<attributes>\s[^<>]*)?>"), f"</{name}>"
+    at = start
+    while match := opening.search(text, at, stop):
+        body_end = text.find(closing, match.end(), stop)
+        if body_end < 0:
+            return
+        at = _behind_breaks(text, body_end + len(closing), stop, gap)
+        yield Element(match["attributes"] or "", match.start(), at, match.end(), body_end)
+
+
+def _behind_breaks(text: str, at: int, stop: int, most: int) -> int:
+    end = at
+    while end < min(stop, at + most) and text[end] == "\n":
+        end += 1
+    return end
+
+
+def attribute(attributes: str, *names: str) -> str | None:
+    """Return the value of the first of these names that an element's attributes have."""
+    found = {m["name"]: (m["double"] or m["single"] or "").strip() for m in _ATTRIBUTE.finditer(attributes)}
+    return next((found[name] for name in names if found.get(name)), None)
+
+
+def items(text: str, element: Element) -> Iterator[Found]:
+    """Yield the bullets that an element holds, or else its lines: text around bullets is an introduction."""
+    start = element.body + (text[element.body : element.body + 1] == "\n")
+    bullets = BULLET.search(text, start, element.body_end)
+    for match in (BULLET if bullets else _LINE).finditer(text, start, element.body_end):
+        yield Found(match.start(), match.end(), None, match["text"].strip())
