@@ -12,6 +12,7 @@ import hashlib
 import time
 from array import array
 from collections.abc import Mapping, Sequence
+from math import inf
 
 from memscope.errors import StoreError
 from memscope.store.database import Database
@@ -24,6 +25,8 @@ _USED_PRECISION = 3600
 """Seconds: precise enough for eviction, and a read seldom needs a write."""
 _TOKEN_BYTES_LIMIT = 512 * 2**20
 """Past this size of all token values the least recently used scores are forgotten."""
+_PAUSE_SECONDS = 60.0
+"""After a failure nothing is written for so long: waiting for a lock with every request would slow a run down."""
 
 Score = tuple[float, "array[float]"]
 """Log-probability of a range in nats, and of each of its tokens (float32)."""
@@ -58,6 +61,7 @@ class ScoreStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.notes: list[str] = []
+        self._writable_from = -inf
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
         """Return the scores that are known among `keys`."""
@@ -74,7 +78,7 @@ class ScoreStore:
                         found[key] = (total, array("f", tokens))
                         if used < now - _USED_PRECISION:
                             stale.append(key)
-                if stale:
+                if stale and self._writable:
                     rows = [(now, key) for key in stale]
                     connection.executemany("UPDATE scores SET used = ? WHERE key = ?", rows)
         except StoreError as error:
@@ -83,6 +87,8 @@ class ScoreStore:
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
         """Remember scores; the newest value of a key counts."""
+        if not self._writable:
+            return
         now = int(time.time())
         rows = [(key, total, tokens.tobytes(), now) for key, (total, tokens) in scores.items()]
         try:
@@ -106,7 +112,12 @@ class ScoreStore:
             self._note(error)
             return 0
 
+    @property
+    def _writable(self) -> bool:
+        return time.monotonic() >= self._writable_from
+
     def _note(self, error: StoreError) -> None:
+        self._writable_from = time.monotonic() + _PAUSE_SECONDS
         line = f"{error}; running on without cache"
         if line not in self.notes:
             self.notes.append(line)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memscope.errors import StoreError
+from memscope.store import opening, scores
 from memscope.store.database import Database
 from memscope.store.scores import ScoreStore, score_keys
 
@@ -51,6 +53,37 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
         connection.execute("UPDATE scores SET used = 1 WHERE key = ?", (old,))
     assert store.trim(limit=600) == 1
     assert set(store.get([old, new])) == {new}
+
+
+@pytest.mark.parametrize(("pause", "attempts"), [(3600.0, 1), (0.0, 3)])
+def test_a_database_that_is_held_elsewhere_is_waited_for_once_and_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: float, attempts: int
+) -> None:
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(scores, "_PAUSE_SECONDS", pause)
+    database = Database(tmp_path)
+    store = ScoreStore(database)
+    key = b"k" * 20
+    store.put({key: (-1.0, array("f", [-1.0]))})
+    with database.transaction() as connection:
+        connection.execute("UPDATE scores SET used = 1")
+    holder = sqlite3.connect(tmp_path / "memscope.db", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    failed: list[StoreError] = []
+
+    def note(error: StoreError) -> None:
+        failed.append(error)
+        ScoreStore._note(store, error)
+
+    monkeypatch.setattr(store, "_note", note)
+    assert set(store.get([key])) == {key}, "reading goes on"
+    for n in range(2):
+        store.put({bytes([n]) * 20: (-1.0, array("f"))})
+    assert len(failed) == attempts
+    assert set(store.get([key])) == {key}
+    holder.execute("ROLLBACK")
+    holder.close()
+    database.close()
 
 
 def test_a_failure_to_write_is_noted_once_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
