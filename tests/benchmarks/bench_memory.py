@@ -33,6 +33,7 @@ def _loaded(tokens: int, budget_bytes: int) -> LoadedModel:
     torch.manual_seed(0)
     make = AutoModelForCausalLM.from_config
     model = make(config, dtype=torch.float32).eval().requires_grad_(False)  # type: ignore[no-untyped-call]
+    path = choose_path(model, tokens, _CHUNK)
     return LoadedModel(
         model=model,
         tokenizer=None,  # type: ignore[arg-type]  # ids in, numbers out
@@ -40,8 +41,8 @@ def _loaded(tokens: int, budget_bytes: int) -> LoadedModel:
         name="random",
         weights="",
         max_tokens=tokens,
-        path=choose_path(model, tokens),
-        chunk=_CHUNK,
+        path=path,
+        network=path.apply(model),
         store=PrefixStore(budget_bytes),
     )
 

@@ -131,8 +131,8 @@ def _empty() -> Matrix:
 
 
 def _ours(model: PreTrainedModel) -> Callable[[Layout], tuple[Matrix, int]]:
-    path = choose_path(model, 8192)
-    sys.stdout.write(f"path: {path.attention}, prefix cache {path.prefix_cache}, chunks of {_CHUNK}\n")
+    path = choose_path(model, 8192, _CHUNK)
+    sys.stdout.write(f"path: {path.name}, granules of {path.grid.granule}, chunks of {path.grid.span}\n")
 
     def run(layout: Layout) -> tuple[Matrix, int]:
         store = PrefixStore(1 << 30)
@@ -144,7 +144,7 @@ def _ours(model: PreTrainedModel) -> Callable[[Layout], tuple[Matrix, int]]:
             weights="",
             max_tokens=8192,
             path=path,
-            chunk=_CHUNK,
+            network=path.apply(model),
             store=store,
         )
         return _memscope(loaded, layout)

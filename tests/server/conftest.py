@@ -15,6 +15,8 @@ from transformers import (
     Gemma3TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
     PreTrainedModel,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -43,6 +45,7 @@ _SIZES: dict[str, Any] = {
 _MAKERS: dict[str, Callable[[], PreTrainedModel]] = {
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**_SIZES)),
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**_SIZES)),
+    "mixture": lambda: MixtralForCausalLM(MixtralConfig(num_local_experts=4, num_experts_per_tok=2, **_SIZES)),
     "gemma": lambda: Gemma3ForCausalLM(Gemma3TextConfig(sliding_window=16, query_pre_attn_scalar=16, **_SIZES)),
 }
 

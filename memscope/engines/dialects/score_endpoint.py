@@ -44,7 +44,7 @@ class ScoreEndpoint(CompletionsDialect):
         """See `Dialect.score`."""
         fields: dict[str, Any] = {"prompt": list(ids), "score_ranges": list(ranges), "logprobs": 1}
         if from_position is not None:
-            fields["max_cached_tokens"] = from_position
+            fields["alternate_path"] = True
         body = await self.served.post(self.path, fields, priority)
         if len(ids) < _TOKENS_TO_READ_ELSEWHERE:
             return read_scores(body, ids, ranges)

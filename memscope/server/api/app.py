@@ -88,6 +88,7 @@ class _Api:
             "dtype": loaded.dtype,
             "device": loaded.device,
             "prefix_cache": loaded.path.prefix_cache,
+            "path": loaded.path.name,
             "attention": loaded.path.attention,
             "note": loaded.path.note,
             "training": self._runtime.options.training,
@@ -111,7 +112,7 @@ class _Api:
             ranges = loaded.tokenizer.assistant_turns(asked.prompt)
         check_ranges(ranges, len(asked.prompt))
         work = self._runtime.worker.run(
-            lambda: score_ranges(loaded, asked.prompt, ranges, asked.max_cached_tokens),
+            lambda: score_ranges(loaded.alternate if asked.alternate_path else loaded, asked.prompt, ranges),
             lane="score",
             priority=asked.priority,
         )

@@ -29,8 +29,8 @@ Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 class ScoreRequest(msgspec.Struct, kw_only=True):
     """`POST /v1/score`. `score_ranges` are [start, end) token positions in `prompt`.
 
-    `max_cached_tokens` bounds how much of a known prefix is reused, so that a client can have the same numbers computed
-    along another path (the noise floor).
+    With `alternate_path` the same numbers are computed along another path, whose rounding differs (other chunks,
+    attention and products), without reuse of prefixes: how far both differ says how much of a number is rounding.
     """
 
     prompt: list[int]
@@ -38,7 +38,7 @@ class ScoreRequest(msgspec.Struct, kw_only=True):
     score_ranges: list[tuple[int, int]] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=1)] = 0
     priority: int = 0
-    max_cached_tokens: Annotated[int, Meta(ge=0)] | None = None
+    alternate_path: bool = False
 
 
 class StreamOptions(msgspec.Struct):

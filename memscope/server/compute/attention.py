@@ -13,6 +13,7 @@ The operators are private to torch, so each is used only where a self check on t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from transformers import AttentionInterface
 
 from memscope.server.compute.onednn import product
 
-__all__ = ["FLASH", "PRODUCTS", "available", "flash_attention", "products_attention", "register"]
+__all__ = ["BLOCK", "FLASH", "PRODUCTS", "available", "flash_attention", "products_attention", "register"]
 
 FLASH = "memscope_lower_right"
 """The name under which transformers finds `flash_attention`. It has no mask function, so no mask is ever built; and no
@@ -28,11 +29,13 @@ FLASH = "memscope_lower_right"
 PRODUCTS = "memscope_products"
 """The same for `products_attention`."""
 
-_FLASH_BLOCK = 128
-"""Queries a block: the kernel computes the whole square of a causal block, so a small one wastes little."""
-_PRODUCTS_BLOCK = 128
+BLOCK = 64
+"""Queries a block. Block edges are multiples of this *in the sequence*, so the shape of every product that makes a
+position's output depends on the position alone, and so does its rounding."""
 _SCORES = 1 << 21
 """Scores held at once by `products_attention`; blocks shrink as the prefix grows, so that they stay in the cache."""
+_HARMLESS = {"position_ids", "cache_position", "use_cache", "return_dict"}
+"""Arguments that attention layers hand down and that change nothing in plain causal attention."""
 
 _OPERATOR = "_scaled_dot_product_flash_attention_for_cpu"
 
@@ -49,74 +52,108 @@ def register() -> None:
 
 
 def flash_attention(
-    _module: torch.nn.Module,
+    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
-    **_: Any,
+    **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend with the last `S` of `K` positions as queries, by the flash kernel.
 
     Args:
-        _module: The attention layer; part of the interface.
+        module: The attention layer.
         query: (1, heads, S, head_dim).
         key: (1, kv_heads, K, head_dim), K >= S; a view of a longer buffer will do.
         value: As `key`.
         attention_mask: Must be None.
         scaling: The factor on the scores; 1 / sqrt(head_dim) when None.
+        arguments: What else the layer passes; see Raises.
 
     Returns:
         (1, S, heads, head_dim) and no weights.
 
     Raises:
-        ValueError: A mask was given: this model does more than plain causal attention.
+        NotImplementedError: The layer asks for more than plain causal attention of one sequence: a mask, a soft cap,
+            sinks, a window shorter than the keys, a position bias, dropout, or anything unknown.
     """
-    _demand_no_mask(attention_mask)
+    _demand_plain(module, query, key, attention_mask, arguments)
     batch, heads, suffix, _width = query.shape
     past = key.shape[2] - suffix
     output = query.new_empty(batch, suffix, heads, value.shape[-1])
-    for start in range(0, suffix, _FLASH_BLOCK):
-        stop = min(start + _FLASH_BLOCK, suffix)
-        block = query[:, :, start:stop]
-        output[:, start:stop] = _flash_block(block, key, value, past + start, scaling).transpose(1, 2)
+    for start, stop in _blocks(past, past + suffix, BLOCK):
+        block = query[:, :, start - past : stop - past]
+        output[:, start - past : stop - past] = _flash_block(block, key, value, start, scaling).transpose(1, 2)
     return output, None
 
 
 def products_attention(
-    _module: torch.nn.Module,
+    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
-    **_: Any,
+    **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend with the last `S` of `K` positions as queries, by matrix products; see `flash_attention`."""
-    _demand_no_mask(attention_mask)
+    _demand_plain(module, query, key, attention_mask, arguments)
     _batch, heads, suffix, width = query.shape
     kv_heads, past = key.shape[1], key.shape[2] - suffix
     groups = heads // kv_heads
     query = query * (width**-0.5 if scaling is None else scaling)
     output = query.new_empty(1, suffix, kv_heads, groups, value.shape[-1])
-    size = max(1, min(_PRODUCTS_BLOCK, _SCORES // (groups * key.shape[2])))
-    for start in range(0, suffix, size):
-        stop = min(start + size, suffix)
-        future = torch.full((stop - start, stop - start), float("-inf")).triu_(1)
-        for head in range(kv_heads):
-            rows = query[0, head * groups : (head + 1) * groups, start:stop].reshape(-1, width)
-            scores = product(rows, key[0, head, : past + stop])
-            scores.view(groups, stop - start, -1)[:, :, past + start :].add_(future)
-            torch.softmax(scores, -1, out=scores)
-            mixed = product(scores, value[0, head, : past + stop].t())
-            output[0, start:stop, head] = mixed.view(groups, stop - start, -1).transpose(0, 1)
+    for first, last in _blocks(past, past + suffix, BLOCK):
+        for start, stop in _blocks(first, last, _queries_at_once(groups, first)):
+            future = torch.full((stop - start, stop - start), float("-inf")).triu_(1)
+            for head in range(kv_heads):
+                rows = query[0, head * groups : (head + 1) * groups, start - past : stop - past].reshape(-1, width)
+                scores = product(rows, key[0, head, :stop])
+                scores.view(groups, stop - start, -1)[:, :, start:].add_(future)
+                torch.softmax(scores, -1, out=scores)
+                mixed = product(scores, value[0, head, :stop].t())
+                output[0, start - past : stop - past, head] = mixed.view(groups, stop - start, -1).transpose(0, 1)
     return output.view(1, suffix, heads, -1), None
 
 
-def _demand_no_mask(attention_mask: torch.Tensor | None) -> None:
-    if attention_mask is not None:
-        raise ValueError("lower-right attention takes no mask")
+def _blocks(start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut [start, stop) at the multiples of `size`."""
+    while start < stop:
+        end = min(stop, (start // size + 1) * size)
+        yield start, end
+        start = end
+
+
+def _queries_at_once(groups: int, position: int) -> int:
+    size = BLOCK
+    while size > 1 and groups * size * (position + BLOCK) > _SCORES:
+        size //= 2
+    return size
+
+
+def _demand_plain(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    arguments: dict[str, Any],
+) -> None:
+    """Raise unless what is asked for is causal attention of one sequence and nothing more."""
+    window = arguments.get("sliding_window")
+    causal = arguments.get("is_causal")
+    refused = {
+        "a mask": attention_mask is not None,
+        "a batch": query.shape[0] != 1,
+        "a sliding window": window is not None and window < key.shape[2],
+        "attention to later positions": not (getattr(module, "is_causal", True) if causal is None else causal),
+        "dropout": bool(arguments.get("dropout")),
+    }
+    known = _HARMLESS | {"sliding_window", "is_causal", "dropout"}
+    unknown = {name: given for name, given in arguments.items() if name not in known}
+    refused |= {name: given is not None and given is not False for name, given in unknown.items()}
+    if asked := [name for name, given in refused.items() if given]:
+        raise NotImplementedError(f"lower-right attention does not implement {', '.join(asked)}")
 
 
 def _flash_block(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from memscope.server.compute.kv import as_ids
@@ -67,12 +68,12 @@ def generate(
     ids = as_ids(prompt)
     last = len(ids) - 1
     sampler = Sampler(options)
-    work = loaded.start(ids, first=last, end=len(ids))
+    work = loaded.generation_pass(ids)
     row = torch.empty(0)
     try:
-        for positions, logits in work.outputs(len(ids), torch.tensor([last])):
+        for positions, logits in work.outputs(len(ids), np.array([last])):
             if len(positions):
-                row = logits[0]
+                row = logits[positions.tolist().index(last)]
             yield
         for made in range(1, max_tokens + 1):
             chosen = _choose(row, sampler, top_logprobs, loaded.eos_ids, last=made == max_tokens)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-__all__ = ["Ids", "KVSequence", "PrefixStore", "as_ids", "new_cache"]
+__all__ = ["Ids", "KVSequence", "PrefixStore", "as_ids", "cut_cache", "new_cache"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -91,9 +91,12 @@ class KVSequence:
     """A finished sequence: its ids and, per layer, keys and values of shape (1, kv_heads, tokens, head_dim)."""
 
     def __init__(self, ids: Ids, cache: Cache) -> None:
+        """Take the keys and values of `ids`, with which the sequence in `cache` begins."""
         self.ids = ids
         buffers = cast("list[_BufferLayer]", cache.layers)
-        self.layers = [layer.filled() for layer in buffers]
+        self.layers = [
+            (keys[:, :, : len(ids)], values[:, :, : len(ids)]) for keys, values in (layer.filled() for layer in buffers)
+        ]
         # The whole buffer counts, not only the filled part: that is what stays in memory.
         self.nbytes = sum(layer.keys.nbytes + layer.values.nbytes for layer in buffers)
 
@@ -113,6 +116,12 @@ def new_cache(capacity: int, source: KVSequence | None = None, length: int = 0) 
     return Cache(
         layers=[_BufferLayer(capacity, (keys[:, :, :length], values[:, :, :length])) for keys, values in source.layers]
     )
+
+
+def cut_cache(cache: Cache, length: int) -> None:
+    """Drop everything past the first `length` tokens of a cache that `new_cache` made."""
+    for layer in cast("list[_BufferLayer]", cache.layers):
+        layer.length = min(layer.length, length)
 
 
 class PrefixStore:

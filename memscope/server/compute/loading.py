@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,15 +16,20 @@ from transformers.utils import logging as transformers_logging
 from memscope.errors import ScorerError
 from memscope.server.compute.fingerprint import fingerprint
 from memscope.server.compute.kv import Ids, PrefixStore
-from memscope.server.compute.passes import Pass, PlainPass, PrefixPass
-from memscope.server.compute.paths import ComputePath, choose_path, vocabulary_size
+from memscope.server.compute.network import Network
+from memscope.server.compute.passes import ChunkedPass, ForwardPass, WholePass
+from memscope.server.compute.paths import PATHS, ComputePath, PathName, alternate_path, choose_path, vocabulary_size
 from memscope.server.compute.tokenizer_view import TokenizerView
 from memscope.server.options import ServeOptions
 
-__all__ = ["LoadedModel", "load", "training_copy", "with_weights"]
+__all__ = ["PATH_VARIABLE", "LoadedModel", "load", "training_copy", "with_weights"]
 
-_CHUNK_CPU = 512
-_CHUNK_DEVICE = 2048
+_CHUNK_TOKENS = 512
+
+_ALTERNATE_FILLING = 37
+
+PATH_VARIABLE = "MEMSCOPE_SERVE_PATH"
+"""The variable that names the fastest computation path to try; for tests and for comparing paths."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,9 @@ class LoadedModel:
         weights: The fingerprint of the weights.
         max_tokens: Longest sequence, or None where the architecture has no limit.
         path: How sequences are computed.
-        chunk: Tokens a forward.
+        network: The model on that path.
         store: Keys and values computed with these weights.
+        filling: Tokens that a plain forward computes past those needed.
     """
 
     model: PreTrainedModel
@@ -51,8 +58,9 @@ class LoadedModel:
     weights: str
     max_tokens: int | None
     path: ComputePath
-    chunk: int
+    network: Network
     store: PrefixStore
+    filling: int = 0
 
     @property
     def dtype(self) -> str:
@@ -76,11 +84,30 @@ class LoadedModel:
         listed = own if isinstance(own, list) else [] if own is None else [own]
         return self.tokenizer.eos_ids | {int(token) for token in listed}
 
-    def start(self, ids: Ids, *, first: int, end: int) -> Pass:
-        """Begin a pass over `ids`: output positions from `first` on are needed, `end` positions in all."""
-        if self.path.prefix_cache:
-            return PrefixPass(self.model, self.store, ids, first=first, end=end, chunk=self.chunk)
-        return PlainPass(self.model, ids, plain_head=self.path.plain_head)
+    @cached_property
+    def alternate(self) -> LoadedModel:
+        """The same weights on another path that rounds differently, with a store of its own that keeps nothing."""
+        model = _sharing_weights(self.model)
+        path = alternate_path(self.path, model)
+        return replace(self, path=path, network=path.apply(model), store=PrefixStore(0), filling=_ALTERNATE_FILLING)
+
+    def scoring_pass(self, ids: Ids, *, first: int) -> ForwardPass:
+        """Begin a pass over `ids` in which output positions from `first` on are needed."""
+        if self.path.name in ("whole", "ranges"):
+            return self._whole_pass(ids)
+        store = self.store if self.path.prefix_cache else None
+        return ChunkedPass(self.network, self.path.grid, store, ids, first=first)
+
+    def generation_pass(self, ids: Ids) -> ForwardPass:
+        """Begin a pass over `ids` to which tokens will be appended."""
+        # A chunk is filled past the prompt's end, and only caches that can be cut can forget that.
+        return self.scoring_pass(ids, first=len(ids) - 1) if self.path.prefix_cache else self._whole_pass(ids)
+
+    def _whole_pass(self, ids: Ids) -> ForwardPass:
+        self.path.rotary.restore(self.model)
+        room = self.filling if self.max_tokens is None else min(self.filling, self.max_tokens - len(ids))
+        # Filling would change the length that a length-dependent model sees.
+        return WholePass(self.network, ids, filling=0 if self.path.name == "ranges" else room)
 
 
 def load(folder: Path, options: ServeOptions) -> LoadedModel:
@@ -97,9 +124,9 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
         model = _network(folder, device, options.dtype)
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         max_tokens = options.max_model_len or _own_limit(model)
-        path = choose_path(model, max_tokens)
-    except ScorerError:
-        raise
+        path = choose_path(model, max_tokens, options.chunk_tokens or _CHUNK_TOKENS, _fastest_path())
+    except ScorerError as error:
+        raise ScorerError(f"model {options.model}: {error}") from None
     except Exception as error:  # whatever the libraries raise for a broken folder becomes the one line
         raise ScorerError(f"model {options.model}: cannot be loaded ({_one_line(error)})") from error
     return LoadedModel(
@@ -110,7 +137,7 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
         weights=fingerprint(model),
         max_tokens=max_tokens,
         path=path,
-        chunk=options.chunk_tokens or (_CHUNK_CPU if device.type == "cpu" else _CHUNK_DEVICE),
+        network=path.apply(model),
         store=PrefixStore(options.kv_budget_bytes),
     )
 
@@ -124,18 +151,27 @@ def training_copy(loaded: LoadedModel) -> PreTrainedModel:
 
 def with_weights(loaded: LoadedModel, model: PreTrainedModel) -> LoadedModel:
     """Return the same service around other weights of the same architecture: new fingerprint, empty store."""
-    loaded.path.apply(model)
-    return LoadedModel(
+    return replace(
+        loaded,
         model=model,
-        tokenizer=loaded.tokenizer,
-        root=loaded.root,
-        name=loaded.name,
         weights=fingerprint(model),
-        max_tokens=loaded.max_tokens,
-        path=loaded.path,
-        chunk=loaded.chunk,
+        network=loaded.path.apply(model),
         store=PrefixStore(loaded.store.budget_bytes),
     )
+
+
+def _sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy of the modules around the same parameters, whose computation can be changed by itself."""
+    shared: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
+    return copy.deepcopy(model, shared)
+
+
+def _fastest_path() -> PathName | None:
+    asked = os.environ.get(PATH_VARIABLE)
+    found = next((name for name in PATHS if name == asked), None)
+    if asked and found is None:
+        raise ScorerError(f"{PATH_VARIABLE}={asked}: unknown; use one of {', '.join(PATHS)}")
+    return found
 
 
 def _silence() -> None:

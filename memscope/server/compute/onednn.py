@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["accelerate", "pays", "product", "restore"]
+__all__ = ["accelerate", "pays", "product", "restore", "usable"]
 
 _MARGIN = 1.15
 _TRIES = 8
@@ -24,16 +24,22 @@ def product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
     return result
 
 
-def pays(model: torch.nn.Module) -> bool:
-    """Measure whether `product` beats torch's own on this machine, for a float32 model on a CPU."""
+def usable(model: torch.nn.Module) -> bool:
+    """Say whether the operator exists here and computes what this model needs: float32 on a CPU."""
     weight = next(model.parameters())
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
-    rows, matrix = torch.rand(512, 256), torch.rand(768, 256)
     try:
-        ours = _best_seconds(lambda: product(rows, matrix))
+        product(torch.zeros(1, 16), torch.zeros(16, 16))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
+    return True
+
+
+def pays() -> bool:
+    """Measure whether `product` beats torch's own on this machine, where it is usable."""
+    rows, matrix = torch.rand(512, 256), torch.rand(768, 256)
+    ours = _best_seconds(lambda: product(rows, matrix))
     return ours * _MARGIN < _best_seconds(lambda: torch.nn.functional.linear(rows, matrix))
 
 

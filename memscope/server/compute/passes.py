@@ -1,46 +1,84 @@
-"""One sequence going through the model: with a shared prefix where the architecture allows it, else in one piece.
+"""One sequence going through the model: in chunks after a shared prefix, in chunks from its start, or in one piece.
 
-A pass computes next-token logits only where asked. Output position `p` predicts the token at `p + 1`.
+Invariant: what is computed for a position depends on the ids alone, to the last bit, and never on what was cached,
+asked for, or computed before. Rounding depends on the shapes that a product has, so:
+
+- a sequence is computed in granules whose edges are multiples of the granule in the sequence, each one whole: past the
+  position that is needed it is filled with the sequence's next ids, past its end with zeros;
+- a stored prefix is reused up to the last granule's edge that it reaches;
+- several granules go through the model at once only where that was found to give the same bits (`paths`);
+- the head runs in blocks that lie on a grid of the sequence as well.
+
+An output position `p` predicts the token at `p + 1`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
-from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
-from memscope.server.compute.kv import Ids, KVSequence, PrefixStore, new_cache
+from memscope.server.compute.kv import Ids, KVSequence, PrefixStore, cut_cache, new_cache
+from memscope.server.compute.network import HEAD_BLOCK, Network, State
 
-__all__ = ["Pass", "PlainPass", "PrefixPass", "cache_argument", "logits_of"]
+__all__ = ["ChunkedPass", "ForwardPass", "Grid", "Outputs", "WholePass"]
 
-_HEAD_BYTES = 256 << 20
-"""Logits made at once by a head that may be applied apart from the model."""
+Outputs = tuple[torch.Tensor, torch.Tensor]
+"""Output positions (rows,) and their float32 logits (rows, vocabulary), in whole blocks of `HEAD_BLOCK`."""
 
 
-class Pass(Protocol):
+class Grid:
+    """Where sequences are cut.
+
+    Attributes:
+        granule: Edges are multiples of this many tokens.
+        span: Tokens that go through the model at once at most; a multiple of `granule`.
+        limit: Positions that the model has; None without a limit. The last granule ends here.
+    """
+
+    def __init__(self, granule: int, span: int, limit: int | None = None) -> None:
+        self.granule = granule
+        self.span = span
+        self.limit = limit
+
+    def below(self, position: int) -> int:
+        """Return the last edge at or below a position."""
+        return position // self.granule * self.granule
+
+    def above(self, position: int) -> int:
+        """Return the first edge at or above a position."""
+        edge = -(-position // self.granule) * self.granule
+        return edge if self.limit is None or position > self.limit else min(edge, self.limit)
+
+    def next(self, start: int, end: int) -> int:
+        """Return where the chunk that begins at `start` stops, when all before `end` is needed."""
+        stop = min(start + self.span, self.above(end))
+        # A granule that the limit cuts short has a shape of its own and goes alone.
+        return stop if stop % self.granule == 0 or stop - start <= self.granule else self.below(stop)
+
+
+class ForwardPass(Protocol):
     """What scoring and generation need of a pass.
 
     Attributes:
         cached: Tokens whose keys and values were taken from the store.
-        computed: Tokens forwarded so far.
+        computed: Tokens forwarded so far; filling past the sequence's end does not count.
     """
 
     cached: int
     computed: int
 
-    def outputs(self, end: int, wanted: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Forward up to position `end` (exclusive), a chunk a time.
+    def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
+        """Forward up to position `end` (exclusive).
 
         Args:
-            end: First position that is not forwarded.
+            end: First position that need not be forwarded.
             wanted: Ascending output positions below `end`, not yet forwarded.
 
         Yields:
-            (positions, logits): the wanted positions of one chunk (possibly none) and their logits, float32.
+            Blocks of positions that hold the wanted ones, and maybe others; or none, between two steps of work.
         """
         ...
 
@@ -53,130 +91,107 @@ class Pass(Protocol):
         ...
 
 
-class PrefixPass:
-    """A pass that starts after the longest stored prefix and goes on in chunks."""
+class ChunkedPass:
+    """A pass in chunks, after the longest stored prefix where there is a store."""
 
-    def __init__(
-        self, model: PreTrainedModel, store: PrefixStore, ids: Ids, *, first: int, end: int, chunk: int
-    ) -> None:
+    def __init__(self, network: Network, grid: Grid, store: PrefixStore | None, ids: Ids, *, first: int) -> None:
         """Prepare; nothing is computed yet.
 
         Args:
-            model: The model.
-            store: Where prefixes are found and kept.
+            network: The model.
+            grid: Where sequences are cut.
+            store: Where prefixes are found and kept; None computes from the start with the model's own cache.
             ids: The whole sequence.
             first: First output position that is needed: it must be forwarded even when its keys are known.
-            end: Positions expected to be forwarded or reused in all (sizes the buffer).
-            chunk: Tokens a forward.
         """
-        source, shared = store.longest_prefix(ids)
-        self.cached = min(shared, first)
+        self._network, self._grid, self._store, self._ids = network, grid, store, ids
         self.computed = 0
-        self._model, self._store, self._ids, self._chunk = model, store, ids, chunk
-        self._cache: Cache = new_cache(end, source, self.cached)
+        self.cached = 0
+        self._done = 0
+        self._appended = 0
+        self._state: State = None
+        if store is not None:
+            source, shared = store.longest_prefix(ids)
+            self.cached = self._done = grid.below(min(shared, first))
+            self._state = new_cache(-(-len(ids) // grid.granule) * grid.granule, source, self.cached)
 
-    @property
-    def _length(self) -> int:
-        return self.cached + self.computed
-
-    def outputs(self, end: int, wanted: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Pass.outputs`."""
-        while self._length < end:
-            start, stop = self._length, min(self._length + self._chunk, end)
+    def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
+        """See `ForwardPass.outputs`."""
+        while self._done < end:
+            start, stop = self._done, self._grid.next(self._done, end)
+            hidden, self._state = self._network.hidden(self._filled(start, stop), self._state, keep_state=True)
+            self._done = stop
+            self.computed += min(stop, len(self._ids)) - start
             here = wanted[(wanted >= start) & (wanted < stop)]
-            yield here, self._forward(self._ids[start:stop], here - start)
+            yield from _head_blocks(self._network, hidden, start, here)
 
     def append(self, token: int) -> torch.Tensor:
-        """See `Pass.append`."""
-        self._ids = _appended(self._ids[: self._length], token)
-        return self._forward(self._ids[-1:], torch.zeros(1, dtype=torch.long))[0]
+        """See `ForwardPass.append`."""
+        if not self._appended:
+            cut_cache(self._state, len(self._ids))
+        self._appended += 1
+        self.computed += 1
+        hidden, self._state = self._network.hidden(np.array([token]), self._state, keep_state=True)
+        return self._network.logits(hidden)[0]
 
     def keep(self) -> None:
-        """See `Pass.keep`."""
-        if self.computed:
-            self._store.add(KVSequence(self._ids[: self._length], self._cache))
+        """See `ForwardPass.keep`. Granules of other shapes (filled, or token by token) are not for others to reuse."""
+        whole = min(self._grid.below(len(self._ids)), self._done)
+        if self._store is not None and whole > self.cached:
+            self._store.add(KVSequence(self._ids[:whole], self._state))
 
-    def _forward(self, ids: Ids, keep: torch.Tensor) -> torch.Tensor:
-        logits = logits_of(self._model, ids, keep, use_cache=True, **{cache_argument(self._model): self._cache})
-        self.computed += len(ids)
-        return logits
+    def _filled(self, start: int, stop: int) -> Ids:
+        ids = self._ids[start:stop]
+        return ids if len(ids) == stop - start else np.pad(ids, (0, stop - start - len(ids)))
 
 
-class PlainPass:
-    """A pass with no reuse: one plain forward, for caches that cannot be cut anywhere (sliding windows, states)."""
+class WholePass:
+    """A pass in one piece with no reuse, for models whose computation cannot be cut anywhere."""
 
     cached = 0
 
-    def __init__(self, model: PreTrainedModel, ids: Ids, *, plain_head: bool) -> None:
+    def __init__(self, network: Network, ids: Ids, *, filling: int = 0) -> None:
         """Prepare; nothing is computed yet.
 
         Args:
-            model: The model.
+            network: The model.
             ids: The whole sequence.
-            plain_head: The logits are the output embeddings' product alone, so the head can run in slices.
+            filling: Tokens forwarded after those needed, which changes the shape of every product.
         """
         self.computed = 0
-        self._model, self._ids, self._plain_head = model, ids, plain_head
-        self._state: Any = None
+        self._network, self._ids, self._filling = network, ids, filling
+        self._state: State = None
 
-    def outputs(self, end: int, wanted: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """See `Pass.outputs`."""
-        ids = self._ids[:end]
+    def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
+        """See `ForwardPass.outputs`."""
+        ids = np.pad(self._ids[:end], (0, self._filling))
+        # Where only the last output is wanted a text is about to be generated from the model's own state.
+        hidden, self._state = self._network.hidden(ids, keep_state=len(wanted) == 1 and end == len(self._ids))
         self.computed += len(ids)
-        if len(wanted) == 1 and end == len(self._ids):
-            # Only the last output: a text is about to be generated, so the model's own state is kept.
-            yield wanted, self._stateful(ids)[None]
-            return
-        if not self._plain_head:
-            yield wanted, logits_of(self._model, ids, wanted, use_cache=False)
-            return
-        hidden = self._model.base_model(_batch(self._model, ids), use_cache=False).last_hidden_state[0]
-        head: Any = self._model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        rows = max(1, _HEAD_BYTES // (4 * head.weight.shape[0]))
-        for here in torch.split(wanted, rows):
-            yield here, head(hidden[here.to(hidden.device)]).float()
+        yield from _head_blocks(self._network, hidden, 0, wanted)
 
     def append(self, token: int) -> torch.Tensor:
-        """See `Pass.append`. The model's own cache carries the state; without one everything is forwarded again."""
-        self._ids = _appended(self._ids, token)
+        """See `ForwardPass.append`. The model's own cache carries the state; without one all is forwarded again."""
+        self._ids = np.append(self._ids, token)
         ids = self._ids if self._state is None else self._ids[-1:]
         self.computed += len(ids)
-        return self._stateful(ids)
+        hidden, self._state = self._network.hidden(ids, self._state, keep_state=True)
+        return self._network.logits(hidden[-1:])[0]
 
     def keep(self) -> None:
-        """See `Pass.keep`: there is nothing that could be shared."""
-
-    def _stateful(self, ids: Ids) -> torch.Tensor:
-        name = cache_argument(self._model)
-        state = {} if self._state is None else {name: self._state}
-        output = self._model(_batch(self._model, ids), use_cache=True, **state)
-        self._state = getattr(output, name, None)
-        return output.logits[0, -1].float()  # type: ignore[no-any-return]
+        """See `ForwardPass.keep`: there is nothing that could be shared."""
 
 
-def logits_of(model: PreTrainedModel, ids: Ids, keep: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-    """Forward ids as one batch row; return float32 logits (len(keep), vocabulary) at the positions in `keep`."""
-    batch = _batch(model, ids)
-    keep = keep.to(batch.device)
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        logits = model(batch, logits_to_keep=keep, **kwargs).logits[0]
-    else:
-        logits = model(batch, **kwargs).logits[0, keep]
-    return logits.float()  # type: ignore[no-any-return]
-
-
-def cache_argument(model: PreTrainedModel) -> str:
-    """Return what `forward` calls its cache: transformers 5.24 renamed `past_key_values`, one architecture a time."""
-    names = inspect.signature(model.forward).parameters
-    return next((name for name in ("cache", "past_key_values", "cache_params") if name in names), "past_key_values")
-
-
-def _batch(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
-    return torch.from_numpy(ids)[None].to(model.device)
-
-
-def _appended(ids: Ids, token: int) -> Ids:
-    grown = ids.copy()
-    grown.resize(len(ids) + 1)
-    grown[-1] = token
-    return grown
+def _head_blocks(network: Network, hidden: torch.Tensor, start: int, wanted: Ids) -> Iterator[Outputs]:
+    """Yield the head's blocks that hold the wanted positions; `hidden` begins at position `start`."""
+    firsts = np.unique(wanted // HEAD_BLOCK) * HEAD_BLOCK
+    positions = (firsts[:, None] + np.arange(HEAD_BLOCK)).reshape(-1)
+    if not len(positions):
+        yield torch.empty(0, dtype=torch.long), hidden.new_empty(0, 0, dtype=torch.float32)
+    size = network.rows
+    while len(positions):
+        size = network.rows if len(positions) >= network.rows else HEAD_BLOCK
+        chosen, positions = torch.from_numpy(positions[:size]), positions[size:]
+        # Past the chunk's ends the nearest row fills the block: nobody asked for those positions.
+        rows = (chosen - start).clamp(0, len(hidden) - 1).to(hidden.device)
+        yield chosen, network.logits(hidden[rows])

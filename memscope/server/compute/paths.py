@@ -1,31 +1,65 @@
 """Which computation path a loaded model takes: found by its configuration, then proved on the model itself.
 
-Fastest first: shared prefixes with lower-right attention (by matrix products, by the flash kernel), shared prefixes
-with the model's own attention, plain forwards. A path is taken only when it reproduces one plain forward on random ids.
+Fastest first (`PATHS`):
+
+    products  shared prefixes, lower-right attention by oneDNN's matrix products
+    flash     shared prefixes, lower-right attention by the flash kernel
+    stock     shared prefixes, the model's own attention
+    windowed  chunks from the sequence's start with the model's own cache, for windows and states that cannot be cut
+    whole     one plain forward a request
+    ranges    one plain forward a scored range, cut at the range's end, for models in which a token's probability
+              depends on the length of the sequence it stands in
+
+A path is taken only when it reproduces one plain forward on random ids. The variable `MEMSCOPE_SERVE_PATH` names the
+fastest one to try, so that each can be tested on any machine.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from memscope.errors import ScorerError
 from memscope.server.compute import attention, onednn
 from memscope.server.compute.kv import Ids, PrefixStore
-from memscope.server.compute.passes import PlainPass, PrefixPass, logits_of
+from memscope.server.compute.network import HEAD_BLOCK, Network
+from memscope.server.compute.passes import ChunkedPass, Grid
+from memscope.server.compute.rotary import RotaryState, length_dependent_types
+from memscope.server.compute.rounding import body_is_row_invariant, head_rows
 
-__all__ = ["ComputePath", "choose_path", "obstacle", "vocabulary_size"]
+__all__ = [
+    "PATHS",
+    "ComputePath",
+    "PathName",
+    "alternate_path",
+    "choose_path",
+    "demand_causal",
+    "obstacle",
+    "vocabulary_size",
+]
 
-_CHECK_TOKENS = 72
-_CHECK_PREFIX = 29
-_CHECK_CHUNK = 16
+PathName: TypeAlias = Literal["products", "flash", "stock", "windowed", "whole", "ranges"]
+PATHS: tuple[PathName, ...] = get_args(PathName)
+
+_CHECK_TOKENS = 80
+_CHECK_GRANULE = attention.BLOCK
 _EXACT_NATS = 1e-3
 """Largest difference in float32; a wrong prefix is off by several nats."""
-_ROUNDED_NATS = 0.1
-"""Largest mean difference where the model computes in half precision, whose rounding depends on the path."""
+_ROUNDED_NATS = 0.02
+"""Mean difference in half precision below which a path is as good as another, whatever the model's own noise."""
+_NOISE = 2.0
+"""In half precision, how much more than the model's own attention in chunks a path may differ from a plain forward."""
+_MOST_NATS = 0.1
+"""Mean difference in half precision that no path may reach, however noisy the model."""
+_FIXED_TOKENS = 256
+"""Tokens a forward on a CPU where every forward must be of one size: larger ones are faster, and waste more."""
+_FAILURES = (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError)
+"""What architectures raise that cannot be computed along a path."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +67,44 @@ class ComputePath:
     """How sequences go through one model.
 
     Attributes:
-        prefix_cache: Prefixes are shared between requests.
+        name: Which path it is.
         attention: The attention implementation set on the model.
         stock: The attention that the model came with, which has gradients.
-        plain_head: The head can be applied apart from the model (used by plain forwards only).
+        split: The head runs apart from the body.
+        head_rows: Positions the head takes at once.
+        grid: Where sequences are cut.
+        rotary: The state of the rotary modules before any forward.
         note: Why not a faster path, in one line, or "".
+        onednn: Linear layers compute by oneDNN's products.
     """
 
-    prefix_cache: bool
+    name: PathName
     attention: str
     stock: str
-    plain_head: bool
+    split: bool
+    head_rows: int
+    grid: Grid
+    rotary: RotaryState
     note: str
+    onednn: bool = False
 
-    def apply(self, model: PreTrainedModel) -> None:
-        """Let other weights of the same architecture take this path."""
-        if self.attention == attention.PRODUCTS:
-            onednn.accelerate(model)
+    @property
+    def prefix_cache(self) -> bool:
+        """Prefixes are shared between requests."""
+        return self.name in ("products", "flash", "stock")
+
+    def apply(self, model: PreTrainedModel) -> Network:
+        """Let a model of this architecture take this path, and return it ready for inference."""
+        (onednn.accelerate if self.onednn else onednn.restore)(model)
         model.set_attn_implementation(self.attention)
+        self.rotary.restore(model)
+        return Network(model, split=self.split, rows=self.head_rows)
 
     def undo(self, model: PreTrainedModel) -> None:
         """Give a model back the computation that it came with."""
         onednn.restore(model)
         model.set_attn_implementation(self.stock)
+        self.rotary.restore(model)
 
 
 def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
@@ -70,40 +119,184 @@ def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
         return f"the sliding window of {window} tokens is shorter than the context"
     if getattr(model, "_is_stateful", False):
         return f"{type(model).__name__} keeps a recurrent state that cannot be cut"
-    rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") in {"dynamic", "longrope"}:
-        return f"rotary embeddings of type {rope['rope_type']} depend on the length of the whole sequence"
     return ""
 
 
 @torch.inference_mode()
-def choose_path(model: PreTrainedModel, max_tokens: int | None) -> ComputePath:
-    """Find the fastest path that reproduces a plain forward, and set the model's attention accordingly."""
-    own = model.config._attn_implementation
+def demand_causal(model: PreTrainedModel) -> None:
+    """Raise unless a token's probability rests on nothing after it.
+
+    Raises:
+        ScorerError: Later ids change earlier predictions.
+    """
     ids = _check_ids(model)
-    reference, plain_head = _plain(model, ids)
-    if why := obstacle(model, max_tokens):
-        return ComputePath(False, own, own, plain_head, f"computed without prefix reuse: {why}")
-    attention.register()
-    if onednn.pays(model):
-        onednn.accelerate(model)
-        if _with_attention(model, attention.PRODUCTS, ids, reference):
-            return ComputePath(True, attention.PRODUCTS, own, plain_head, "")
-        onednn.restore(model)
-    if attention.available(model.device) and _with_attention(model, attention.FLASH, ids, reference):
-        return ComputePath(True, attention.FLASH, own, plain_head, "")
-    model.set_attn_implementation(own)
-    if _reproduces(model, ids, reference):
-        return ComputePath(True, own, own, plain_head, "lower-right attention is not usable here: plain chunks instead")
-    return ComputePath(
-        False, own, own, plain_head, "computed without prefix reuse: a shared prefix did not reproduce a plain forward"
+    half = len(ids) // 2
+    other = np.concatenate([ids[:half], (ids[half:] + 1) % vocabulary_size(model)])
+    network = Network(model, split=False)
+    before, after = (network.hidden(given)[0][:half].float().log_softmax(-1) for given in (ids, other))
+    difference = (before - after).abs()
+    bound = _EXACT_NATS if model.dtype == torch.float32 else _ROUNDED_NATS
+    if bool((difference.mean() if model.dtype != torch.float32 else difference.max()) > bound):
+        raise ScorerError(
+            "not a causal language model: later tokens change the probabilities of earlier ones,"
+            " so responses cannot be scored; serve a model that generates from left to right"
+        )
+
+
+@torch.inference_mode()
+def choose_path(
+    model: PreTrainedModel, max_tokens: int | None, chunk_tokens: int, fastest: PathName | None = None
+) -> ComputePath:
+    """Find the fastest path that reproduces a plain forward, and set the model's computation accordingly.
+
+    Args:
+        model: A model as it came, before its first forward.
+        max_tokens: Longest sequence; None without a limit.
+        chunk_tokens: Tokens that go through the model at once at most.
+        fastest: Try this path first, whether or not a faster one would pay; None tries all that pay.
+
+    Raises:
+        ScorerError: The model is not causal.
+    """
+    chooser = _Chooser(model, max_tokens, chunk_tokens, fastest)
+    demand_causal(model)
+    for path in chooser.candidates():
+        slower = fastest is None or PATHS.index(path.name) >= PATHS.index(fastest)
+        if slower and (chosen := chooser.tried(path)) is not None:
+            return chosen
+    raise AssertionError("a plain forward reproduces itself")
+
+
+class _Chooser:
+    """Tries paths on one model."""
+
+    def __init__(
+        self, model: PreTrainedModel, max_tokens: int | None, chunk_tokens: int, fastest: PathName | None
+    ) -> None:
+        self._model = model
+        self._forced = fastest
+        self._max_tokens = max_tokens
+        self._chunk = -(-chunk_tokens // HEAD_BLOCK) * HEAD_BLOCK
+        fixed = self._chunk if model.device.type != "cpu" else min(self._chunk, _FIXED_TOKENS)
+        self._ids = _check_ids(model)
+        self._rotary = RotaryState(model)
+        self._reference = Network(model, split=False).hidden(self._ids)[0].float().log_softmax(-1)
+        self._stock = ComputePath(
+            name="whole",
+            attention=model.config._attn_implementation,
+            stock=model.config._attn_implementation,
+            split=self._splits(),
+            head_rows=HEAD_BLOCK,
+            grid=Grid(fixed, fixed, max_tokens),
+            rotary=self._rotary,
+            note="computed without prefix reuse: a shared prefix did not reproduce a plain forward",
+        )
+
+    def candidates(self) -> Iterator[ComputePath]:
+        """Yield the paths that the architecture allows, fastest first."""
+        whole = self._stock
+        if types := length_dependent_types(self._model, self._max_tokens):
+            why = f"rotary embeddings of type {', '.join(types)} depend on the length of the whole sequence"
+            yield replace(whole, name="ranges", note=f"each response is computed by itself: {why}")
+            return
+        why = obstacle(self._model, self._max_tokens)
+        if not why:
+            yield from self._sharing()
+        note = f"computed without prefix reuse: {why}" if why else whole.note
+        yield replace(whole, name="windowed", note=note)
+        yield replace(whole, note=note)
+
+    def _sharing(self) -> Iterator[ComputePath]:
+        attention.register()
+        shared = replace(self._stock, note="")
+        if onednn.usable(self._model) and (self._forced == "products" or onednn.pays()):
+            yield replace(shared, name="products", attention=attention.PRODUCTS, onednn=True)
+        if attention.available(self._model.device):
+            yield replace(shared, name="flash", attention=attention.FLASH)
+        yield replace(shared, name="stock", note="lower-right attention is not usable here: plain chunks instead")
+
+    def tried(self, path: ComputePath) -> ComputePath | None:
+        """Return the path, with the sizes that it may use, if it reproduces a plain forward."""
+        network = path.apply(self._model)
+        if self._model.config._attn_implementation != path.attention:
+            return None  # An architecture with attention of its own ignores the request, with a warning.
+        if path.name not in ("whole", "ranges") and not self._reproduces(path, network):
+            return None
+        path = replace(path, head_rows=head_rows(network))
+        return self._with_larger_forwards(path, network) if path.name in ("products", "flash") else path
+
+    def _with_larger_forwards(self, path: ComputePath, network: Network) -> ComputePath:
+        granule = attention.BLOCK
+        span = self._chunk // granule * granule
+        ids = np.resize(self._ids, 2 * granule)
+        if span < 2 * granule or not body_is_row_invariant(network, granule, span, ids):
+            return path
+        return replace(path, grid=Grid(granule, span, self._max_tokens))
+
+    def _splits(self) -> bool:
+        try:
+            network = Network(self._model, split=True)
+            hidden, _ = network.hidden(self._ids)
+            logits = torch.cat([network.logits(rows) for rows in torch.split(hidden, HEAD_BLOCK)])
+        except _FAILURES:
+            return False
+        return self._agrees(logits, self._reference, 0.0)
+
+    def _reproduces(self, path: ComputePath, network: Network) -> bool:
+        found = self._in_chunks(network, path.prefix_cache)
+        if found is None or self._model.dtype == torch.float32:
+            return found is not None and self._agrees(found, self._reference, 0.0)
+        own = self._in_chunks(self._stock.apply(self._model), path.prefix_cache)
+        noise = 0.0 if own is None else float(_difference(own, self._reference).mean())
+        path.apply(self._model)
+        return self._agrees(found, self._reference, noise)
+
+    def _in_chunks(self, network: Network, sharing: bool) -> torch.Tensor | None:
+        """Return the logits of the check's ids computed in chunks, where the architecture shares prefixes after one."""
+        store = PrefixStore(1 << 40) if sharing else None
+        grid = Grid(_CHECK_GRANULE, _CHECK_GRANULE, self._max_tokens)
+        everywhere = np.arange(len(self._ids))
+        try:
+            head = ChunkedPass(network, grid, store, self._ids[:_CHECK_GRANULE], first=0)
+            begun = [logits for _, logits in head.outputs(_CHECK_GRANULE, everywhere)]
+            head.keep()
+            tail = ChunkedPass(network, grid, store, self._ids, first=_CHECK_GRANULE)
+            ended = [logits for _, logits in tail.outputs(len(self._ids), everywhere)]
+        except _FAILURES:
+            return None
+        return torch.cat(begun + ended if sharing else ended)[: len(self._ids)]
+
+    def _agrees(self, logits: torch.Tensor, reference: torch.Tensor, noise: float) -> bool:
+        if not torch.isfinite(reference).all():
+            return True  # Weights that yield no numbers are reported when scored; no path can be told from another.
+        difference = _difference(logits, reference)
+        if self._model.dtype == torch.float32:
+            return bool(difference.max() <= _EXACT_NATS)
+        return bool(difference.mean() <= max(_ROUNDED_NATS, min(_NOISE * noise, _MOST_NATS)))
+
+
+def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:
+    """Return a path that computes the same numbers with other rounding: what a path contributes to them is seen by it.
+
+    Chunks of another size, attention by the model's own implementation (where that is in use, by plain products), and
+    linear layers by the other of the two libraries on a CPU.
+    """
+    name: PathName = "stock" if path.prefix_cache else path.name
+    whole = name in ("whole", "ranges")  # plain products would hold the scores of all pairs of positions
+    plain = path.attention == path.stock == "sdpa" and not whole
+    granule = max(HEAD_BLOCK, path.grid.span * 3 // 8 // HEAD_BLOCK * HEAD_BLOCK)
+    return replace(
+        path,
+        name=name,
+        attention="eager" if plain else path.stock,
+        head_rows=HEAD_BLOCK,
+        grid=Grid(granule, granule, path.grid.limit),
+        onednn=not path.onednn and onednn.usable(model),
     )
 
 
-def _with_attention(model: PreTrainedModel, name: str, ids: Ids, reference: torch.Tensor) -> bool:
-    model.set_attn_implementation(name)
-    # An architecture with attention of its own ignores the request, with a warning.
-    return model.config._attn_implementation == name and _reproduces(model, ids, reference)
+def _difference(logits: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    return (logits.log_softmax(-1) - reference).abs()
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:
@@ -114,34 +307,3 @@ def vocabulary_size(model: PreTrainedModel) -> int:
 
 def _check_ids(model: PreTrainedModel) -> Ids:
     return np.random.default_rng(7).integers(0, vocabulary_size(model), _CHECK_TOKENS)
-
-
-def _plain(model: PreTrainedModel, ids: Ids) -> tuple[torch.Tensor, bool]:
-    everywhere = torch.arange(len(ids))
-    reference = logits_of(model, ids, everywhere, use_cache=False)
-    try:
-        _, apart = next(PlainPass(model, ids, plain_head=True).outputs(len(ids), everywhere))
-    except (AttributeError, TypeError, RuntimeError):
-        return reference, False
-    return reference, bool(torch.allclose(apart, reference, rtol=1e-4, atol=1e-4))
-
-
-def _reproduces(model: PreTrainedModel, ids: Ids, reference: torch.Tensor) -> bool:
-    store = PrefixStore(1 << 40)
-    nothing = torch.empty(0, dtype=torch.long)
-    rest = torch.arange(_CHECK_PREFIX, len(ids))
-    try:
-        head = PrefixPass(model, store, ids[:_CHECK_PREFIX], first=_CHECK_PREFIX, end=_CHECK_PREFIX, chunk=_CHECK_CHUNK)
-        for _ in head.outputs(_CHECK_PREFIX, nothing):
-            pass
-        head.keep()
-        tail = PrefixPass(model, store, ids, first=_CHECK_PREFIX, end=len(ids), chunk=_CHECK_CHUNK)
-        logits = torch.cat([part for _, part in tail.outputs(len(ids), rest)])
-    except (AttributeError, TypeError, ValueError, RuntimeError, IndexError, NotImplementedError):
-        return False
-    difference = (logits.log_softmax(-1) - reference[_CHECK_PREFIX:].log_softmax(-1)).abs()
-    if not torch.isfinite(reference).all():
-        return True  # Weights that yield no numbers are reported when scored; no path can be told from another.
-    if model.dtype == torch.float32:
-        return bool(difference.max() <= _EXACT_NATS)
-    return bool(difference.mean() <= _ROUNDED_NATS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from memscope.server.compute.loading import LoadedModel
 from memscope.server.compute.paths import obstacle
@@ -46,9 +46,3 @@ def test_layers_that_keep_a_state_are_named() -> None:
     model = Qwen3ForCausalLM(Qwen3Config(**_SIZES))
     model.config.layer_types = ["linear_attention", "full_attention"]
     assert obstacle(model, 256) == "layers of kind linear_attention keep a state that cannot be cut"
-
-
-def test_rotary_embeddings_that_depend_on_the_length_are_named() -> None:
-    rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
-    model = LlamaForCausalLM(LlamaConfig(rope_parameters=rope, **_SIZES))
-    assert "depend on the length" in obstacle(model, 256)
