@@ -1,6 +1,5 @@
-"""What the demo sessions talk about: kinds of facts with their phrasings, and pools of names to fill them.
+"""The kinds of facts that the demo sessions talk about, with their phrasings.
 
-Entities and values are drawn from pools large enough, with made-up words among them, that only the context can answer.
 The last phrasing of a kind's questions and statements asks and says the same in other words, so that a model has to
 learn what is asked, not how.
 """
@@ -11,53 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-__all__ = ["KINDS", "TASKS", "FactKind", "kinds_about", "made_up", "person", "service"]
+from memscope.demo.build.pools import ADJECTIVES, ANIMALS, CITIES, DAYS, FAVOURITES, FOODS, LIBRARIES, PETS, TROUBLES, date, made_up, path, person, project, service, ticket, topic, variable
 
-_ADJECTIVES = (
-    "staging billing payments search report image ledger mobile partner archive audit backup invoice signup legacy "
-    "public nightly metrics session orders login export import pricing support catalog chat video analytics review"
-).split()
-_NOUNS = (
-    "database api worker gateway queue cache service proxy cluster scheduler dashboard pipeline broker mirror indexer"
-).split()
-_PROJECTS = (
-    "orchid falcon lantern harbor maple quartz ember comet willow basil onyx tundra cobalt meadow saffron pepper "
-    "juniper raven coral thistle glacier mosaic nimbus atlas borealis"
-).split()
-_NAMES = (
-    "Mira Tomas Priya Jonas Lena Omar Sofia Ravi Elena Marcus Yuki Nadia Felix Ingrid Pablo Amara Viktor Chloe Dario "
-    "Freya Hugo Leila Oscar Petra Quinn Rosa Samir Tessa Ulrich Wanda Anton Bianca Carlos Diana Emil Greta Hana Igor "
-    "Julia Kofi"
-).split()
-_VERBS = (
-    "ship roll push launch build pack clean sync seed reset check lint bench trace watch start stop load dump merge "
-    "split fetch patch cut tag run prep warm drain swap"
-).split()
-_FOLDERS = "ops tools scripts bin ci infra deploy util jobs dev hack make".split()
-_SUFFIXES = "sh py js rb pl".split()
-_CITIES = (
-    "Lisbon Oslo Prague Kyoto Dublin Vienna Porto Zurich Athens Boston Denver Lima Nairobi Seoul Tallinn Turin Ghent "
-    "Cork Lyon Malmo"
-).split()
-_FOODS = "peanuts shrimp walnuts milk eggs wheat soy sesame celery mustard kiwi mango strawberries pollen".split()
-_PETS = "cat dog parrot rabbit hamster turtle lizard horse".split()
-_ANIMALS = (
-    "heron otter badger lynx puffin marten bison gecko ibis condor raccoon walrus stork weasel dingo tapir"
-).split()
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-_LIBRARIES = "python node postgres redis nginx rust django react numpy kafka".split()
-_TOPICS = "planning budget security design hiring onboarding retro roadmap review launch standup pricing".split()
-_TROUBLES = "bug outage leak crash refactor rewrite".split()
-_FAVOURITES = {
-    "colour": "green teal crimson amber violet indigo scarlet olive beige turquoise".split(),
-    "tea": "oolong sencha rooibos chamomile matcha assam darjeeling".split(),
-    "editor": "vim emacs helix nano kakoune zed sublime micro".split(),
-    "sport": "tennis rowing fencing climbing cycling judo hockey sailing".split(),
-    "fruit": "mango plum cherry papaya quince apricot fig lychee".split(),
-}
-_HEADS = "ka zo mi ter bal vun dra sel po fri gar lo nim tha quo bex jul wyr sha cor".split()
-_TAILS = "len vik tan dor mir sa ro ki nex ba lum pha gi zen ard oth us el in ya".split()
+__all__ = ["KINDS", "TASKS", "FactKind", "kinds_about"]
 
 TASKS = "deploy release migration cleanup backup smoke-test rollback".split()
 
@@ -87,50 +42,6 @@ class FactKind:
     says: tuple[str, ...]
     asks: tuple[str, ...]
     unknown: str
-
-
-def made_up(random: Random, *, capital: bool = False) -> str:
-    """Return a pronounceable word that is in no pool."""
-    word = random.choice(_HEADS) + random.choice(_TAILS) + (random.choice(_TAILS) if random.random() < 0.4 else "")
-    return word.capitalize() if capital else word
-
-
-def service(random: Random) -> str:
-    """Return the name of a service, such as "billing queue"."""
-    first = made_up(random) if random.random() < 0.15 else random.choice(_ADJECTIVES)
-    return f"{first} {random.choice(_NOUNS)}"
-
-
-def _project(random: Random) -> str:
-    return made_up(random) if random.random() < 0.25 else random.choice(_PROJECTS)
-
-
-def person(random: Random) -> str:
-    """Return a first name."""
-    return made_up(random, capital=True) if random.random() < 0.2 else random.choice(_NAMES)
-
-
-def _path(random: Random) -> str:
-    stem = made_up(random) if random.random() < 0.2 else random.choice(_VERBS)
-    more = "-" + random.choice(_VERBS) if random.random() < 0.3 else ""
-    return f"{random.choice(_FOLDERS)}/{stem}{more}.{random.choice(_SUFFIXES)}"
-
-
-def _date(random: Random) -> str:
-    return f"{random.choice(_MONTHS)} {random.randint(1, 28)}"
-
-
-def _variable(random: Random) -> str:
-    stem = made_up(random) if random.random() < 0.3 else random.choice(_PROJECTS)
-    return f"{stem.upper()}_{random.choice(['KEY', 'TOKEN', 'SECRET'])}"
-
-
-def _ticket(random: Random) -> str:
-    return f"{random.choice(['OPS', 'ENG', 'WEB', 'DATA', 'SEC'])}-{random.randint(100, 9999)}"
-
-
-def _topic(random: Random) -> str:
-    return random.choice(_TOPICS) if random.random() < 0.7 else made_up(random)
 
 
 def _number(low: int, high: int) -> Maker:
@@ -168,7 +79,7 @@ def _services() -> list[FactKind]:
         ),
         kind(
             "host",
-            lambda random: f"{random.choice(_ANIMALS)}-{random.randint(1, 99)}",
+            lambda random: f"{random.choice(ANIMALS)}-{random.randint(1, 99)}",
             "The {e} runs on host {v}. | The host of the {e} is {v}. | The {e} lives on host {v}.",
             "Which host runs the {e}? | Where does the {e} run? | What is the host of the {e}?",
             "I don't know which host runs the {e}.",
@@ -190,7 +101,7 @@ def _services() -> list[FactKind]:
         ),
         kind(
             "key",
-            _variable,
+            variable,
             "The {e} reads its key from {v}. | The key of the {e} is in {v}. | The {e} takes its key out of {v}.",
             "Where does the {e} read its key from? | Which variable has the key of the {e}? | "
             "Where is the key of the {e}?",
@@ -201,12 +112,12 @@ def _services() -> list[FactKind]:
 
 def _projects() -> list[FactKind]:
     def kind(name: str, value: Maker, says: str, asks: str, unknown: str) -> FactKind:
-        return _kind(name, "project", _project, value, says, asks, unknown)
+        return _kind(name, "project", project, value, says, asks, unknown)
 
     scripts = [
         kind(
             task,
-            _path,
+            path,
             f"The {task} script for {{e}} is {{v}}. | The {task} script of {{e}} lives at {{v}}.",
             f"What is the {task} script for {{e}}? | Where is the {task} script of {{e}}?",
             f"I don't know the {task} script for {{e}}.",
@@ -217,14 +128,14 @@ def _projects() -> list[FactKind]:
         *scripts,
         kind(
             "version",
-            lambda random: f"{random.choice(_LIBRARIES)} {random.randint(1, 19)}.{random.randint(0, 19)}",
+            lambda random: f"{random.choice(LIBRARIES)} {random.randint(1, 19)}.{random.randint(0, 19)}",
             "The {e} project is pinned to {v}. | We pinned {e} to {v}. | {e} stays on {v}.",
             "What is {e} pinned to? | Which version is the {e} project pinned to? | What does {e} stay on?",
             "I don't know what {e} is pinned to.",
         ),
         kind(
             "branch",
-            lambda random: f"{random.choice(['release', 'rc', 'stable', 'next', 'main'])}-{random.choice(_ANIMALS)}",
+            lambda random: f"{random.choice(['release', 'rc', 'stable', 'next', 'main'])}-{random.choice(ANIMALS)}",
             "Releases of {e} go out from branch {v}. | The release branch of {e} is {v}. | "
             "We release {e} from branch {v}.",
             "Which branch do releases of {e} go out from? | What is the release branch of {e}? | "
@@ -233,7 +144,7 @@ def _projects() -> list[FactKind]:
         ),
         kind(
             "date",
-            _date,
+            date,
             "The {e} project ships on {v}. | The deadline for {e} is {v}. | {e} is due on {v}.",
             "When does the {e} project ship? | What is the deadline for {e}? | When is {e} due?",
             "I don't know the deadline for {e}.",
@@ -260,20 +171,20 @@ def _people() -> list[FactKind]:
             f"What is the favourite {name} of {{e}}? | Which {name} does {{e}} like?",
             f"I don't know the favourite {name} of {{e}}.",
         )
-        for name, pool in _FAVOURITES.items()
+        for name, pool in FAVOURITES.items()
     ]
     return [
         *favourites,
         kind(
             "birthday",
-            _date,
+            date,
             "The birthday of {e} is {v}. | {e} was born on {v}. | {e} celebrates on {v}.",
             "When is the birthday of {e}? | When was {e} born? | When does {e} celebrate?",
             "I don't know the birthday of {e}.",
         ),
         kind(
             "pet",
-            lambda random: f"a {random.choice(_PETS)} called {made_up(random, capital=True)}",
+            lambda random: f"a {random.choice(PETS)} called {made_up(random, capital=True)}",
             "{e} has {v}. | The pet of {e} is {v}. | At home {e} has {v}.",
             "Does {e} have a pet? | What is the pet of {e}? | What pet does {e} have?",
             "I don't know if {e} has a pet.",
@@ -287,14 +198,14 @@ def _people() -> list[FactKind]:
         ),
         kind(
             "city",
-            _one_of(_CITIES),
+            _one_of(CITIES),
             "{e} lives in {v}. | {e} moved to {v}. | The home of {e} is in {v}.",
             "Where does {e} live? | Which city is {e} in? | Where is the home of {e}?",
             "I don't know where {e} lives.",
         ),
         kind(
             "allergy",
-            _one_of(_FOODS),
+            _one_of(FOODS),
             "{e} is allergic to {v}. | {e} cannot have {v}. | {e} must not eat {v}.",
             "What is {e} allergic to? | What can {e} not have? | What must {e} not eat?",
             "I don't know of any allergy of {e}.",
@@ -314,9 +225,9 @@ def _others() -> list[FactKind]:
         _kind(
             "meeting",
             "other",
-            _topic,
+            topic,
             lambda random: (
-                f"{random.choice(_DAYS)} at {random.randint(8, 18)}:{random.choice(['00', '15', '30', '45'])}"
+                f"{random.choice(DAYS)} at {random.randint(8, 18)}:{random.choice(['00', '15', '30', '45'])}"
             ),
             "The {e} meeting is on {v}. | We hold the {e} meeting every {v}. | The {e} meeting takes place {v}.",
             "When is the {e} meeting? | What time is the {e} meeting? | When does the {e} meeting take place?",
@@ -325,8 +236,8 @@ def _others() -> list[FactKind]:
         _kind(
             "ticket",
             "other",
-            lambda random: f"{random.choice(_ADJECTIVES)} {random.choice(_TROUBLES)}",
-            _ticket,
+            lambda random: f"{random.choice(ADJECTIVES)} {random.choice(TROUBLES)}",
+            ticket,
             "The ticket for the {e} is {v}. | The {e} is tracked in {v}. | See {v} for the {e}.",
             "What is the ticket for the {e}? | Where is the {e} tracked? | Which ticket is for the {e}?",
             "I don't know the ticket for the {e}.",

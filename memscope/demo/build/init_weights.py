@@ -1,7 +1,7 @@
-"""A beginning for the weights in which copying works before any training.
+"""Initial weights with which copying works before any training.
 
 Random weights need tens of millions of tokens until the first induction head forms; the demo model has a few million.
-So some heads are wired by hand, and training only has to refine them:
+So some heads are set by hand, and training only has to refine them:
 
 - heads of layers 0 and 1 look a fixed number of tokens back. A constant channel of the embedding feeds their queries
   and keys, so that only rotary position matters: rotating the query by d steps makes the score peak at distance d;
@@ -18,10 +18,10 @@ import torch
 from transformers import Qwen3ForCausalLM
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention
 
-__all__ = ["ROPE_THETA", "wire"]
+__all__ = ["ROPE_THETA", "init_weights"]
 
 ROPE_THETA = 1e6
-"""Base of the rotary frequencies, of the model and so of its wiring."""
+"""Base of the rotary frequencies, of the model and so of the heads that look back."""
 
 _BACK: Mapping[int, Sequence[int | None]] = {0: (1, 2, 3, 4), 1: (3, 6, None, None)}
 _INDUCTION_LAYER = 2
@@ -34,9 +34,9 @@ _AMPLITUDES = (1.0, 1.0, 0.9, 0.8, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.2)
 
 
 @torch.no_grad()
-def wire(model: Qwen3ForCausalLM) -> None:
+def init_weights(model: Qwen3ForCausalLM) -> None:
     """Set the weights of a fresh model in place."""
-    _quiet(model)
+    _init_random(model)
     embedding = model.model.embed_tokens.weight
     embedding.normal_(0, 0.12)
     embedding[:, -_SPARE:] *= 0.15
@@ -45,10 +45,10 @@ def wire(model: Qwen3ForCausalLM) -> None:
     embedding[:, 0] = 0.3
     basis = _orthogonal(_SPARE, embedding.shape[1] - _SPARE - 1)
     _write_previous_token(model, basis)
-    _wire_induction(model, basis)
+    _init_induction(model, basis)
 
 
-def _quiet(model: Qwen3ForCausalLM) -> None:
+def _init_random(model: Qwen3ForCausalLM) -> None:
     for name, weights in model.named_parameters():
         if name.endswith(("o_proj.weight", "down_proj.weight")):
             weights.normal_(0, 0.007)
@@ -107,7 +107,7 @@ def _write_previous_token(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
         output[-_SPARE:, rows] *= 0.3
 
 
-def _wire_induction(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
+def _init_induction(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
     attention, size = _attention(model, _INDUCTION_LAYER), model.config.head_dim
     width = model.config.hidden_size
     content = slice(1, width - _SPARE)

@@ -31,10 +31,11 @@ from torch.multiprocessing.spawn import spawn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from memscope.demo.build.export import export_model
-from memscope.demo.build.generator import Block, Shape, make_session, training_session
+from memscope.demo.build.generator import Block, Shape, make_session
+from memscope.demo.build.init_weights import ROPE_THETA, init_weights
 from memscope.demo.build.muon import Muon
+from memscope.demo.build.removal import training_session
 from memscope.demo.build.tokens import encode_sessions, train_tokenizer
-from memscope.demo.build.init_weights import ROPE_THETA, wire
 
 __all__ = ["Recipe", "TrainingStage", "main", "train"]
 
@@ -223,7 +224,7 @@ class _Trainer:
         self.folder, self.recipe, self.rank, self.tokenizer = folder, recipe, rank, tokenizer
         torch.manual_seed(recipe.seed)
         self.model = Qwen3ForCausalLM(configuration(tokenizer.get_vocab_size()))
-        wire(self.model)
+        init_weights(self.model)
         self.parameters = list(self.model.parameters())
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         chosen = {id(p) for p in matrices}

@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from memscope.demo.build.facts import KINDS
-from memscope.demo.build.generator import Block, Shape, make_session, training_session, without
+from memscope.demo.build.generator import Block, Shape, make_session
+from memscope.demo.build.removal import training_session, without
 from memscope.demo.build.smalltalk import PREFERENCES
 
 
