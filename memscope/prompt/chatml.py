@@ -19,8 +19,9 @@ from itertools import groupby
 from typing import TypeAlias
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Prompt, TokenSequence, TokenSpan, ids_of
+from memscope.prompt.prompt import Prompt
 from memscope.prompt.responses import counted, node_label, responses_of
+from memscope.prompt.sequence import TokenSequence, TokenSpan, ids_of
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, ToolResult
 from memscope.session.text import leaf_text

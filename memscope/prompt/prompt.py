@@ -1,72 +1,25 @@
-"""A session as token ids: spans that are encoded by themselves, so that leaving some out changes no other.
+"""A session as token ids: its sequences, its memories and its responses.
 
-A span is the smallest thing that is left out or scored. A *sequence* of spans is what the model reads at once;
-there is one, except where the model's template rewrites earlier turns: then each response has its own.
+There is one sequence, except where the model's template rewrites earlier turns: then each response has its own.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from memscope.prompt.sequence import TokenSequence, Variant
 from memscope.session.nodes import Branch, Memory, Section, Session
 
-__all__ = ["MemorySpan", "Prompt", "Response", "TemplateUsed", "TokenSequence", "TokenSpan", "Variant", "ids_of"]
+__all__ = ["MemorySpan", "Prompt", "Response", "TemplateUsed"]
 
 TemplateUsed: TypeAlias = Literal["chatml", "own"]
 """How a session was rendered: as ChatML, or by the model's own chat template."""
-
-
-def ids_of(numbers: Iterable[int] = ()) -> array[int]:
-    """Return token ids as this package keeps them, as an `array("I")`."""
-    return array("I", numbers)
-
-
-class TokenSpan(msgspec.Struct, frozen=True):
-    """Ids that belong together.
-
-    Attributes:
-        ids: The token ids.
-        section: Where its node stands.
-        position: The node's position within its section.
-        label: What the node is, for messages: a role, or the kind of a leaf that stands by itself.
-        memory: The key of the memory whose ids these are, or None.
-        response: The index of the response that is scored on these ids, or None.
-        last: The position of the last node that needs this span, where several nodes share one message.
-    """
-
-    ids: array[int]
-    section: Section
-    position: int
-    label: str
-    memory: str | None = None
-    response: int | None = None
-    last: int = -1
-
-    def within(self, entries: range | None) -> bool:
-        """Whether the span stays when only these positions of the conversation are kept."""
-        if entries is None or self.section != "conversation":
-            return True
-        return self.position < entries.stop and max(self.position, self.last) >= entries.start
-
-
-class Variant(msgspec.Struct, frozen=True):
-    """One sequence to score.
-
-    Attributes:
-        ids: Token ids, an `array("I")`; they end with the last range.
-        ranges: [start, end) positions in `ids`, ascending, none empty.
-        owners: The response index of each range; a response owns several where a memory stands inside it.
-    """
-
-    ids: array[int]
-    ranges: tuple[tuple[int, int], ...]
-    owners: tuple[int, ...]
 
 
 class MemorySpan(msgspec.Struct, frozen=True):
@@ -107,84 +60,6 @@ class Response(msgspec.Struct, frozen=True):
     tokens: int
     text: str
     timestamp: str | None
-
-
-class TokenSequence:
-    """One sequence of spans, in the order in which the model reads them."""
-
-    def __init__(self, spans: Iterable[TokenSpan]) -> None:
-        self.spans = tuple(spans)
-        self._places: dict[int, tuple[int, int]] = {}
-        for number, span in enumerate(self.spans):
-            if span.response is not None:
-                first, _ = self._places.get(span.response, (number, number))
-                self._places[span.response] = (first, number + 1)
-
-    def __len__(self) -> int:
-        """Return the number of tokens."""
-        return sum(len(span.ids) for span in self.spans)
-
-    @property
-    def responses(self) -> Collection[int]:
-        """The responses that are scored in this sequence."""
-        return self._places.keys()
-
-    @property
-    def scored_spans(self) -> Sequence[TokenSpan]:
-        """The spans up to the last one that is scored."""
-        return self.spans[: max((end for _, end in self._places.values()), default=0)]
-
-    def ids(self) -> array[int]:
-        """Return all ids, nothing left out."""
-        return _joined(self.spans)
-
-    def memory_tokens(self) -> dict[str, int]:
-        """Return the number of tokens of every memory, over all its appearances here."""
-        tokens: dict[str, int] = {}
-        for span in self.spans:
-            if span.memory is not None:
-                tokens[span.memory] = tokens.get(span.memory, 0) + len(span.ids)
-        return tokens
-
-    def variant(
-        self, without: Collection[str], responses: Collection[int] | None, entries: range | None
-    ) -> Variant | None:
-        """Return what is to be scored; None when none of the responses is here."""
-        wanted = self._places.keys() if responses is None else self._places.keys() & set(responses)
-        ids, ranges, owners = ids_of(), [], []
-        for span in self.spans[: max((self._places[index][1] for index in wanted), default=0)]:
-            if span.memory in without or not span.within(entries):
-                continue
-            if span.response in wanted and span.response is not None and span.ids:
-                ranges.append((len(ids), len(ids) + len(span.ids)))
-                owners.append(span.response)
-            ids += span.ids
-        return Variant(ids[: ranges[-1][1]], tuple(ranges), tuple(owners)) if ranges else None
-
-    def context(self, response: int, without: Collection[str], entries: range | None) -> array[int]:
-        """Return the ids before the first scored id of a response."""
-        before = self.spans[: self._places[response][0]]
-        return _joined(span for span in before if span.memory not in without and span.within(entries))
-
-    def continuation(self, response: int) -> array[int]:
-        """Return the scored ids of a response."""
-        first, end = self._places[response]
-        return _joined(span for span in self.spans[first:end] if span.response == response)
-
-    def overflow(self, limit: int) -> str | None:
-        """Say which node is the first that does not fit into `limit` tokens; None when what is scored fits."""
-        total = 0
-        beyond: TokenSpan | None = None
-        for span in self.scored_spans:
-            if beyond is not None and (span.section, span.position) != (beyond.section, beyond.position):
-                break
-            total += len(span.ids)
-            if beyond is None and total > limit:
-                beyond = span
-        if beyond is None:
-            return None
-        node = f"{beyond.section} node {beyond.position} ({beyond.label})"
-        return f"{node}: {total:,} tokens so far, the model takes {limit:,}"
 
 
 class Prompt:
@@ -272,13 +147,6 @@ class Prompt:
     def overflow(self, limit: int) -> str | None:
         """Return None when everything scored fits into `limit` tokens, else one line with the node where it ends."""
         return next((line for one in self.sequences if (line := one.overflow(limit))), None)
-
-
-def _joined(spans: Iterable[TokenSpan]) -> array[int]:
-    ids = ids_of()
-    for span in spans:
-        ids += span.ids
-    return ids
 
 
 def _memories(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from memscope.prompt.prompt import Response, TokenSequence
+from memscope.prompt.prompt import Response
+from memscope.prompt.sequence import TokenSequence
 from memscope.session.nodes import (
     Branch,
     Content,

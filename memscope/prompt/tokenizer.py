@@ -18,13 +18,13 @@ import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
 from memscope.errors import PromptError
-from memscope.prompt.pretrained import fetch_folder, load_pretrained
+from memscope.prompt.pretrained import load_pretrained
+from memscope.prompt.tokenizer_folder import configured_tokens, folder_of, template_source
 
 __all__ = ["Tokenizer"]
 
 _TURN_MARKERS = ("<|im_start|>", "<|im_end|>")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_PATH_LIKE = re.compile(r"^[./~]|[/\\].*[/\\]|[/\\]$")
 
 
 class Tokenizer:
@@ -71,13 +71,13 @@ class Tokenizer:
         Raises:
             PromptError: There is none, in one line that says what to do.
         """
-        folder = _folder(name)
+        folder = folder_of(name)
         if (file := folder / "tokenizer.json").is_file():
             try:
                 raw = tokenizers.Tokenizer.from_file(str(file))
             except Exception as error:  # the library raises nothing more specific
                 raise PromptError(f"{file}: not a tokenizer ({error})") from error
-            if _has_all(raw, _configured_tokens(folder)) and None not in map(raw.token_to_id, _TURN_MARKERS):
+            if _has_all(raw, configured_tokens(folder)) and None not in map(raw.token_to_id, _TURN_MARKERS):
                 return cls(raw, folder)
         pretrained = load_pretrained(folder)
         backend = getattr(pretrained, "backend_tokenizer", None)
@@ -248,37 +248,8 @@ class Tokenizer:
 
     def _fingerprint(self) -> str:
         digest = hashlib.blake2b(self._raw.to_str().encode(), digest_size=16)
-        digest.update(_template_source(self._folder).encode())
+        digest.update(template_source(self._folder).encode())
         return digest.hexdigest()
-
-
-def _folder(name: str | Path) -> Path:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return path
-    if isinstance(name, Path) or path.exists() or _PATH_LIKE.search(name):
-        raise PromptError(f"{name}: not a folder; give a folder with a tokenizer.json, or a hub name")
-    return fetch_folder(name)
-
-
-def _json_object(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise PromptError(f"{file}: not valid JSON ({error})") from error
-    return value if isinstance(value, dict) else {}
-
-
-def _configured_tokens(folder: Path) -> dict[str, int]:
-    """Return the tokens that a folder's configuration adds; old folders have some that tokenizer.json lacks."""
-    decoder = _json_object(folder / "tokenizer_config.json").get("added_tokens_decoder")
-    tokens = _json_object(folder / "added_tokens.json")
-    for number, token in decoder.items() if isinstance(decoder, dict) else ():
-        if isinstance(token, dict) and number.isdigit():
-            tokens[str(token.get("content"))] = int(number)
-    return tokens
 
 
 def _has_all(raw: tokenizers.Tokenizer, tokens: Mapping[str, int]) -> bool:
@@ -301,10 +272,3 @@ def _without_prefix(state: Any) -> Any:
         return {"type": "Sequence", "normalizers": []}
     plain = {"prepend_scheme": "never", "add_prefix_space": False}
     return {name: plain[name] if name in plain else _without_prefix(value) for name, value in state.items()}
-
-
-def _template_source(folder: Path) -> str:
-    """Return the text from which the chat template comes; "" without one."""
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text(encoding="utf-8")
-    return json.dumps(_json_object(folder / "tokenizer_config.json").get("chat_template"), sort_keys=True)

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from memscope.errors import ScorerError, ScorerGoneError
-from memscope.prompt.prompt import MemorySpan, Variant
+from memscope.prompt.prompt import MemorySpan
+from memscope.prompt.sequence import Variant
 from memscope.scoring.events import (
     BaselineDone,
     Event,

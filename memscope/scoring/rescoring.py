@@ -10,7 +10,8 @@ import msgspec
 
 from memscope.engines.base import Range, Scorer, ScorerInfo
 from memscope.errors import PromptError, ScorerError
-from memscope.prompt.prompt import Prompt, Variant
+from memscope.prompt.prompt import Prompt
+from memscope.prompt.sequence import Variant
 from memscope.scoring.layout import Layout
 from memscope.scoring.table import Ablation, AblationTable
 from memscope.store.scores import Score, ScoreStore, score_keys

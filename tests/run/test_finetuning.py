@@ -13,7 +13,7 @@ import pytest
 from memscope.config import Config
 from memscope.engines.transport import RefusedError
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
-from memscope.prompt.prompt import Variant
+from memscope.prompt.sequence import Variant
 from memscope.run.finetuning import FineTuning
 from memscope.run.run import Run
 from memscope.scoring.events import (

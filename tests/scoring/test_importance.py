@@ -11,8 +11,9 @@ import pytest
 from memscope.config import Config
 from memscope.demo import model_folder
 from memscope.errors import ScorerError, ScorerGoneError
-from memscope.prompt.prompt import Prompt, Variant
+from memscope.prompt.prompt import Prompt
 from memscope.prompt.rendering import render
+from memscope.prompt.sequence import Variant
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.run.run import Run
 from memscope.scoring.importance import (

@@ -18,7 +18,7 @@ from memscope.demo.build.generator import Shape, make_session
 from memscope.engines.base import Scored
 from memscope.engines.client import HttpScorer
 from memscope.errors import ScorerError
-from memscope.prompt.prompt import Variant
+from memscope.prompt.sequence import Variant
 from memscope.run.run import Run
 from memscope.scoring.events import RowDone
 from memscope.scoring.matrix import null_path

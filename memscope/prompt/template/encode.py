@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import TypeAlias
 
-from memscope.prompt.prompt import TokenSpan, ids_of
+from memscope.prompt.sequence import TokenSpan, ids_of
 from memscope.prompt.template.messages import Owner
 from memscope.prompt.tokenizer import Tokenizer
 

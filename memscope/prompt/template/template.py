@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Prompt, TokenSequence
+from memscope.prompt.prompt import Prompt
 from memscope.prompt.responses import counted, responses_of
+from memscope.prompt.sequence import TokenSequence
 from memscope.prompt.template.adaptation import adapted
 from memscope.prompt.template.chat_template import Abilities, ChatTemplate, Style
 from memscope.prompt.template.conversation import EVERYTHING, Conversation, Rendering

@@ -1,0 +1,56 @@
+"""The files of a tokenizer's folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from memscope.errors import PromptError
+from memscope.prompt.pretrained import fetch_folder
+
+__all__ = ["configured_tokens", "folder_of", "template_source"]
+
+_PATH_LIKE = re.compile(r"^[./~]|[/\\].*[/\\]|[/\\]$")
+
+
+def folder_of(name: str | Path) -> Path:
+    """Return the folder of a tokenizer; a hub name is fetched where it is not on this machine.
+
+    Raises:
+        PromptError: There is none.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if isinstance(name, Path) or path.exists() or _PATH_LIKE.search(name):
+        raise PromptError(f"{name}: not a folder; give a folder with a tokenizer.json, or a hub name")
+    return fetch_folder(name)
+
+
+def _json_object(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise PromptError(f"{file}: not valid JSON ({error})") from error
+    return value if isinstance(value, dict) else {}
+
+
+def configured_tokens(folder: Path) -> dict[str, int]:
+    """Return the tokens that a folder's configuration adds; old folders have some that tokenizer.json lacks."""
+    decoder = _json_object(folder / "tokenizer_config.json").get("added_tokens_decoder")
+    tokens = _json_object(folder / "added_tokens.json")
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        if isinstance(token, dict) and number.isdigit():
+            tokens[str(token.get("content"))] = int(number)
+    return tokens
+
+
+def template_source(folder: Path) -> str:
+    """Return the text from which the chat template comes; "" without one."""
+    if (file := folder / "chat_template.jinja").is_file():
+        return file.read_text(encoding="utf-8")
+    return json.dumps(_json_object(folder / "tokenizer_config.json").get("chat_template"), sort_keys=True)
