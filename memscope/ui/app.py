@@ -390,6 +390,8 @@ async def _run_app(run: Run, options: UiOptions) -> int:
     app = MemscopeApp(run, options)
     try:
         await app.run_async()
+        if app.failure is not None:
+            raise app.failure
         await app.shut_down()
     finally:
         await run.close()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CellWatch"]
 
 _REST_SECONDS = 0.25
-_Cell: TypeAlias = tuple[Measure, str, str, float]
+_Cell: TypeAlias = tuple[Measure, str, str]
 
 
 class CellWatch:
@@ -40,6 +40,7 @@ class CellWatch:
         self._measure: Measure = "necessity"
         self.delta = False
         self._cell: _Cell | None = None
+        self._value: float | None = None
         self._tokens: CellTokens | None = None
         self._rest: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -52,16 +53,20 @@ class CellWatch:
             self._drop()
             self._pane.show(None)
             return
-        cell = (measure, facts.row.key, facts.column.id, facts.value)
-        if cell != self._cell:
+        cell = (measure, facts.row.key, facts.column.id)
+        value = None if isnan(facts.value) else facts.value
+        if cell != self._cell or (self._value is not None and value != self._value):
             self._drop()
-            self._cell = cell
-            # A scorer that was lost is not started by moving about.
-            alive = self._run.state != "failed"
-            worth_asking = alive and not isnan(facts.value) and not facts.before and facts.status != "failed"
-            if worth_asking:
-                self._rest = asyncio.get_running_loop().call_later(_REST_SECONDS, self.ask)
-        self._pane.show(facts, self._tokens)
+        if self._value is None and value is not None and self._worth_asking(facts):
+            self._rest = asyncio.get_running_loop().call_later(_REST_SECONDS, self.ask)
+        self._cell, self._value = cell, value
+        if self._asking is None or self._asking.done():
+            self._pane.show(facts, self._tokens)
+
+    def _worth_asking(self, facts: CellFacts) -> bool:
+        # A scorer that was lost is not started by moving about.
+        known = self._tokens is not None or self._asking is not None
+        return not known and self._run.state != "failed" and not facts.before and facts.status != "failed"
 
     def ask(self) -> None:
         """Ask for the tokens of the cell now, whether or not it has a value yet."""
@@ -99,7 +104,7 @@ class CellWatch:
             self._rest.cancel()
         if self._asking is not None:
             self._asking.cancel()
-        self._rest = self._asking = self._tokens = self._cell = None
+        self._rest = self._asking = self._tokens = self._cell = self._value = None
 
     async def _ask(self, facts: CellFacts) -> None:
         self._pane.show(facts, None, "asking for the tokens …")

@@ -23,7 +23,7 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task. An error that nobody caught ends the screen with its traceback."""
+        """Start a task. An error that nobody caught ends the screen."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)

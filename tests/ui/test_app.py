@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from textual.widgets import Input, OptionList
 
 from memscope.run.run import Run
 from memscope.scoring.events import ScorerLost, Trouble
+from memscope.scoring.tokens import CellTokens
 from memscope.ui.dialogs import Ask, Choose
 from memscope.ui.help import Help
 from memscope.ui.keys import known_ids
@@ -192,3 +194,23 @@ async def test_a_session_fills_in_and_a_cell_opens_token_by_token(screens: Scree
         async with scored(run, pilot):
             await pilot.press("enter")
         assert_inert(shown(app))
+
+
+async def test_a_move_on_the_spot_does_not_cancel_what_enter_asked(
+    screens: Screens, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[asyncio.Future[CellTokens]] = []
+
+    async def answer(*_: object) -> CellTokens:
+        asked.append(asyncio.get_running_loop().create_future())
+        return await asked[-1]
+
+    monkeypatch.setattr(run, "tokens", answer)
+    async with screens((160, 48)) as (app, pilot):
+        await pilot.press("enter", "1", "left", "up")
+        asked[0].set_result(CellTokens((" a", " token"), (-1.0, -1.0), (-2.0, -1.0)))
+        await pilot.pause()
+        assert len(asked) == 1
+        assert "largest changes" in "\n".join(shown(app))
+        await pilot.press("down")
+        assert "largest changes" not in "\n".join(shown(app))
