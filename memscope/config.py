@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 import msgspec
 
 from memscope.errors import ConfigError
+from memscope.secret import redacted_url
 
 __all__ = ["Config", "TemplateChoice", "config_path", "load_config", "state_folder"]
 
@@ -70,6 +71,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def state_folder(self) -> Path:
         """Return the folder for state; it is not created here."""
         return state_folder(self.state)
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Return the options as they may be shown: without the password in the address."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        return list((shown | {"url": redacted_url(self.url) if self.url else None}).items())
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
 
 def state_folder(override: str | None = None) -> Path:

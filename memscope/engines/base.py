@@ -103,8 +103,8 @@ class Scorer(Protocol):
         Args:
             ids: The sequence, unsigned 32-bit.
             ranges: Ascending, non-empty, disjoint.
-            from_position: Use no remembered computation from this position on: a second, independent path for the
-                same numbers. Ignored by servers that remember nothing.
+            from_position: Compute along a second path that rounds differently, at least from this position on (for the
+                noise floor); ignored by servers that have one path only.
 
         Raises:
             UntrustedScorerError: Its numbers contradict each other; whatever was returned before this is sound.

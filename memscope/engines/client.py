@@ -27,7 +27,7 @@ _OTHER_WEIGHTS = "changed"
 class HttpScorer:
     """Implements `memscope.engines.base.Scorer`."""
 
-    def __init__(self, dialect: Dialect, info: ScorerInfo, trust: TrustMonitor, *, cap: int) -> None:
+    def __init__(self, dialect: Dialect, info: ScorerInfo, trust: TrustMonitor | None, *, cap: int) -> None:
         self.info = info
         self._dialect = dialect
         self._trust = trust
@@ -52,7 +52,7 @@ class HttpScorer:
             self._pace.timed_out(time.monotonic())
             raise
         self._pace.done(len(ids), time.monotonic())
-        if not await self._trust.confirm(ids):
+        if self._trust is not None and not await self._trust.confirm(ids):
             return replace(scored, weights=_OTHER_WEIGHTS)
         return scored
 
@@ -63,9 +63,9 @@ class HttpScorer:
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
         before, self.info = self.info, await self._identified()
-        if before.weights != self.info.weights or not self._trust.expects_these_weights:
+        if before.weights != self.info.weights or (self._trust and not self._trust.expects_these_weights):
             self.info = await verified(self._dialect, self.info)
-            self._trust = await TrustMonitor.begin(self._dialect, self.info)
+            self._trust = self._trust and await TrustMonitor.begin(self._dialect, self.info)
         return self.info
 
     async def close(self) -> None:
@@ -84,6 +84,7 @@ async def connect(
     dialect: str = "auto",
     *,
     kind: str | None = None,
+    watched: bool = True,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> HttpScorer:
     """Find out what answers at an address and how to ask it.
@@ -93,6 +94,7 @@ async def connect(
         model: The served name; None takes the only one there is.
         dialect: "auto", or the name of the one to insist on.
         kind: What to call it, where that is known better than the server says.
+        watched: Check its numbers again behind every request; not needed for a process of our own.
         on_wait: Called with a line when the server is still loading its model, and is waited for.
 
     Raises:
@@ -100,7 +102,7 @@ async def connect(
     """
     try:
         chosen, info = await open_dialect(transport, model, dialect, on_wait)
-        trust = await TrustMonitor.begin(chosen, info)
+        trust = await TrustMonitor.begin(chosen, info) if watched else None
     except BaseException:
         await transport.close()
         raise

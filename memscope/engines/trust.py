@@ -19,7 +19,7 @@ from memscope.errors import UntrustedScorerError
 
 __all__ = ["TrustMonitor", "check_numbers", "probe_ids"]
 
-_PROMPT_LENGTHS = (3, 11, 37, 120)
+_PROMPT_LENGTHS = (3, 17, 120)
 _TOKENS = 4
 """Generated and compared after each of these prompts."""
 
@@ -28,6 +28,9 @@ _FEWEST_COMPARED = 8
 
 _REFERENCE_LENGTH = 12
 """Tokens of the sequence that is scored behind every request: half a percent of a session of 2,400."""
+
+_REFERENCE_RANGES: tuple[Range, ...] = ((1, 2), (2, 3), (3, 5), (5, _REFERENCE_LENGTH))
+"""Of one and of several tokens, as they are asked for; several sums where a server gives no values of tokens."""
 
 _REPEAT_TOKENS = 100_000
 """Tokens scored between two repetitions of the first check."""
@@ -79,7 +82,6 @@ class TrustMonitor:
         self.expects_these_weights = True
         self._dialect = dialect
         self._ids = ids
-        self._ranges: list[Range] = [(at, at + 1) for at in range(1, len(ids))]
         self._expected: tuple[float, ...] = ()
         self._weights = ""
         self._verified = verified
@@ -98,7 +100,7 @@ class TrustMonitor:
         """
         monitor = cls(dialect, probe_ids(_REFERENCE_LENGTH, info.vocab_size), verified=info.verified)
         scored = await monitor._score()
-        monitor._expected, monitor._weights = scored.totals, scored.weights
+        monitor._expected, monitor._weights = _numbers(scored), scored.weights
         return monitor
 
     async def confirm(self, ids: array[int]) -> bool:
@@ -138,7 +140,7 @@ class TrustMonitor:
         if scored.weights != self._weights:
             self.expects_these_weights = False
             return True  # the scores say of which weights they are, so that whoever asked will see it
-        if agree(zip(self._expected, scored.totals, strict=True)):
+        if agree(zip(self._expected, _numbers(scored), strict=True)):
             return True
         return await self._explained(scored)
 
@@ -148,11 +150,17 @@ class TrustMonitor:
             await self._dialect.check(self._ids, _TOKENS)
             self.expects_these_weights = False
             return False
-        expected, found = max(zip(self._expected, scored.totals, strict=True), key=lambda pair: abs(pair[0] - pair[1]))
+        pairs = zip(self._expected, _numbers(scored), strict=True)
+        expected, found = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
         raise UntrustedScorerError(
-            f"{self._dialect.served.transport.root}: its numbers changed while it was scoring: the same token had "
-            f"{expected:.3f} nats and has {found:.3f} now ({self._dialect.name}); what it answered last is not used"
+            f"{self._dialect.served.transport.root}: its numbers changed while it was scoring: the same number was "
+            f"{expected:.3f} nats and is {found:.3f} now ({self._dialect.name}); what it answered last is not used"
         )
 
     async def _score(self) -> Scored:
-        return await self._dialect.score(self._ids, self._ranges)
+        return await self._dialect.score(self._ids, _REFERENCE_RANGES)
+
+
+def _numbers(scored: Scored) -> tuple[float, ...]:
+    """Return the values of all tokens, or the sums where there are only these."""
+    return tuple(value for values in scored.tokens for value in values) or scored.totals

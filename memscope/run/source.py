@@ -72,12 +72,19 @@ class ScorerSource:
 
         await self.close()
         if self._config.url:
-            transport, model, kind = Transport(self._config.url, self._api_key()), self._config.model, None
+            transport, model = Transport(self._config.url, self._api_key()), self._config.model
         else:
             self._server = await EmbeddedServer.start(self._config.model)
-            transport, model, kind = Transport(self._server.url, self._server.token, patient=True), None, "embedded"
+            transport, model = Transport(self._server.url, self._server.token, patient=True), None
         try:
-            self._scorer = await connect(transport, model, self._config.dialect, kind=kind, on_wait=on_wait)
+            self._scorer = await connect(
+                transport,
+                model,
+                self._config.dialect,
+                kind="embedded" if self._server else None,
+                watched=self._server is None,
+                on_wait=on_wait,
+            )
         except BaseException:
             await self.close()
             raise

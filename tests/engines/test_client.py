@@ -36,8 +36,8 @@ async def test_a_real_scorer_is_asked_in_its_own_dialect(scorer: ScorerAddress) 
     first = await client.score(IDS, RANGES)
     assert [len(tokens) for tokens in first.tokens] == [10, 50]
     assert first.totals[1] == pytest.approx(sum(first.tokens[1]), abs=1e-3)
-    again = await client.score(IDS, RANGES)
-    assert again.totals == pytest.approx(first.totals, abs=1e-4)
+    again = await client.score(IDS, RANGES[1:])
+    assert again.totals == pytest.approx(first.totals[1:], abs=1e-4)
     assert again.forwarded < first.forwarded, "the prefix is not computed again"
     await client.close()
 

@@ -123,7 +123,8 @@ class Dialect(ABC):
             ids: The sequence.
             ranges: Ascending, non-empty, disjoint.
             priority: Lower is earlier, where the server has priorities.
-            from_position: Use no remembered computation from this position on, where the server remembers any.
+            from_position: Compute along a second path that rounds differently, at least from this position on; ignored
+                by servers that have one path only.
 
         Raises:
             ScorerError: The server refused, or what it answered is not the answer to this request: servers ignore

@@ -152,10 +152,11 @@ class CompletionsDialect(Dialect):
         if not choice.token_ids or not said:
             missing = "ids" if not choice.token_ids else "log-probabilities"
             raise _NothingToCompareError(f"it gives no {missing} of the tokens that it generates")
+        drawn = token_ids(choice.token_ids, f"{self.served.transport.root}{_PATH}")
         logprobs = [value for value in said if value is not None]
-        if len(logprobs) != len(choice.token_ids) or len(said) != len(logprobs):
+        if len(logprobs) != len(drawn) or len(said) != len(logprobs):
             raise _NothingToCompareError("it does not give a log-probability for every token that it generates")
-        return token_ids(choice.token_ids, f"{self.served.transport.root}{_PATH}"), logprobs, reply.weights
+        return drawn, logprobs, reply.weights
 
     def _compare(self, drawn: _Drawn, ranges: Sequence[Range], scored: Scored) -> None:
         pairs: dict[int, tuple[float, float]] = {}
