@@ -56,17 +56,28 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def model_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[], PreTrainedModel]], Path]:
+    """Return a function that makes a model with random weights and saves it with the bundled tokenizer."""
+
+    def saved(kind: str, make: Callable[[], PreTrainedModel]) -> Path:
+        torch.manual_seed(len(kind))
+        folder = tmp_path_factory.mktemp(kind)
+        make().save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(BUNDLED / name, folder / name)
+        return folder
+
+    return saved
+
+
+@pytest.fixture(scope="session")
+def model_folders(saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path]) -> Callable[[str], Path]:
     """Return a function from an architecture's name (or "bundled") to a model folder."""
     made: dict[str, Path] = {"bundled": BUNDLED}
 
     def folder(kind: str) -> Path:
         if kind not in made:
-            torch.manual_seed(len(kind))
-            made[kind] = tmp_path_factory.mktemp(kind)
-            _MAKERS[kind]().save_pretrained(made[kind])
-            for name in ("tokenizer.json", "tokenizer_config.json"):
-                shutil.copy(BUNDLED / name, made[kind] / name)
+            made[kind] = saved_model(kind, _MAKERS[kind])
         return made[kind]
 
     return folder

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+import torch
+from transformers import (
+    BertConfig,
+    BertLMHeadModel,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
-from memscope.server.compute.loading import LoadedModel
-from memscope.server.compute.paths import obstacle
+from memscope.errors import ScorerError
+from memscope.server.compute.loading import PATH_VARIABLE, LoadedModel, load, training_copy
+from memscope.server.compute.paths import PATHS, obstacle
+from memscope.server.compute.scoring_steps import score_ranges
+from memscope.server.options import ServeOptions
 
 _SIZES: dict[str, Any] = {
     "vocab_size": 64,
@@ -46,3 +63,41 @@ def test_layers_that_keep_a_state_are_named() -> None:
     model = Qwen3ForCausalLM(Qwen3Config(**_SIZES))
     model.config.layer_types = ["linear_attention", "full_attention"]
     assert obstacle(model, 256) == "layers of kind linear_attention keep a state that cannot be cut"
+
+
+def test_a_model_that_looks_ahead_is_refused_in_one_line(
+    saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path],
+) -> None:
+    sizes = {name: size for name, size in _SIZES.items() if name not in ("num_key_value_heads", "head_dim")}
+    bert = saved_model("bert", lambda: BertLMHeadModel(BertConfig(is_decoder=False, initializer_range=0.3, **sizes)))
+    with pytest.raises(ScorerError, match="model bert: not a causal language model") as caught:
+        load(bert, ServeOptions(model="bert"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_soft_cap_is_never_dropped(
+    dtype: str, saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path], drain: Callable[[Any], Any]
+) -> None:
+    config = Gemma2Config(
+        attn_logit_softcapping=2.0, sliding_window=512, query_pre_attn_scalar=8, initializer_range=0.5, **_SIZES
+    )
+    loaded = load(saved_model("gemma2", lambda: Gemma2ForCausalLM(config)), ServeOptions(model="gemma2", dtype=dtype))
+    assert loaded.path.name == "stock"
+    ids = random.Random(2).choices(range(64), k=200)
+    (found,) = drain(score_ranges(loaded, ids, [(100, 200)])).ranges
+    with torch.inference_mode():
+        plain = training_copy(loaded)(torch.tensor([ids]), use_cache=False).logits[0].float().log_softmax(-1)
+    expected = plain[torch.arange(99, 199), torch.tensor(ids[100:])]
+    assert float(np.abs(found - expected.numpy()).mean()) < (1e-4 if dtype == "float32" else 0.05)
+
+
+def test_the_path_that_the_variable_names_is_tried_first(
+    model_folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PATHS[:-1]:
+        monkeypatch.setenv(PATH_VARIABLE, name)
+        assert load(model_folders("bundled"), ServeOptions(model="bundled")).path.name == name
+    monkeypatch.setenv(PATH_VARIABLE, "scenic")
+    with pytest.raises(ScorerError, match="MEMSCOPE_SERVE_PATH=scenic: unknown; use one of products, flash, stock"):
+        load(model_folders("bundled"), ServeOptions(model="bundled"))

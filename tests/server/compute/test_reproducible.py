@@ -104,7 +104,7 @@ def test_prompt_logprobs_are_the_same_bits(
     kind: str, path: str, chunk: int, on_path: Callable[..., LoadedModel], drain: Drain
 ) -> None:
     loaded = on_path(kind, path, chunk)
-    ids = [random.Random(4).randrange(3, 1500) for _ in range(140)]
+    ids = random.Random(4).choices(range(3, 1500), k=140)
     prompt = drain(prompt_logprobs(loaded, ids)).logprobs
     (scores,) = drain(score_ranges(loaded, ids, [(1, len(ids))])).ranges
     assert np.array_equal(np.array(prompt, dtype=np.float32), scores)
@@ -137,7 +137,7 @@ def test_the_alternate_path_computes_the_same_numbers_with_other_rounding(
     kind: str, path: str, chunk: int, on_path: Callable[..., LoadedModel], drain: Drain
 ) -> None:
     loaded = on_path(kind, path, chunk)
-    ids = [random.Random(6).randrange(3, 1500) for _ in range(180)]
+    ids = random.Random(6).choices(range(3, 1500), k=180)
     (one,) = drain(score_ranges(loaded, ids, [(20, 180)])).ranges
     (other,) = drain(score_ranges(loaded.alternate, ids, [(20, 180)])).ranges
     (again,) = drain(score_ranges(loaded, ids, [(20, 180)])).ranges
