@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -51,8 +52,9 @@ _MAKERS: dict[str, Callable[[], PreTrainedModel]] = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+def _threads() -> None:
+    # Any number must do: `MEMSCOPE_TEST_THREADS=2 MEMSCOPE_SERVE_PATH=flash pytest tests/server` tries another way.
+    torch.set_num_threads(int(os.environ.get("MEMSCOPE_TEST_THREADS", "1")))
 
 
 @pytest.fixture(scope="session")

@@ -52,9 +52,9 @@ def on_path(model_folders: Callable[[str], Any]) -> Iterator[Callable[[str, str,
 def _requests(draw: st.DrawFn) -> list[Request]:
     """Sequences that share beginnings: whole, and with a piece left out, each asked in one piece and in several."""
     rng = random.Random(draw(st.integers(0, 1 << 30)))
-    base = [rng.randrange(3, 1500) for _ in range(draw(st.integers(40, 400)))]
+    base = [rng.randrange(3, 1500) for _ in range(draw(st.integers(40, 300)))]
     requests = []
-    for _ in range(draw(st.integers(2, 4))):
+    for _ in range(draw(st.integers(2, 3))):
         start = rng.randrange(len(base) - 2)
         ids = base[:start] + base[start + rng.randrange(40) :]
         ids = ids if len(ids) > 2 else base
@@ -67,7 +67,7 @@ def _requests(draw: st.DrawFn) -> list[Request]:
 
 
 @pytest.mark.parametrize(("kind", "path", "chunk"), _CASES)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests=_requests())
 def test_any_order_of_requests_and_any_store_give_the_same_bits(
     kind: str, path: str, chunk: int, requests: list[Request], on_path: Callable[..., LoadedModel], drain: Drain

@@ -38,7 +38,7 @@ def samples(count: int = 1) -> list[dict[str, list[int]]]:
 
 
 def served(tmp_path: Path, **options: Any) -> tuple[Runtime, httpx.AsyncClient]:
-    runtime = Runtime(ServeOptions(model=str(BUNDLED), threads=1, **options))
+    runtime = Runtime(ServeOptions(model=str(BUNDLED), **options))
     runtime.load()
     transport = httpx.ASGITransport(create_app(runtime), raise_app_exceptions=False)
     return runtime, httpx.AsyncClient(transport=transport, base_url="http://scorer")
