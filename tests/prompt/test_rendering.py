@@ -17,8 +17,8 @@ from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.detectors import Detector
 from memscope.session.formats.chat import read_chat
-from memscope.session.nodes import Session
-from tests.prompt.conftest import BUNDLED
+from memscope.session.nodes import Branch, Content, Header, Log, Memory, Node, Session
+from tests.prompt.conftest import BUNDLED, SHAPES
 
 TEMPLATE = (
     "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a default.<|im_end|>\n{% endif %}"
@@ -116,3 +116,33 @@ def test_a_tokenizer_without_both_is_one_clear_line(
         render(small_session, tokenizer, "chatml")
     with pytest.raises(PromptError, match="this tokenizer has no chat template"):
         render(small_session, tokenizer, "own")
+
+
+def turn(role: str, *texts: str) -> Branch:
+    return Branch(role=role, children=tuple(Content(text=text) for text in texts))
+
+
+MEMORY = Memory(key="port", text="The port is 7432.")
+UNUSUAL: dict[str, tuple[Node, ...]] = {
+    "nothing": (),
+    "only a memory": (MEMORY,),
+    "only a log": (Log(text="started"),),
+    "no response": (MEMORY, turn("user", "Hi")),
+    "no memory": (turn("user", "Hi"), turn("assistant", "Hello")),
+    "a response that says nothing": (turn("user", "Hi"), turn("assistant")),
+    "a question that says nothing": (turn("user"), turn("assistant", "Hello")),
+    "a response first": (turn("assistant", "Hello"), MEMORY, turn("user", "Hi"), turn("assistant", "Yes?")),
+    "two responses in a row": (turn("user", "Hi"), turn("assistant", "Hello"), turn("assistant", "Yes?")),
+}
+
+
+@pytest.mark.parametrize("shape", ["chatml", *SHAPES])
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_sessions_are_rendered_too(
+    name: str, shape: str, tokenizer: Tokenizer, templates: Callable[[str], Tokenizer]
+) -> None:
+    session = Session(header=Header(id="s"), nodes=UNUSUAL[name])
+    prompt = render(session, tokenizer if shape == "chatml" else templates(shape))
+    assert [memory.key for memory in prompt.memories] == list(session.memory_keys())
+    assert all(prompt.continuation_ids(one.index) and prompt.context_ids(one.index) for one in prompt.responses)
+    assert bool(prompt.variants()) == bool(prompt.responses)

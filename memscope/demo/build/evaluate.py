@@ -159,7 +159,9 @@ def _mean(values: Sequence[float]) -> float:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m memscope.demo.build.evaluate", description="Print the model's figures.")
+    parser = argparse.ArgumentParser(
+        prog="python -m memscope.demo.build.evaluate", description="Print the model's figures."
+    )
     parser.add_argument("folder", type=Path, nargs="?", default=model_folder(), help="model folder (the bundled one)")
     parser.add_argument("--sessions", type=int, default=40, help="sessions for each measure (default: 40)")
     parser.add_argument("--memories", type=int, default=20, help="memories a session (default: 20)")

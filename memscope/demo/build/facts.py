@@ -10,7 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from memscope.demo.build.pools import ADJECTIVES, ANIMALS, CITIES, DAYS, FAVOURITES, FOODS, LIBRARIES, PETS, TROUBLES, date, made_up, path, person, project, service, ticket, topic, variable
+from memscope.demo.build.pools import (
+    ADJECTIVES,
+    ANIMALS,
+    CITIES,
+    DAYS,
+    FAVOURITES,
+    FOODS,
+    LIBRARIES,
+    PETS,
+    TROUBLES,
+    date,
+    made_up,
+    path,
+    person,
+    project,
+    service,
+    ticket,
+    topic,
+    variable,
+)
 
 __all__ = ["KINDS", "TASKS", "FactKind", "kinds_about"]
 

@@ -7,7 +7,26 @@ from __future__ import annotations
 
 from random import Random
 
-__all__ = ["ADJECTIVES", "ANIMALS", "CITIES", "DAYS", "FAVOURITES", "FOODS", "LIBRARIES", "PETS", "TROUBLES", "date", "made_up", "path", "person", "project", "service", "ticket", "topic", "variable"]
+__all__ = [
+    "ADJECTIVES",
+    "ANIMALS",
+    "CITIES",
+    "DAYS",
+    "FAVOURITES",
+    "FOODS",
+    "LIBRARIES",
+    "PETS",
+    "TROUBLES",
+    "date",
+    "made_up",
+    "path",
+    "person",
+    "project",
+    "service",
+    "ticket",
+    "topic",
+    "variable",
+]
 
 ADJECTIVES = (
     "staging billing payments search report image ledger mobile partner archive audit backup invoice signup legacy "
@@ -69,6 +88,7 @@ def service(random: Random) -> str:
 
 
 def project(random: Random) -> str:
+    """Return the name of a project."""
     return made_up(random) if random.random() < 0.25 else random.choice(_PROJECTS)
 
 
@@ -78,23 +98,28 @@ def person(random: Random) -> str:
 
 
 def path(random: Random) -> str:
+    """Return the path of a script, such as "ops/ship-logs.sh"."""
     stem = made_up(random) if random.random() < 0.2 else random.choice(_VERBS)
     more = "-" + random.choice(_VERBS) if random.random() < 0.3 else ""
     return f"{random.choice(_FOLDERS)}/{stem}{more}.{random.choice(_SUFFIXES)}"
 
 
 def date(random: Random) -> str:
+    """Return a day of the year, such as "March 4"."""
     return f"{random.choice(_MONTHS)} {random.randint(1, 28)}"
 
 
 def variable(random: Random) -> str:
+    """Return the name of an environment variable that holds a secret."""
     stem = made_up(random) if random.random() < 0.3 else random.choice(_PROJECTS)
     return f"{stem.upper()}_{random.choice(['KEY', 'TOKEN', 'SECRET'])}"
 
 
 def ticket(random: Random) -> str:
+    """Return the number of a ticket, such as "OPS-1234"."""
     return f"{random.choice(['OPS', 'ENG', 'WEB', 'DATA', 'SEC'])}-{random.randint(100, 9999)}"
 
 
 def topic(random: Random) -> str:
+    """Return what a meeting is about."""
     return random.choice(_TOPICS) if random.random() < 0.7 else made_up(random)

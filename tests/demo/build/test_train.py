@@ -7,7 +7,10 @@ import torch
 from memscope.demo.build.train import Recipe, TrainingStage, train
 
 RECIPE = Recipe(
-    stages=(TrainingStage(3, (2, 3), (2, 3), False, 600), TrainingStage(2, (2, 4), (2, 3), True, 600, forget=0.5, rate=0.5)),
+    stages=(
+        TrainingStage(3, (2, 3), (2, 3), False, 600),
+        TrainingStage(2, (2, 4), (2, 3), True, 600, forget=0.5, rate=0.5),
+    ),
     vocabulary=600,
     processes=1,
     warm=2,
