@@ -97,14 +97,14 @@ class Scorer(Protocol):
         """How many requests are worth having under way at once, as of now."""
         ...
 
-    async def score(self, ids: array[int], ranges: Sequence[Range], *, from_position: int | None = None) -> Scored:
+    async def score(self, ids: array[int], ranges: Sequence[Range], *, second_path: bool = False) -> Scored:
         """Score ranges of one sequence.
 
         Args:
             ids: The sequence, unsigned 32-bit.
             ranges: Ascending, non-empty, disjoint.
-            from_position: Compute along a second path that rounds differently, at least from this position on (for the
-                noise floor); ignored by servers that have one path only.
+            second_path: Compute the same numbers along another path, whose rounding differs. Ignored by servers that
+                know no other.
 
         Raises:
             UntrustedScorerError: Its numbers contradict each other; whatever was returned before this is sound.

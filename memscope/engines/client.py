@@ -44,10 +44,10 @@ class HttpScorer:
         """How many requests are worth having under way at once, as of now."""
         return self._pace.limit
 
-    async def score(self, ids: array[int], ranges: Sequence[Range], *, from_position: int | None = None) -> Scored:
+    async def score(self, ids: array[int], ranges: Sequence[Range], *, second_path: bool = False) -> Scored:
         """See `memscope.engines.base.Scorer.score`."""
         try:
-            scored = await self._dialect.score(ids, ranges, priority=SCORING_PRIORITY, from_position=from_position)
+            scored = await self._dialect.score(ids, ranges, priority=SCORING_PRIORITY, second_path=second_path)
         except TimedOutError:
             self._pace.timed_out(time.monotonic())
             raise

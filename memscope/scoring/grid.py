@@ -16,11 +16,11 @@ from typing import Literal, TypeAlias
 from memscope.scoring.layout import Column, Layout, Row
 from memscope.scoring.table import EVERYTHING, NOTHING, Ablation, AblationTable, only, without
 
-__all__ = ["SET_ABOVE", "Grid", "Measure", "Origin", "RowStatus", "baseline", "leave_out"]
+__all__ = ["SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline", "leave_out"]
 
 RowStatus: TypeAlias = Literal["waiting", "running", "done", "failed"]
 Measure: TypeAlias = Literal["necessity", "sufficiency"]
-Origin: TypeAlias = Literal["measured", "inherited", "unknown"]
+CellSource: TypeAlias = Literal["measured", "inherited", "unknown"]
 """How a cell got its value."""
 
 SET_ABOVE = 0.01
@@ -140,7 +140,7 @@ class Grid:
         """Whether nothing was scored."""
         return not len(self.table)
 
-    def origin(self, row: int, column: int) -> Origin:
+    def origin(self, row: int, column: int) -> CellSource:
         """Say how a cell got its value."""
         if column < self.rows[row].first_column:
             return "inherited"

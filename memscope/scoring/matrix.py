@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -32,22 +33,25 @@ _NULL_PATH_SHARE = 0.01
 """The noise floor may cost this share of the matrix, or one response where that is more."""
 
 
-def null_path(variants: Sequence[Variant], budget: int) -> tuple[Variant, int]:
-    """Choose what to compute twice for the noise floor.
+def null_path(variants: Sequence[Variant], budget: int) -> list[Variant]:
+    """Choose what to compute twice for the noise floor: the first responses, since a second path starts at the start.
 
     Args:
         variants: The baseline.
-        budget: Tokens it may cost.
+        budget: Tokens it may cost; the first response is taken whatever it costs.
 
     Returns:
-        The last sequence cut down to its last responses, and the position from which to compute it again.
+        The sequences, the last one cut down to the responses that fit.
     """
-    last = variants[-1]
-    kept = 1
-    while kept < len(last.ranges) and len(last.ids) - last.ranges[-kept - 1][0] <= budget:
-        kept += 1
-    ranges = last.ranges[-kept:]
-    return Variant(ids=last.ids, ranges=ranges, owners=last.owners[-kept:]), ranges[0][0] - 1
+    chosen: list[Variant] = []
+    for variant in variants:
+        count = sum(end <= budget for _, end in variant.ranges) or (not chosen)
+        if not count:
+            break
+        end = variant.ranges[count - 1][1]
+        chosen.append(Variant(variant.ids[:end], variant.ranges[:count], variant.owners[:count]))
+        budget -= end
+    return chosen
 
 
 @dataclass(slots=True)
@@ -106,10 +110,11 @@ class MatrixJob:
         if not variants:
             return
         cost = sum(len(v.ids) for v in variants) + sum(map(self._row_cost, self._spans.values()))
-        variant, position = null_path(variants, int(_NULL_PATH_SHARE * cost))
-        again = await scorer.rescorer.score([variant], scorer.cost, from_position=position)
-        # A response that owns ranges outside the null path is only partly there and is left out.
-        whole = {owner for owner in variant.owners if owner not in set(variants[-1].owners[: -len(variant.owners)])}
+        twice = null_path(variants, int(_NULL_PATH_SHARE * cost))
+        again = await scorer.rescorer.score(twice, scorer.cost, second_path=True)
+        # A response that owns ranges beyond the cut is only partly there and is left out.
+        ranges, kept = (Counter(owner for v in side for owner in v.owners) for side in (variants, twice))
+        whole = [owner for owner in kept if kept[owner] == ranges[owner]]
         columns = scorer.layout.columns
         floor = max((abs(again[n].total - scorer.table.get(ablation, columns[n].id)) for n in whole), default=0.0)
         self.grid.noise_floor = floor

@@ -70,7 +70,7 @@ class Rescorer:
             raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
 
     async def score(
-        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, from_position: int | None = None
+        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, second_path: bool = False
     ) -> dict[int, ResponseScore]:
         """Score every range of every variant and return the sums by the response's index in the prompt.
 
@@ -78,14 +78,14 @@ class Rescorer:
             variants: The sequences; a response may own several ranges of one of them.
             cost: Grows by what is asked of the scorer.
             fresh: Ask again even where a score is remembered, and remember the new one.
-            from_position: Ask for a second, independent computation from this position on (for the noise floor).
+            second_path: Ask for the same numbers along another computation path, for the noise floor.
 
         Raises:
             ScorerError: The scorer failed; what was scored until then is remembered.
         """
         sums: dict[int, ResponseScore] = {}
         for variant in variants:
-            scores, cached = await self._variant(variant, cost, fresh, from_position)
+            scores, cached = await self._variant(variant, cost, fresh, second_path)
             for owner, (total, tokens) in zip(variant.owners, scores, strict=True):
                 before = sums.get(owner)
                 sums[owner] = ResponseScore(
@@ -95,34 +95,32 @@ class Rescorer:
                 )
         return sums
 
-    async def _variant(
-        self, variant: Variant, cost: Cost, fresh: bool, from_position: int | None
-    ) -> tuple[list[Score], bool]:
-        if from_position is None:
+    async def _variant(self, variant: Variant, cost: Cost, fresh: bool, second_path: bool) -> tuple[list[Score], bool]:
+        if not second_path:
             cost.tokens_naive += len(variant.ids)
         info = self.scorer.info  # of this request: it may be another when the answer comes
-        keys, known = await asyncio.to_thread(self._look_up, info, variant, fresh, from_position)
+        keys, known = await asyncio.to_thread(self._look_up, info, variant, fresh, second_path)
         missing = [n for n, key in enumerate(keys) if key not in known]
         if missing:
             ranges = [variant.ranges[n] for n in missing]
-            asked = await self._asked(info, variant.ids[: ranges[-1][1]], ranges, cost, from_position)
+            asked = await self._asked(info, variant.ids[: ranges[-1][1]], ranges, cost, second_path)
             new = dict(zip((keys[n] for n in missing), asked, strict=True))
             await asyncio.to_thread(self._store.put, new)
             known |= new
         return [known[key] for key in keys], not missing
 
     def _look_up(
-        self, info: ScorerInfo, variant: Variant, fresh: bool, from_position: int | None
+        self, info: ScorerInfo, variant: Variant, fresh: bool, second_path: bool
     ) -> tuple[list[bytes], dict[bytes, Score]]:
-        path = "" if from_position is None else f"from {from_position}"
+        path = "second path" if second_path else ""
         keys = score_keys(f"{info.identity}\0{path}", variant.ids, variant.ranges)
         return keys, {} if fresh else self._store.get(keys)
 
     async def _asked(
-        self, info: ScorerInfo, ids: array[int], ranges: Sequence[Range], cost: Cost, from_position: int | None
+        self, info: ScorerInfo, ids: array[int], ranges: Sequence[Range], cost: Cost, second_path: bool
     ) -> list[Score]:
         cost.calls += 1
-        scored = await self.scorer.score(ids, ranges, from_position=from_position)
+        scored = await self.scorer.score(ids, ranges, second_path=second_path)
         cost.tokens_forwarded += scored.forwarded
         self.expect(scored.weights or info.weights)
         self.expect(info.weights)

@@ -53,11 +53,12 @@ async def test_the_other_dialect_gives_the_same_numbers(scorer: ScorerAddress) -
     await two.close()
 
 
-async def test_a_second_path_computes_anew_from_the_position(scorer: ScorerAddress) -> None:
+async def test_a_second_path_computes_anew_and_rounds_otherwise(scorer: ScorerAddress) -> None:
     client = await connect(transport_to(scorer))
     whole = await client.score(IDS, RANGES)
-    again = await client.score(IDS, RANGES[1:], from_position=99)
-    assert again.forwarded >= 50, "nothing remembered past the position is used"
+    again = await client.score(IDS, RANGES[1:], second_path=True)
+    assert again.forwarded >= RANGES[1][1] - 1, "nothing remembered is used"
+    assert again.totals[0] != whole.totals[1]
     assert again.totals[0] == pytest.approx(whole.totals[1], abs=1e-3)
     await client.close()
 

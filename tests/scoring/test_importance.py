@@ -64,11 +64,11 @@ class FailingRescorer(Rescorer):
         self._error = error
 
     async def score(
-        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, from_position: int | None = None
+        self, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, second_path: bool = False
     ) -> dict[int, ResponseScore]:
         if any(len(variant.ids) in self._lengths for variant in variants):
             raise self._error
-        return await super().score(variants, cost, fresh=fresh, from_position=from_position)
+        return await super().score(variants, cost, fresh=fresh, second_path=second_path)
 
 
 def remembered(**ages: float) -> dict[str, MemoryWeight]:

@@ -115,7 +115,7 @@ class Dialect(ABC):
 
     @abstractmethod
     async def score(
-        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, from_position: int | None = None
+        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, second_path: bool = False
     ) -> Scored:
         """Score ranges of one sequence.
 
@@ -123,8 +123,7 @@ class Dialect(ABC):
             ids: The sequence.
             ranges: Ascending, non-empty, disjoint.
             priority: Lower is earlier, where the server has priorities.
-            from_position: Compute along a second path that rounds differently, at least from this position on; ignored
-                by servers that have one path only.
+            second_path: Compute along another path, where the server knows one.
 
         Raises:
             ScorerError: The server refused, or what it answered is not the answer to this request: servers ignore

@@ -41,10 +41,10 @@ class PromptLogprobs(CompletionsDialect):
     features = Features(reserved_tokens=1)
 
     async def score(
-        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, from_position: int | None = None
+        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, second_path: bool = False
     ) -> Scored:
-        """See `Dialect.score`; `from_position` means nothing here, since no prefix is ever reused."""
-        del from_position
+        """See `Dialect.score`; `second_path` means nothing here: the server knows one path only."""
+        del second_path
         fields = {
             "prompt": list(ids),
             "max_tokens": 1,

@@ -39,11 +39,11 @@ class ScoreEndpoint(CompletionsDialect):
     features = Features(prefix_reuse=True)
 
     async def score(
-        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, from_position: int | None = None
+        self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, second_path: bool = False
     ) -> Scored:
         """See `Dialect.score`."""
         fields: dict[str, Any] = {"prompt": list(ids), "score_ranges": list(ranges), "logprobs": 1}
-        if from_position is not None:
+        if second_path:
             fields["alternate_path"] = True
         body = await self.served.post(self.path, fields, priority)
         if len(ids) < _TOKENS_TO_READ_ELSEWHERE:
