@@ -18,7 +18,7 @@ A tour of the rooms, each of which imports only from those below it:
     training/        samples, sending, exports, before and after
     scoring/         the table of ablations, and the measures and jobs over it
     prompt/          a session as token ids: ChatML, and template/ for the model's own chat template
-    engines/         how to ask a server for log-probabilities, one module a dialect; the embedded child process
+    engines/         asking a server for log-probabilities (dialects/: one module each), checks, the embedded child
     store/           the state database: scores by content, the training ledger, settings, migrations
     session/         nodes, the file formats (one module each), the detectors of memories
     terminal/        what may reach a terminal: safe text, printing, the word diff

@@ -65,14 +65,14 @@ class Title(OneLine):
         run = self._run
         grid = run.grids["necessity"]
         yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
+        if run.scorer is not None and not run.scorer.verified:
+            yield "scorer not verified", _BOLD
         yield f"{len(grid.rows)} memories × {len(grid.columns)} responses", _PLAIN
         yield self._measure, _DIM
         if self.delta:
             yield "after − before", _BOLD
         if run.scorer is not None:
             yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
-            if not run.scorer.verified:
-                yield "not verified", _BOLD
 
     def _right(self) -> list[Piece]:
         state, progress = self._run.state, self._progress

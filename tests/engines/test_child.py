@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from rich.pretty import pretty_repr
 
 from memscope.engines.child import EmbeddedServer
 from memscope.errors import ScorerGoneError
@@ -21,6 +22,7 @@ async def test_a_child_answers_only_to_its_token_and_ends_when_told() -> None:
     server = await EmbeddedServer.start(None)
     try:
         assert server.url.startswith("http://127.0.0.1:")
+        assert server.token.reveal() not in pretty_repr(vars(server))
         async with httpx.AsyncClient() as client:
             assert (await client.get(f"{server.url}/models")).status_code == 401
             key = {"Authorization": f"Bearer {server.token.reveal()}"}

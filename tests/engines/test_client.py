@@ -14,7 +14,11 @@ from memscope.engines.client import connect
 from memscope.engines.tokenizer_files import fetch_tokenizer
 from memscope.engines.transport import Transport
 from memscope.errors import ScorerError
+from memscope.prompt.sequence import Variant
+from memscope.scoring.rescoring import Cost, Rescorer
 from memscope.secret import Secret
+from memscope.store.database import Database
+from memscope.store.scores import ScoreStore
 from tests.conftest import ScorerAddress
 
 pytestmark = pytest.mark.anyio
@@ -193,3 +197,15 @@ async def test_a_tokenizer_with_strange_file_names_is_refused(name: str, tmp_pat
 
 async def test_a_server_without_a_tokenizer_is_no_error(tmp_path: Any) -> None:
     assert await fetch_tokenizer(server(), tmp_path) is None
+
+
+async def test_what_one_dialect_scored_is_not_taken_for_the_score_of_another(scorer: ScorerAddress) -> None:
+    store = ScoreStore(Database(None))
+    calls = []
+    for dialect in ("score", "prompt_logprobs", "score"):
+        client = await connect(transport_to(scorer), dialect=dialect)
+        cost = Cost()
+        await Rescorer(client, store).score([Variant(IDS, tuple(RANGES), (0, 1))], cost)
+        calls.append(cost.calls)
+        await client.close()
+    assert calls == [1, 1, 0]

@@ -1,0 +1,22 @@
+"""The title line says what the numbers rest on, also where it is narrow."""
+
+from __future__ import annotations
+
+import pytest
+
+from memscope.config import Config
+from memscope.run.run import Run
+from memscope.scoring.events import ScorerReady
+from memscope.session.nodes import Session
+from memscope.store.database import Database
+from memscope.ui.title import Title
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("verified", [True, False])
+async def test_a_scorer_that_was_not_checked_is_named_so(small_session: Session, verified: bool) -> None:
+    run = Run(small_session, Config(), Database(None))
+    run.scorer = ScorerReady("vllm", "m", "bfloat16", "http://h/v1", "prompt_logprobs", "w", verified)
+    shown = "".join(text for text, _ in Title(run).pieces(80))
+    assert ("scorer not verified" in shown) is not verified
