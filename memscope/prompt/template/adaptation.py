@@ -54,23 +54,23 @@ class _Adapting:
         """Fit one message by itself."""
         message = self._role(message)
         if message.calls and not self._can.calls:
-            self._say("the chat template knows no tool calls: they are written as text")
+            self._say("the chat template does not support tool calls: they are written as text")
             texts = tuple(Part(leaf_text(ToolCall(name=c.name, arguments=c.arguments)), c.owner) for c in message.calls)
             message = replace(message, content=message.content + texts, calls=())
         if message.reasoning and not self._can.reasoning:
-            self._say("the chat template knows no reasoning: it is written as <think> text")
+            self._say("the chat template does not support reasoning: it is written as <think> text")
             texts = tuple(replace(part, text=f"<think>\n{part.text}\n</think>\n") for part in message.reasoning)
             message = replace(message, content=texts + message.content, reasoning=())
         return message
 
     def _role(self, message: Message) -> Message:
         if message.role == "tool" and not self._can.tool:
-            self._say("the chat template knows no tool results: they are written as user turns")
+            self._say("the chat template does not support tool results: they are written as user turns")
             return replace(message, role="user")
         if message.role in _ROLES:
             return message
         role = "system" if message.role in _SYSTEM_ROLES else "user"
-        self._say(f"the chat template knows no role {message.role!r}: it is written as {role!r}")
+        self._say(f"the chat template has no role {message.role!r}: it is written as {role!r}")
         return replace(message, role=role)
 
     def systems(self, messages: Sequence[Message]) -> list[Message]:
@@ -78,18 +78,22 @@ class _Adapting:
         head = list(takewhile(lambda message: message.role == "system", messages))
         rest = list(messages[len(head) :])
         if head and not self._can.system:
-            self._say("the chat template takes no system message: system content and memories join the user's turns")
+            self._say(
+                "the chat template accepts no system message: system content and memories go into the user's turns"
+            )
             head = [_joining(message) for message in head]
         elif len(head) > 1 and not self._can.systems:
-            self._say("the chat template takes one system message: system content and memories are joined in it")
+            self._say("the chat template accepts one system message: system content and memories are joined in it")
             head = [joined(head)]
         if not self._can.system_inside and any(message.role == "system" for message in rest):
-            self._say("the chat template takes no system message inside the conversation: these join the user's turns")
+            self._say(
+                "the chat template accepts no system message inside the conversation: these go into the user's turns"
+            )
             rest = [_joining(message) if message.role == "system" else message for message in rest]
         return head + rest
 
     def turns(self, messages: Sequence[Message]) -> list[Message]:
-        """Join neighbours that must be one message, and let the user begin where the template wants it."""
+        """Join consecutive messages that must be one, and put a user turn first where the template requires it."""
         groups: list[list[Message]] = []
         for message in messages:
             if groups and self._same_turn(groups[-1][-1], message):
@@ -99,7 +103,7 @@ class _Adapting:
         found = [joined(group) for group in groups]
         first = next((n for n, message in enumerate(found) if message.role != "system"), None)
         if first is not None and found[first].role != "user" and not self._can.assistant_first:
-            self._say("the chat template wants the user to begin: an empty user turn comes first")
+            self._say("the chat template requires the user to begin: an empty user turn is put first")
             found.insert(first, Message("user", owners=(replace(found[first].owners[0], response=None),)))
         return found
 
@@ -107,7 +111,7 @@ class _Adapting:
         if before.role != message.role or message.role not in ("user", "assistant"):
             return False
         if not before.joins and not self._can.repeats and not message.joins:
-            self._say("the chat template wants roles to take turns: neighbours of one role are joined")
+            self._say("the chat template requires alternating roles: consecutive turns of one role are joined")
         return before.joins or not self._can.repeats
 
 

@@ -26,7 +26,7 @@ _RESULT = {"role": "tool", "name": "sampletool", "tool_call_id": "call00001", "c
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a template wants to be spoken to.
+    """The form in which a template takes messages, and what it writes around answers.
 
     Attributes:
         blocks: Contents are lists of blocks, as templates of models with pictures want them.

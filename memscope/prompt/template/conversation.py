@@ -1,7 +1,7 @@
 """A conversation written by a chat template, and where its messages and turns begin and end in it.
 
 Positions are characters of the skeleton (see `skeleton`). They are found by rendering beginnings of the
-conversation; since the same few joints between messages come again and again, each is looked at once.
+conversation; since the same few joints between messages recur, each is looked at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Conversation:
 
     Attributes:
         messages: The messages.
-        style: How the template wants them.
+        style: The form in which the template takes them.
         appends: False as soon as it was seen that the template writes earlier messages differently when others follow.
     """
 
@@ -81,7 +81,7 @@ class Conversation:
             tokenizer: The tokenizer with the template.
             tools: Tool definitions, passed to the template.
             messages: Messages that the template takes.
-            style: How it wants them.
+            style: The form in which the template takes them.
             literal: Roles whose texts the template looks into: only memories and control tokens are replaced in those
                 that hold tags, and with `EVERYTHING` among them, in all.
         """

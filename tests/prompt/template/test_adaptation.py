@@ -74,8 +74,8 @@ def test_what_a_template_does_not_know_is_written_as_text_and_said_once(template
     call = '<tool_call>\n{"name":"sh","arguments":{"cmd":"ls"}}\n</tool_call>'
     assert f"<|/header|>\n\n<think>\nhm\n</think>\nWait.{call}<|eot|>" in text
     assert notes == (
-        "the chat template knows no tool calls: they are written as text",
-        "the chat template knows no reasoning: it is written as <think> text",
+        "the chat template does not support tool calls: they are written as text",
+        "the chat template does not support reasoning: it is written as <think> text",
     )
 
 
@@ -94,7 +94,9 @@ def test_without_a_system_role_the_head_joins_the_first_question(templates: Temp
         "<bos><start_of_turn>user\nBe brief.\n\nThe user is Mira.\n\nA quiet week.\n\nWhich port?<end_of_turn>\n"
         "<start_of_turn>model\n7432.<end_of_turn>"
     )
-    assert notes == ("the chat template takes no system message: system content and memories join the user's turns",)
+    assert notes == (
+        "the chat template accepts no system message: system content and memories go into the user's turns",
+    )
 
 
 @pytest.mark.parametrize("shape", ["inst", "turns"])
@@ -118,14 +120,14 @@ def test_neighbours_of_one_role_are_joined_and_stay_responses_of_their_own(shape
     prompt = render(Session(header=Header(id="s"), nodes=nodes), templates(shape))
     texts = [templates(shape).decode(prompt.continuation_ids(index)).strip() for index in (0, 1)]
     assert texts == ["Ho", "ho </s>" if shape == "inst" else "ho<end_of_turn>"]
-    assert prompt.notes == ("the chat template wants roles to take turns: neighbours of one role are joined",)
+    assert prompt.notes == ("the chat template requires alternating roles: consecutive turns of one role are joined",)
     assert [response.entry_index for response in prompt.responses] == [2, 3]
 
 
 def test_an_empty_question_comes_first_where_the_user_must_begin(templates: Templates) -> None:
     text, notes = written(templates("turns"), said("assistant", "Hello!"))
     assert text == "<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>"
-    assert notes == ("the chat template wants the user to begin: an empty user turn comes first",)
+    assert notes == ("the chat template requires the user to begin: an empty user turn is put first",)
 
 
 def test_unknown_roles_are_written_as_known_ones(templates: Templates) -> None:
@@ -134,8 +136,8 @@ def test_unknown_roles_are_written_as_known_ones(templates: Templates) -> None:
     )
     assert text.startswith("<|block|>system\nBe brief.<|end|>\n<|block|>user\nRain.<|end|>\n")
     assert notes == (
-        "the chat template knows no role 'developer': it is written as 'system'",
-        "the chat template knows no role 'narrator': it is written as 'user'",
+        "the chat template has no role 'developer': it is written as 'system'",
+        "the chat template has no role 'narrator': it is written as 'user'",
     )
 
 

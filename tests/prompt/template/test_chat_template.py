@@ -118,7 +118,7 @@ def test_a_combination_that_is_refused_is_written_more_simply(tmp_path: Path, ma
     folder = make_tokenizer(tmp_path, ["<|begin|>", "<|done|>"], STRICT)
     prompt, tokenizer = rendered(folder, ASKED, both, ToolResult(text="ok"), ANSWERED)
     assert said(prompt, tokenizer)[0].startswith("<think>\nhm\n</think>\nWait.")
-    assert prompt.notes == ("the chat template knows no reasoning: it is written as <think> text",)
+    assert prompt.notes == ("the chat template does not support reasoning: it is written as <think> text",)
 
 
 def test_tool_results_name_the_calls_that_they_answer(tmp_path: Path, make_tokenizer: Make) -> None:
