@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
@@ -19,32 +18,29 @@ from textual.content import Content
 from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
-from memscope.errors import MemscopeError
 from memscope.scoring.events import Progress
 from memscope.scoring.grid import Measure
 from memscope.terminal.safe import one_line, shorten
-from memscope.ui.candidates.controller import Desk
-from memscope.ui.candidates.diff_pane import DiffPane
-from memscope.ui.candidates.pane import CandidatesPane
+from memscope.ui.candidates.controller import CandidatesController
 from memscope.ui.cell import CellWatch
 from memscope.ui.clipboard import copy
 from memscope.ui.comparison import Comparison
 from memscope.ui.detail import DetailPane
-from memscope.ui.dialogs import Ask, Choose
-from memscope.ui.export import proposed_name, write_grid
+from memscope.ui.export import Export
 from memscope.ui.feed import Batch, Feed
 from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.help import Help, help_text
 from memscope.ui.hints import Hints
+from memscope.ui.intents import UserIntent
 from memscope.ui.keys import APP, check_keymap
 from memscope.ui.log import LogPane
 from memscope.ui.options import UiOptions
 from memscope.ui.palette import colours_of
 from memscope.ui.panes import PANES, Workspace
 from memscope.ui.quitting import RUNNING, QuitQuestion, quit_warning
-from memscope.ui.rescore import answers, wish_for
-from memscope.ui.score_queue import Conductor, Wish
-from memscope.ui.stage import Stage
+from memscope.ui.rescore import Rescoring
+from memscope.ui.score_queue import ScoreQueue, ScoreRequest
+from memscope.ui.shell import AppShell, key_of
 from memscope.ui.tasks import Tasks
 from memscope.ui.title import Title
 
@@ -56,18 +52,21 @@ __all__ = ["MemscopeApp", "run_app"]
 _SMALLEST = (80, 24)
 _TWICE_WITHIN_SECONDS = 3.0
 _NOTIFIED_A_FRAME = 3
+_MARKS_EVERY_SECONDS = 5.0
+"""How often what another memscope decided or sent is looked for."""
+
 _OF_THE_PANES = frozenset(binding.action.partition("(")[0] for binding in APP if isinstance(binding, Binding))
 """Actions of the keys that belong to the panes, and not to a question on top of them."""
 
 
-class MemscopeApp(Stage):
+class MemscopeApp(AppShell):
     """The memscope screen over one run.
 
     Attributes:
         measured: The run.
         options: How the screen was started.
         measure: Which grid is shown.
-        desk: Candidates and what becomes of them.
+        candidates: Candidates and what becomes of them.
     """
 
     CSS_PATH = "memscope.tcss"
@@ -88,17 +87,19 @@ class MemscopeApp(Stage):
         self._log_pane = LogPane(id="log")
         self._title_line = Title(run)
         self._tasks = Tasks(self)
-        self.desk = Desk(self, run, self._tasks)
+        self.candidates = CandidatesController(self, run, self._tasks)
         self._workspace = Workspace(
             {
                 "heatmap": self._heatmap,
                 "detail": self._detail,
-                "candidates": self.desk.candidates,
-                "diff": self.desk.diff,
+                "candidates": self.candidates.pane,
+                "diff": self.candidates.diff,
                 "log": self._log_pane,
             }
         )
-        self._conductor = Conductor(run, self._tasks.start)
+        self._score_queue = ScoreQueue(run, self._tasks.start)
+        self._rescoring = Rescoring(self, run, self._score_queue, self._heatmap.view)
+        self._export = Export(self, run)
         self._cell = CellWatch(run, self._heatmap.view, self._detail, self._tasks.start)
         self._comparison = Comparison(run, self._heatmap, self._title_line, self._cell)
         self._feed = Feed(self._deliver)
@@ -126,8 +127,9 @@ class MemscopeApp(Stage):
     def _painted(self) -> None:
         """Start the work, and the garbage collector, that had to wait for the first paint."""
         gc.enable()
+        self.set_interval(_MARKS_EVERY_SECONDS, self._refresh_marks)
         if self.options.score:
-            self._conductor.ask(Wish(self.measure))
+            self._score_queue.add(ScoreRequest(self.measure))
 
     def say(self, line: str, *, warn: bool = False) -> None:
         """Tell the user something, briefly on the screen and for good in the log."""
@@ -139,8 +141,11 @@ class MemscopeApp(Stage):
         self._log_pane.add([line])
 
     def on_app_focus(self) -> None:
-        """Take what another memscope decided meanwhile."""
-        self.desk.redraw()
+        """Take what another memscope decided or sent meanwhile."""
+        self._refresh_marks()
+
+    def _refresh_marks(self) -> None:
+        self.run_worker(self.candidates.refresh_marks(), group="marks", exclusive=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """Say so when there is no room; everything else lays itself out."""
@@ -170,7 +175,7 @@ class MemscopeApp(Stage):
             self._heatmap.stripped_known()
         self._tell(batch)
         if batch.tuned:
-            self.desk.take(batch)
+            self.candidates.take(batch)
         self._progress = batch.progress or self._progress
         self._title_line.update_run(self.measure, self._progress)
 
@@ -181,27 +186,18 @@ class MemscopeApp(Stage):
             self.notify(shorten(line, 300), markup=False, severity="warning", timeout=6)
         if batch.lost is not None:
             said = shorten(f"{batch.lost.error} {' '.join(batch.lost.last_lines[-2:])}", 300)
-            key = self.key_of("restart")
-            line = f"{said}\n{key} starts it again"
+            line = f"{said}\n{key_of(self, 'restart')} starts it again"
             self.notify(line, title="scorer lost", markup=False, severity="error", timeout=15)
 
     # What the user does.
 
     def on_candidates_pane_moved(self) -> None:
         """Keep the diff on the cursor."""
-        self.desk.moved()
+        self.candidates.moved()
 
-    def on_candidates_pane_decided(self, event: CandidatesPane.Decided) -> None:
-        """Approve or reject."""
-        self.desk.tuner.decide(event.responses, event.verdict)
-
-    def on_candidates_pane_wanted(self, event: CandidatesPane.Wanted) -> None:
-        """Do what the candidates' keys ask for."""
-        self.desk.want(event.what, event.by)
-
-    def on_diff_pane_wanted(self, event: DiffPane.Wanted) -> None:
-        """Do what the diff's keys ask for."""
-        self.desk.leaf(event.what)
+    def on_user_intent(self, event: UserIntent) -> None:
+        """Do what the panes around the candidates ask for."""
+        self.candidates.follow(event.intent)
 
     def open_pane(self, name: str) -> None:
         """Show a pane and give it the keyboard."""
@@ -216,7 +212,7 @@ class MemscopeApp(Stage):
 
     def show_proof(self) -> None:
         """Score the map again under the weights that came out of training, and show what changed as it fills in."""
-        self._conductor.ask(Wish(self.measure))
+        self._score_queue.add(ScoreRequest(self.measure))
         if self._comparison.possible(self.measure):
             self._show_changes(True)
 
@@ -253,8 +249,8 @@ class MemscopeApp(Stage):
         if self._workspace.current != "heatmap":
             self._workspace.open("heatmap")
         elif self.measured.state in ("scoring", "paused"):
-            self._conductor.stop()
-            self.say(f"scoring stopped, results stay; {self.key_of('score')} goes on")
+            self._score_queue.stop()
+            self.say(f"scoring stopped, results stay; {key_of(self, 'score')} goes on")
 
     def action_measure(self) -> None:
         """Show the other measure, and score it when it was not."""
@@ -266,7 +262,7 @@ class MemscopeApp(Stage):
         self._cell.moved(self.measure)
         self._title_line.update_run(self.measure, self._progress)
         if self.options.score and "done" not in grid.status:
-            self._conductor.ask(Wish(self.measure))
+            self._score_queue.add(ScoreRequest(self.measure))
 
     def action_pause(self) -> None:
         """Pause or resume."""
@@ -277,46 +273,18 @@ class MemscopeApp(Stage):
 
     def action_score(self) -> None:
         """Ask what to score again."""
-        if self.desk.tuner.unproven:
-            self.desk.tuner.find()
-            return
-        view = self._heatmap.view
-        offered = answers(view.rows.grid, view.memory, view.column)
-
-        def chosen(answer: str | None) -> None:
-            if answer is not None:
-                self._conductor.ask(wish_for(answer, self.measure, view.rows.grid, view.memory, view.column))
-
-        self.push_screen(Choose("Score again", offered), chosen)
+        if self.candidates.tasks.unproven:
+            self.candidates.tasks.find()
+        else:
+            self._rescoring.ask(self.measure)
 
     def action_restart(self) -> None:
         """Start the scorer anew and go on; ask first where one answers."""
-        if not self.measured.is_open or self.measured.state == "failed":
-            self._restart()
-            return
-        lost = " The trained weights end with the one that runs." if self.desk.tuner.fleeting else ""
-        self.push_screen(
-            Choose(f"The scorer has not been lost.{lost}", (("stay", "Leave it"), ("restart", "Start another"))),
-            lambda answer: self._restart() if answer == "restart" else None,
-        )
-
-    def _restart(self) -> None:
-        self._conductor.stop()
-        self._conductor.ask(Wish(self.measure, restart=True))
+        self._rescoring.ask_to_restart(self.measure, unsaved_weights=self.candidates.tasks.unsaved_weights)
 
     def action_export(self) -> None:
         """Ask for a name and write the grid."""
-        proposal = proposed_name(self.measured.session.header.id, self.measure)
-        what = "Write the grid as it is now, not its changes, to" if self._comparison.on else "Write the grid to"
-        self.push_screen(Ask(f"{what} (.csv or .json)", proposal), self._export)
-
-    def _export(self, name: str | None) -> None:
-        if name is None:
-            return
-        try:
-            self.say(write_grid(self.measured, self.measure, Path(name).expanduser()))
-        except MemscopeError as error:
-            self.say(str(error), warn=True)
+        self._export.ask(self.measure, changes=self._comparison.on)
 
     def action_copy(self) -> None:
         """Copy the selection, or what the current pane shows."""
@@ -351,18 +319,11 @@ class MemscopeApp(Stage):
         """Quit; ask first when something is running."""
         if isinstance(self.screen, QuitQuestion):
             return
-        warning = quit_warning(self.measured, self.desk.tuner, self._progress)
+        warning = quit_warning(self.measured, self.candidates.tasks, self._progress)
         if warning is None:
             self.exit(0)
         else:
             self.push_screen(QuitQuestion(warning), lambda answer: self.exit(0) if answer == "quit" else None)
-
-    def key_of(self, name: str) -> str:
-        """Return the key of a binding as it is shown, remapped or not."""
-        for active in self.screen.active_bindings.values():
-            if active.binding.id == name:
-                return self.get_key_display(active.binding)
-        return name
 
     async def shut_down(self) -> None:
         """End what the screen started; the run itself is closed by its owner."""

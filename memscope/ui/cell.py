@@ -80,8 +80,10 @@ class CellWatch:
 
     def facts(self) -> CellFacts | None:
         """Return what the grid knows of the cell; None when no row is shown."""
-        row, column, grid = self._view.memory, self._view.column, self._run.grids[self._measure]
-        if row is None or column >= len(grid.columns):
+        grid, key, response = self._run.grids[self._measure], self._view.key, self._view.response
+        row = None if key is None else grid.layout.row(key)
+        column = None if response is None else grid.layout.column(response)
+        if row is None or column is None:
             return None
         return CellFacts(
             self._measure,

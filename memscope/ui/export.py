@@ -6,14 +6,38 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memscope.errors import UsageError
+from memscope.errors import MemscopeError, UsageError
 from memscope.scoring.grid import Measure
 from memscope.store.private import open_private
+from memscope.ui.dialogs import Ask
+from memscope.ui.shell import AppShell
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
 
-__all__ = ["proposed_name", "write_grid"]
+__all__ = ["Export", "proposed_name", "write_grid"]
+
+
+class Export:
+    """Asks for a name and writes the grid."""
+
+    def __init__(self, app: AppShell, run: Run) -> None:
+        self._app, self._run = app, run
+
+    def ask(self, measure: Measure, *, changes: bool) -> None:
+        """Ask for a name; `changes` says that the screen shows changes, which are not what is written."""
+        what = "Write the grid as it is now, not its changes, to" if changes else "Write the grid to"
+        proposal = proposed_name(self._run.session.header.id, measure)
+        self._app.push_screen(Ask(f"{what} (.csv or .json)", proposal), lambda name: self.write(measure, name))
+
+    def write(self, measure: Measure, name: str | None) -> None:
+        """Write the grid and say where; None writes nothing."""
+        if name is None:
+            return
+        try:
+            self._app.say(write_grid(self._run, measure, Path(name).expanduser()))
+        except MemscopeError as error:
+            self._app.say(str(error), warn=True)
 
 
 def proposed_name(session_id: str, measure: Measure) -> str:

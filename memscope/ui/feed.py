@@ -49,7 +49,7 @@ class Batch(msgspec.Struct):
         finished: A matrix ended.
         stripped: The strip-all row is known, or known better.
         alternates: What alternates say so far, by response id.
-        unsaid: Why an alternate could not be generated, by response id.
+        failed_alternates: Why an alternate could not be generated, by response id.
         shipment: A job moved on; one line.
         moved: A shipment has another state.
     """
@@ -64,14 +64,14 @@ class Batch(msgspec.Struct):
     finished: Finished | None = None
     stripped: bool = False
     alternates: dict[str, str] = msgspec.field(default_factory=dict)
-    unsaid: dict[str, str] = msgspec.field(default_factory=dict)
+    failed_alternates: dict[str, str] = msgspec.field(default_factory=dict)
     shipment: str | None = None
     moved: bool = False
 
     @property
     def tuned(self) -> bool:
         """Whether anything about candidates happened."""
-        return bool(self.alternates or self.unsaid or self.listed)
+        return bool(self.alternates or self.failed_alternates or self.listed)
 
     @property
     def listed(self) -> bool:
@@ -128,7 +128,7 @@ class Batch(msgspec.Struct):
             case AlternateDone(response, text):
                 self.alternates[response] = text
             case AlternateFailed(response, error):
-                self.unsaid[response] = error
+                self.failed_alternates[response] = error
                 self.lines.append(f"no alternate: {error}")
             case JobProgress(job, status, step, steps, loss):
                 self.shipment = f"job {job} {status}, step {step} of {steps}" + (f", loss {loss:.3f}" if loss else "")

@@ -8,7 +8,7 @@ from rich.style import Style
 from textual.binding import Binding
 
 from memscope.terminal.safe import cells
-from memscope.ui.line import OneLine, Piece
+from memscope.ui.line import OneLine, StyledText
 
 __all__ = ["Hints"]
 
@@ -23,7 +23,7 @@ class Hints(OneLine):
         """Follow the keyboard."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
 
-    def pieces(self, width: int) -> Iterator[Piece]:
+    def pieces(self, width: int) -> Iterator[StyledText]:
         """Draw keys and words."""
         always = [binding for binding in self._shown() if binding.id in _ALWAYS]
         room = width - sum(map(self._width, always))
@@ -44,7 +44,7 @@ class Hints(OneLine):
                 shown.setdefault(active.binding.id or active.binding.action, active.binding)
         return list(shown.values())
 
-    def _hint(self, binding: Binding) -> Iterator[Piece]:
+    def _hint(self, binding: Binding) -> Iterator[StyledText]:
         yield f" {self.app.get_key_display(binding)}", _BOLD
         yield f" {binding.description} ", _DIM
 

@@ -6,7 +6,7 @@ line of hints; a tooltip says it in full, for the help.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from textual.binding import Binding, BindingType
 
@@ -16,12 +16,15 @@ __all__ = [
     "DETAIL",
     "DIALOG",
     "DIFF",
+    "GROUPS",
     "HEATMAP",
     "HEATMAP_PANE",
     "LOG",
     "REVIEW",
     "WORKSPACE",
+    "bindings_by_id",
     "check_keymap",
+    "default_keys",
     "known_ids",
 ]
 
@@ -75,39 +78,39 @@ CANDIDATES: list[BindingType] = [
         "a",
         "decide('approved')",
         "approve",
-        "Approve; once more takes it back",
+        "Approve; again undoes it",
         show=True,
     ),
-    _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; once more takes it back", show=True),
+    _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; again undoes it", show=True),
     _key("candidate.select", "space", "choose", "select", "Select, for approving or rejecting many", show=True),
     _key(
         "candidate.send",
         "t",
-        "want('send')",
+        "send",
         "train",
-        "Train the approved, or else the selected",
+        "Send the approved, or else the selected, to training",
         show=True,
     ),
-    _key("candidate.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
-    _key("candidate.raise", "plus,equals_sign", "want('threshold', 1)", "raise", "Raise the threshold", show=True),
-    _key("candidate.lower", "minus", "want('threshold', -1)", "lower", "Lower the threshold", show=True),
-    _key("candidate.find", "r", "want('find')", "re-score", "Score without memories again: before → after", show=True),
-    _key("candidate.open", "enter", "want('diff')", "diff", "See the response against its alternate", show=True),
+    _key("candidate.alternates", "g", "toggle_alternates", "alternates", "Alternates on or off", show=True),
+    _key("candidate.raise", "plus,equals_sign", "threshold(True)", "raise", "Raise the threshold", show=True),
+    _key("candidate.lower", "minus", "threshold(False)", "lower", "Lower the threshold", show=True),
+    _key("candidate.find", "r", "find", "re-score", "Score without memories again: before → after", show=True),
+    _key("candidate.open", "enter", "open_diff", "diff", "See the response against its alternate", show=True),
 ]
 
 DIFF: list[BindingType] = [
     _key("diff.up", "up,k", "scroll_up", "up", "Scroll up"),
     _key("diff.down", "down,j", "scroll_down", "down", "Scroll down"),
-    _key("diff.previous", "left,h", "want('previous')", "previous", "Go to the candidate before", show=True),
-    _key("diff.next", "right,l", "want('next')", "next", "Go to the next candidate", show=True),
-    _key("diff.approve", "a", "want('approved')", "approve", "Approve; once more takes it back", show=True),
-    _key("diff.reject", "x", "want('rejected')", "reject", "Reject; once more takes it back", show=True),
-    _key("diff.send", "t", "want('send')", "train", "Send the approved to training, after a review", show=True),
-    _key("diff.alternates", "g", "want('alternates')", "alternates", "Alternates on or off", show=True),
+    _key("diff.previous", "left,h", "step(-1)", "previous", "Go to the candidate before", show=True),
+    _key("diff.next", "right,l", "step(1)", "next", "Go to the next candidate", show=True),
+    _key("diff.approve", "a", "decide('approved')", "approve", "Approve; again undoes it", show=True),
+    _key("diff.reject", "x", "decide('rejected')", "reject", "Reject; again undoes it", show=True),
+    _key("diff.send", "t", "send", "train", "Send the approved to training, after a review", show=True),
+    _key("diff.alternates", "g", "toggle_alternates", "alternates", "Alternates on or off", show=True),
 ]
 
 REVIEW: list[BindingType] = [
-    _key("review.send", "enter", "send", "send", "Send, after some seconds in which Esc takes it back", show=True),
+    _key("review.send", "enter", "send", "send", "Send, after a few seconds in which it can be cancelled", show=True),
     _key("review.context", "w", "context", "with/without", "Memories in the training context, or not", show=True),
     _key("review.cancel", "escape", "cancel", "cancel", "Send nothing", show=True),
 ]
@@ -139,26 +142,30 @@ DIALOG: list[BindingType] = [
 ]
 
 
+GROUPS = (APP, WORKSPACE, HEATMAP, HEATMAP_PANE, DETAIL, CANDIDATES, DIFF, LOG, DIALOG, REVIEW)
+"""The bindings of every pane and of every question."""
+
+
+def bindings_by_id() -> dict[str, Binding]:
+    """Return every binding that can be remapped."""
+    return {binding.id: binding for group in GROUPS for binding in group if isinstance(binding, Binding) and binding.id}
+
+
 def known_ids() -> frozenset[str]:
     """Return the ids of all bindings that can be remapped."""
-    groups: Iterable[list[BindingType]] = (
-        APP,
-        WORKSPACE,
-        HEATMAP,
-        HEATMAP_PANE,
-        DETAIL,
-        CANDIDATES,
-        DIFF,
-        LOG,
-        DIALOG,
-        REVIEW,
-    )
-    return frozenset(binding.id for group in groups for binding in group if isinstance(binding, Binding) and binding.id)
+    return frozenset(bindings_by_id())
+
+
+def default_keys(name: str) -> str:
+    """Return the keys of a binding as they are without a keymap, separated by commas."""
+    return bindings_by_id()[name].key
 
 
 def check_keymap(keymap: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Split a keymap into what can be used and one line for each entry that cannot."""
     known = known_ids()
     usable = {id_: keys for id_, keys in keymap.items() if id_ in known}
-    lines = tuple(f"keymap: no binding is called {id_!r}; 'help' lists the names" for id_ in keymap if id_ not in known)
+    lines = tuple(
+        f"keymap: no binding is called {id_!r}; the help lists the names" for id_ in keymap if id_ not in known
+    )
     return usable, lines

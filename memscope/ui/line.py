@@ -10,9 +10,9 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-__all__ = ["OneLine", "Piece"]
+__all__ = ["OneLine", "StyledText"]
 
-Piece: TypeAlias = tuple[str, Style]
+StyledText: TypeAlias = tuple[str, Style]
 
 
 class OneLine(Widget):
@@ -21,7 +21,7 @@ class OneLine(Widget):
     ALLOW_SELECT = False
     DEFAULT_CSS = "OneLine { height: 1; width: 1fr; }"
 
-    def pieces(self, width: int) -> Iterable[Piece]:
+    def pieces(self, width: int) -> Iterable[StyledText]:
         """Return what the line shows in `width` cells."""
         raise NotImplementedError
 

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from memscope.ui.keys import WORKSPACE
-from memscope.ui.line import OneLine, Piece
+from memscope.ui.line import OneLine, StyledText
 
 __all__ = ["PANES", "Pane", "PaneSpec", "Workspace"]
 
@@ -74,7 +74,7 @@ class Tabs(OneLine):
         self._specs = specs
         self.current = specs[0].id
 
-    def pieces(self, width: int) -> Iterator[Piece]:  # noqa: ARG002
+    def pieces(self, width: int) -> Iterator[StyledText]:  # noqa: ARG002
         """Draw the tabs."""
         for spec in self._specs:
             style = Style(bold=True, reverse=True) if spec.id == self.current else Style()

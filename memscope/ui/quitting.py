@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memscope.scoring.events import Progress
-from memscope.ui.candidates.tuner import Tuner
+from memscope.ui.candidates.tasks import CandidateTasks
 from memscope.ui.dialogs import Choose
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ class QuitQuestion(Choose):
         super().__init__(warning, (("quit", "Quit"), ("stay", "Stay")))
 
 
-def quit_warning(run: Run, tuner: Tuner, progress: Progress | None) -> str | None:
+def quit_warning(run: Run, tasks: CandidateTasks, progress: Progress | None) -> str | None:
     """Return what is still running or kept nowhere, as a sentence; None where nothing would be lost."""
     if run.state in RUNNING:
         done = f"{progress.done} of {progress.total} rows" if progress else "the scorer"
         return f"Still {run.state} ({done}). What is done is remembered."
-    if tuner.busy:
+    if tasks.busy:
         embedded = run.scorer is not None and run.scorer.kind == "embedded"
         return "A training job runs" + (" and ends with its scorer." if embedded else ", and goes on without memscope.")
-    if tuner.fleeting:
+    if tasks.unsaved_weights:
         return "The trained weights end with memscope; memscope serve --save-to keeps them."
     return None

@@ -1,41 +1,75 @@
-"""What can be scored again from the cell under the cursor."""
+"""What the user has scored: everything at first, then whatever is chosen from the cell under the cursor."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from memscope.scoring.grid import Grid, Measure
 from memscope.terminal.safe import shorten
-from memscope.ui.score_queue import Wish
+from memscope.ui.dialogs import Choose
+from memscope.ui.heatmap.view import HeatmapView
+from memscope.ui.score_queue import ScoreQueue, ScoreRequest
+from memscope.ui.shell import AppShell
 
-__all__ = ["answers", "wish_for"]
+if TYPE_CHECKING:
+    from memscope.run.run import Run
 
-
-def answers(grid: Grid, memory: int | None, column: int) -> list[tuple[str, str]]:
-    """Return pairs of (answer, words) for what makes sense now."""
-    return list(_answers(grid, memory, column))
-
-
-def _answers(grid: Grid, memory: int | None, column: int) -> Iterator[tuple[str, str]]:
-    failed = grid.status.count("failed")
-    waiting = grid.status.count("waiting")
-    if waiting:
-        yield "rest", f"Go on: {waiting} memories that are not scored yet"
-    if failed:
-        yield "failed", f"{failed} memories that failed"
-    if memory is not None:
-        yield "row", f"This memory: {shorten(grid.rows[memory].key, 44)}"
-    if grid.columns:
-        yield "column", f"This response: {column}"
-    yield "all", "Everything, whether remembered or not"
+__all__ = ["Rescoring", "rescoring_choices"]
 
 
-def wish_for(answer: str, measure: Measure, grid: Grid, memory: int | None, column: int) -> Wish:
-    """Return the wish that an answer stands for."""
-    if answer == "row" and memory is not None:
-        return Wish(measure, keys=(grid.rows[memory].key,), fresh=True)
-    if answer == "column":
-        return Wish(measure, responses=(grid.columns[column].id,), fresh=True)
-    if answer in ("failed", "rest"):
-        return Wish(measure, keys=grid.keys_with("failed" if answer == "failed" else "waiting"))
-    return Wish(measure, fresh=True)
+def rescoring_choices(grid: Grid, key: str | None, response: str | None) -> dict[str, tuple[str, ScoreRequest]]:
+    """Return what can be scored again: by name, the words for it and what to ask for.
+
+    Args:
+        grid: Which is shown.
+        key: The memory under the cursor; None when no row is shown.
+        response: The id of the response under the cursor; None when there is none.
+    """
+    return {name: (words, request) for name, words, request in _choices(grid, key, response)}
+
+
+def _choices(grid: Grid, key: str | None, response: str | None) -> Iterator[tuple[str, str, ScoreRequest]]:
+    measure = grid.measure
+    if waiting := grid.keys_with("waiting"):
+        yield "rest", f"Go on: {len(waiting)} memories that are not scored yet", ScoreRequest(measure, keys=waiting)
+    if failed := grid.keys_with("failed"):
+        yield "failed", f"{len(failed)} memories that failed", ScoreRequest(measure, keys=failed)
+    if key is not None:
+        yield "row", f"This memory: {shorten(key, 44)}", ScoreRequest(measure, keys=(key,), fresh=True)
+    if response is not None:
+        number = grid.layout.column(response)
+        yield "column", f"This response: {number}", ScoreRequest(measure, responses=(response,), fresh=True)
+    yield "all", "Everything, whether remembered or not", ScoreRequest(measure, fresh=True)
+
+
+class Rescoring:
+    """Asks what to score again, and whether to start another scorer, and hands it to the queue."""
+
+    def __init__(self, app: AppShell, run: Run, queue: ScoreQueue, view: HeatmapView) -> None:
+        self._app, self._run, self._queue, self._view = app, run, queue, view
+
+    def ask(self, measure: Measure) -> None:
+        """Ask what to score again; what is offered is about the cell that is under the cursor now."""
+        choices = rescoring_choices(self._run.grids[measure], self._view.key, self._view.response)
+
+        def chosen(answer: str | None) -> None:
+            if answer is not None:
+                self._queue.add(choices[answer][1])
+
+        self._app.push_screen(Choose("Score again", [(name, words) for name, (words, _) in choices.items()]), chosen)
+
+    def ask_to_restart(self, measure: Measure, *, unsaved_weights: bool) -> None:
+        """Start another scorer and go on; ask first where one answers."""
+        if not self._run.is_open or self._run.state == "failed":
+            self._restart(measure)
+            return
+        lost = " Its trained weights are not saved." if unsaved_weights else ""
+        self._app.push_screen(
+            Choose(f"The scorer is running.{lost}", (("stay", "Keep it"), ("restart", "Start another"))),
+            lambda answer: self._restart(measure) if answer == "restart" else None,
+        )
+
+    def _restart(self, measure: Measure) -> None:
+        self._queue.stop()
+        self._queue.add(ScoreRequest(measure, restart=True))

@@ -1,4 +1,4 @@
-"""Passes what the user wants scored to the run, one wish after the other."""
+"""Passes what the user wants scored to the run, one request after the other."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from memscope.scoring.grid import Measure
 if TYPE_CHECKING:
     from memscope.run.run import Run
 
-__all__ = ["Conductor", "Wish"]
+__all__ = ["ScoreQueue", "ScoreRequest"]
 
 
-class Wish(msgspec.Struct, frozen=True):
+class ScoreRequest(msgspec.Struct, frozen=True):
     """One call of `Run.matrix`; `restart` starts the scorer anew before it."""
 
     measure: Measure
@@ -28,38 +28,40 @@ class Wish(msgspec.Struct, frozen=True):
     restart: bool = False
 
 
-class Conductor:
+class ScoreQueue:
     """Owns the task that talks to the run. What goes wrong is announced by the run's events."""
 
     def __init__(self, run: Run, start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
         self._run = run
         self._start = start
-        self._wishes: deque[Wish] = deque()
+        self._waiting: deque[ScoreRequest] = deque()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether a wish is being fulfilled."""
+        """Whether a request is being worked on."""
         return self._task is not None and not self._task.done()
 
-    def ask(self, wish: Wish) -> None:
-        """Fulfil a wish after those that wait."""
-        self._wishes.append(wish)
+    def add(self, request: ScoreRequest) -> None:
+        """Score something after what waits."""
+        self._waiting.append(request)
         if not self.busy:
             self._task = self._start(self._work())
 
     def stop(self) -> None:
-        """Forget what waits and end what runs; finished rows stay."""
-        self._wishes.clear()
+        """Drop what waits and end what runs; finished rows stay."""
+        self._waiting.clear()
         self._run.cancel()
 
     async def _work(self) -> None:
-        while self._wishes:
-            wish = self._wishes.popleft()
+        while self._waiting:
+            request = self._waiting.popleft()
             try:
-                if wish.restart:
+                if request.restart:
                     await self._run.restart_scorer()
-                await self._run.matrix(wish.measure, keys=wish.keys, responses=wish.responses, fresh=wish.fresh)
+                await self._run.matrix(
+                    request.measure, keys=request.keys, responses=request.responses, fresh=request.fresh
+                )
             except MemscopeError:
                 # The run has said what is wrong; whatever waits would meet the same trouble.
-                self._wishes.clear()
+                self._waiting.clear()

@@ -52,20 +52,20 @@ class Picture:
 
 
 def _listed(app: MemscopeApp) -> bool:
-    return app.desk.candidates.current is not None
+    return app.candidates.pane.current is not None
 
 
 def _said(app: MemscopeApp) -> bool:
-    current = app.desk.candidates.current
-    return current is not None and current.id in app.desk.tuner.alternates and not app.desk.tuner.growing
+    current = app.candidates.pane.current
+    return current is not None and current.id in app.candidates.tasks.alternates and not app.candidates.tasks.generating
 
 
 def _trained(app: MemscopeApp) -> bool:
-    return app.desk.tuner.unproven and not app.desk.tuner.busy
+    return app.candidates.tasks.unproven and not app.candidates.tasks.busy
 
 
 def _proven(app: MemscopeApp) -> bool:
-    return not app.desk.tuner.unproven and not app.measured.grids["necessity"].status.count("waiting")
+    return not app.candidates.tasks.unproven and not app.measured.grids["necessity"].status.count("waiting")
 
 
 def _filled(app: MemscopeApp) -> bool:

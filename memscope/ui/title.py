@@ -9,7 +9,7 @@ from rich.style import Style
 
 from memscope.scoring.events import Progress
 from memscope.terminal.safe import cells, one_line, shorten
-from memscope.ui.line import OneLine, Piece
+from memscope.ui.line import OneLine, StyledText
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
@@ -47,7 +47,7 @@ class Title(OneLine):
         self._measure, self._progress = measure, progress
         self.refresh()
 
-    def pieces(self, width: int) -> Iterator[Piece]:
+    def pieces(self, width: int) -> Iterator[StyledText]:
         """Draw the progress at the right, and before it as many facts as fit, the most useful first."""
         right = self._right()
         room = width - sum(cells(text) for text, _ in right) - 1
@@ -61,7 +61,7 @@ class Title(OneLine):
         yield from right
         yield " ", _PLAIN
 
-    def _facts(self, width: int) -> Iterator[Piece]:
+    def _facts(self, width: int) -> Iterator[StyledText]:
         run = self._run
         grid = run.grids["necessity"]
         yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
@@ -74,7 +74,7 @@ class Title(OneLine):
         if run.scorer is not None:
             yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
 
-    def _right(self) -> list[Piece]:
+    def _right(self) -> list[StyledText]:
         state, progress = self._run.state, self._progress
         if state not in ("scoring", "paused") or progress is None:
             return [(state, _BOLD)]

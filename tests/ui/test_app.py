@@ -16,7 +16,7 @@ from memscope.ui.dialogs import Ask, Choose
 from memscope.ui.help import Help
 from memscope.ui.keys import known_ids
 from memscope.ui.panes import PANES
-from memscope.ui.score_queue import Wish
+from memscope.ui.score_queue import ScoreRequest
 
 from .conftest import EVIL, Screens, drawn, fill, scored, shown
 
@@ -166,7 +166,7 @@ async def test_copy_and_export_leave_files_and_overwrite_nothing(screens: Screen
     async with screens() as (app, pilot):
         await pilot.press("ctrl+end", "y")
         assert (tmp_path / "clipboard.txt").read_bytes().decode() == f"{EVIL}\n{EVIL}\n"
-        app._export(str(tmp_path / "grid.csv"))
+        app._export.write("necessity", str(tmp_path / "grid.csv"))
         assert not (tmp_path / "grid.csv").exists()
         await pilot.press("5")
         assert any("nothing was scored yet" in line for line in shown(app))
@@ -175,7 +175,7 @@ async def test_copy_and_export_leave_files_and_overwrite_nothing(screens: Screen
 async def test_a_session_fills_in_and_a_cell_opens_token_by_token(screens: Screens, run: Run, tmp_path: Path) -> None:
     async with screens((160, 48)) as (app, pilot):
         async with scored(run, pilot):
-            app._conductor.ask(Wish("necessity"))
+            app._score_queue.add(ScoreRequest("necessity"))
         assert set(run.grids["necessity"].status) == {"done"}
         await pilot.press("enter")
         asking = app._cell._asking
@@ -185,8 +185,8 @@ async def test_a_session_fills_in_and_a_cell_opens_token_by_token(screens: Scree
         text = "\n".join(shown(app))
         assert "per token" in text
         assert "likelier" in text
-        app._export(str(tmp_path / "grid.json"))
-        app._export(str(tmp_path / "grid.json"))
+        app._export.write("necessity", str(tmp_path / "grid.json"))
+        app._export.write("necessity", str(tmp_path / "grid.json"))
         assert (tmp_path / "grid.json").read_text().startswith('{"memscope":1')
         await pilot.press("escape", "r")
         choices = app.screen.query_one(OptionList)

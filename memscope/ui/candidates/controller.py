@@ -1,45 +1,54 @@
-"""The desk: candidates, their diff and their sending, kept together; the app only passes messages on."""
+"""Candidates, their diff and their sending, kept together; the app only passes messages on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from textual.worker import Worker
 
+from memscope.errors import StoreError
 from memscope.session.nodes import Branch, Memory
 from memscope.session.text import leaf_text
 from memscope.ui.candidates.diff_pane import DiffPane
 from memscope.ui.candidates.pane import CandidatesPane
 from memscope.ui.candidates.review import ReviewScreen
-from memscope.ui.candidates.tuner import Tuner
+from memscope.ui.candidates.tasks import CandidateTasks
 from memscope.ui.dialogs import Choose
 from memscope.ui.feed import Batch
-from memscope.ui.stage import Stage
+from memscope.ui.intents import (
+    CandidateIntent,
+    Decide,
+    FindCandidates,
+    MoveThreshold,
+    OpenDiff,
+    ReviewSend,
+    StepCandidate,
+    ToggleAlternates,
+)
+from memscope.ui.shell import AppShell, key_of
 from memscope.ui.tasks import Tasks
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
     from memscope.training.samples import Review
 
-__all__ = ["Desk"]
+__all__ = ["CandidatesController"]
 
 
-class Desk:
+class CandidatesController:
     """Two panes and what stands behind them."""
 
-    def __init__(self, app: Stage, run: Run, tasks: Tasks) -> None:
-        self.candidates = CandidatesPane(id="candidates")
+    def __init__(self, app: AppShell, run: Run, tasks: Tasks) -> None:
+        self.pane = CandidatesPane(id="candidates")
         self.diff = DiffPane(id="diff")
-        self.tuner = Tuner(
-            run, tasks, self.redraw, app.show_proof, lambda line, warn: app.say(line, warn=warn), app.log_line
-        )
+        self.tasks = CandidateTasks(app, run, tasks, self.redraw)
         self._app, self._run = app, run
         self._sending: Worker[None] | None = None
 
     def take(self, batch: Batch) -> None:
         """Take what happened to candidates."""
-        self.tuner.take(batch)
+        self.tasks.take(batch)
         if batch.listed:
             self.redraw()
         else:
@@ -47,46 +56,47 @@ class Desk:
 
     def redraw(self) -> None:
         """Show everything anew."""
-        if self.candidates.is_attached:
-            self.candidates.show(self.tuner.state())
+        if self.pane.is_attached:
+            self.pane.show(self.tasks.state())
             self.moved()
 
     def moved(self) -> None:
         """Show the candidate under the cursor in the diff."""
-        current = self.candidates.current
+        current = self.pane.current
         if current is None:
             self.diff.show(None, "", None, "", "")
             return
         before = self._exchange_before(current.entry_index)
-        alternate, state = self.tuner.alternates.get(current.id), self.candidates.state_of(current.id)
+        alternate, state = self.tasks.alternates.get(current.id), self.pane.state_of(current.id)
         self.diff.show(current, before, alternate, self._note(current.id), state)
 
-    def want(self, what: str, by: float) -> None:
-        """Do what a key of the candidates asks for."""
-        match what:
-            case "find":
-                self.tuner.find()
-            case "alternates":
-                self.tuner.toggle_alternates()
-            case "threshold":
-                self.tuner.threshold(by > 0)
-            case "diff":
+    def follow(self, intent: CandidateIntent) -> None:
+        """Do what a pane asks for."""
+        match intent:
+            case FindCandidates():
+                self.tasks.find()
+            case ToggleAlternates():
+                self.tasks.toggle_alternates()
+            case MoveThreshold(up):
+                self.tasks.threshold(up)
+            case OpenDiff():
                 self._app.open_pane("diff")
-            case "send":
+            case StepCandidate(by):
+                self.pane.action_move(by)
+            case Decide(responses, verdict):
+                self.tasks.decide(responses, verdict)
+            case ReviewSend():
                 self._ask_to_send()
-
-    def leaf(self, what: str) -> None:
-        """Do what a key of the diff asks for: go through the candidates, or decide about the one that is shown."""
-        match what:
-            case "next":
-                self.candidates.action_move(1)
-            case "previous":
-                self.candidates.action_move(-1)
-            case "approved" | "rejected":
-                if (current := self.candidates.current) is not None:
-                    self.tuner.decide([current.id], "approved" if what == "approved" else "rejected")
             case _:
-                self.want(what, 0)
+                assert_never(intent)
+
+    async def refresh_marks(self) -> None:
+        """Show what another memscope decided or sent meanwhile."""
+        try:
+            if await self.tasks.tuning.marks.refresh():
+                self.redraw()
+        except StoreError as error:
+            self._app.log_line(f"what another memscope did is not shown: {error}")
 
     def _ask_to_send(self) -> None:
         # A second press while the review is prepared must not open a second one.
@@ -94,21 +104,21 @@ class Desk:
             self._sending = self._app.run_worker(self._send(), group="send")
 
     async def _send(self) -> None:
-        self.redraw()  # another memscope may have decided something
-        selection = self.tuner.selection(self.candidates.chosen)
+        await self.refresh_marks()
+        selection = self.tasks.selection(self.pane.chosen)
         responses, again = selection.responses, selection.again
         if not responses:
-            self._app.say(f"nothing to send: {self._app.key_of('candidate.approve')} approves a candidate")
+            self._app.say(f"nothing to send: {key_of(self._app, 'candidate.approve')} approves a candidate")
             return
         if again and not await self._insists(responses):
             return
-        while (review := await self.tuner.review(responses, again=again)) is not None:
+        while (review := await self.tasks.review(responses, again=again)) is not None:
             answer = await self._app.push_screen_wait(ReviewScreen(review, self._app.options.undo_seconds))
             if answer == "context":
-                self.tuner.tuning.shipping.context = "with" if review.context == "without" else "without"
+                self.tasks.tuning.shipping.context = "with" if review.context == "without" else "without"
                 continue
             if answer == "send" and await self._agreed(review):
-                self.tuner.send(review, again=again)
+                self.tasks.send(review, again=again)
             return
 
     async def _insists(self, responses: Sequence[str]) -> bool:
@@ -127,13 +137,16 @@ class Desk:
         return answer == "yes"
 
     def _note(self, response: str) -> str:
-        if error := self.tuner.failures.get(response):
+        if error := self.tasks.failures.get(response):
             return f"no alternate: {error}"
-        if response in self.tuner.growing:
+        if response in self.tasks.generating:
             return "the alternate is being generated"
-        if response in self.tuner.alternates:
+        if response in self.tasks.alternates:
             return ""
-        return "the alternate is yet to come" if self.tuner.tuning.candidates.alternates_on else "g turns alternates on"
+        return "the alternate is yet to come" if self.tasks.tuning.candidates.alternates_on else self._how_to_get_one()
+
+    def _how_to_get_one(self) -> str:
+        return f"{key_of(self._app, 'candidate.alternates')} turns alternates on"
 
     def _exchange_before(self, entry_index: int) -> str:
         nodes = self._run.session.section("conversation")[:entry_index]

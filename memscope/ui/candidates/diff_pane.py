@@ -10,14 +10,15 @@ from textual.binding import BindingType
 from textual.color import Color
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.style import Style
 from textual.widgets import Static
 
 from memscope.scoring.finetune import Candidate
+from memscope.store.decisions import Verdict
 from memscope.terminal.diff import Diff, diff_texts
 from memscope.terminal.diff_layout import DiffLine, split_rows, unified_lines
 from memscope.terminal.safe import cells, visible
+from memscope.ui.intents import CandidateIntent, Decide, ReviewSend, StepCandidate, ToggleAlternates, UserIntent
 from memscope.ui.keys import DIFF
 
 __all__ = ["DiffPane"]
@@ -37,13 +38,6 @@ class DiffPane(VerticalScroll, can_focus=True):
     """Shows one candidate at a time. The comparison runs beside the loop, so that no key ever waits for it."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIFF
-
-    class Wanted(Message):
-        """The user wants "next", "previous", "approved", "rejected", "send" or "alternates"."""
-
-        def __init__(self, what: str) -> None:
-            super().__init__()
-            self.what = what
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -84,9 +78,25 @@ class DiffPane(VerticalScroll, can_focus=True):
             self.run_worker(self._compare(candidate.text, alternate), group="diff")
         self._draw()
 
-    def action_want(self, what: str) -> None:
-        """Ask for something that the app does."""
-        self.post_message(self.Wanted(what))
+    def action_step(self, by: int) -> None:
+        """Go to another candidate."""
+        self._ask(StepCandidate(by))
+
+    def action_decide(self, verdict: Verdict) -> None:
+        """Approve or reject what is shown."""
+        if self._candidate is not None:
+            self._ask(Decide((self._candidate.id,), verdict))
+
+    def action_send(self) -> None:
+        """Review what would be sent to training."""
+        self._ask(ReviewSend())
+
+    def action_toggle_alternates(self) -> None:
+        """Turn alternates on or off."""
+        self._ask(ToggleAlternates())
+
+    def _ask(self, intent: CandidateIntent) -> None:
+        self.post_message(UserIntent(intent))
 
     def focus_inside(self) -> None:
         """Give the keyboard to the text."""

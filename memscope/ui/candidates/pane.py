@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
@@ -20,6 +20,16 @@ from memscope.store.decisions import Verdict
 from memscope.store.ledger import TrainingMark
 from memscope.terminal.safe import cells, one_line, shorten
 from memscope.training.record import Trained
+from memscope.ui.intents import (
+    CandidateIntent,
+    Decide,
+    FindCandidates,
+    MoveThreshold,
+    OpenDiff,
+    ReviewSend,
+    ToggleAlternates,
+    UserIntent,
+)
 from memscope.ui.keys import CANDIDATES
 
 __all__ = ["CandidatesPane", "CandidatesState"]
@@ -64,20 +74,6 @@ class CandidatesPane(ScrollView, can_focus=True):
 
     class Moved(Message):
         """The cursor is on another response."""
-
-    class Decided(Message):
-        """The user wants a verdict on responses."""
-
-        def __init__(self, responses: Collection[str], verdict: Verdict) -> None:
-            super().__init__()
-            self.responses, self.verdict = responses, verdict
-
-    class Wanted(Message):
-        """The user wants something done: "send", "find", "alternates", "diff", "threshold"."""
-
-        def __init__(self, what: str, by: float = 0.0) -> None:
-            super().__init__()
-            self.what, self.by = what, by
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -143,14 +139,33 @@ class CandidatesPane(ScrollView, can_focus=True):
     def action_decide(self, verdict: Verdict) -> None:
         """Approve or reject."""
         if responses := self.chosen:
-            self.post_message(self.Decided(responses, verdict))
+            self._ask(Decide(tuple(responses), verdict))
             if not self._chosen:
                 self._go(self._cursor + 1)
             self._chosen.clear()
 
-    def action_want(self, what: str, by: float = 0.0) -> None:
-        """Ask for something that the app does."""
-        self.post_message(self.Wanted(what, by))
+    def action_send(self) -> None:
+        """Review what would be sent to training."""
+        self._ask(ReviewSend())
+
+    def action_find(self) -> None:
+        """Score without memories again."""
+        self._ask(FindCandidates())
+
+    def action_toggle_alternates(self) -> None:
+        """Turn alternates on or off."""
+        self._ask(ToggleAlternates())
+
+    def action_threshold(self, up: bool) -> None:
+        """Move the threshold."""
+        self._ask(MoveThreshold(up))
+
+    def action_open_diff(self) -> None:
+        """Show the diff."""
+        self._ask(OpenDiff())
+
+    def _ask(self, intent: CandidateIntent) -> None:
+        self.post_message(UserIntent(intent))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
@@ -192,7 +207,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         found = self._state.findings
         parts = [self._state.note] if self._state.note else []
         if gone := sum(trained.lost for trained in self._state.trained.values()):
-            parts.append(f"{gone} forgotten: their weights ended with their scorer")
+            parts.append(f"{gone} weights lost (not saved)")
         parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
         parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
         if found and (left := found.untimed):
@@ -241,7 +256,7 @@ class CandidatesPane(ScrollView, can_focus=True):
 
     def _state_of(self, response: str) -> tuple[str, Style]:
         if trained := self._state.trained.get(response):
-            return ("training", _BOLD) if trained.running else ("forgotten" if trained.lost else "trained", _BOLD)
+            return ("training", _BOLD) if trained.running else ("lost" if trained.lost else "trained", _BOLD)
         if mark := self._state.marks.get(response):
             return mark, _BOLD
         verdict = self._state.verdicts.get(response)

@@ -17,6 +17,7 @@ from memscope.terminal.safe import one_line, visible
 from memscope.training.samples import Review
 from memscope.ui.keys import REVIEW
 from memscope.ui.modal import ClosesOnce
+from memscope.ui.shell import key_of
 
 __all__ = ["ReviewScreen"]
 
@@ -94,6 +95,10 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
 
     def _say(self) -> None:
         if self._timer is None:
-            self._status.update(Content("\nEnter sends · w with or without memories · Esc sends nothing"))
+            send, context, cancel = (key_of(self.app, f"review.{name}") for name in ("send", "context", "cancel"))
+            self._status.update(
+                Content(f"\n{send} sends · {context} with or without memories · {cancel} sends nothing")
+            )
         else:
-            self._status.update(Content.styled(f"\nleaves in {self._left} s · Esc takes it back", _WARN))
+            cancel = key_of(self.app, "review.cancel")
+            self._status.update(Content.styled(f"\nsending in {self._left} s · {cancel} cancels", _WARN))

@@ -10,9 +10,10 @@ from rich.style import Style
 from memscope.scoring.delta import Changes
 from memscope.terminal.safe import cells, shorten
 from memscope.ui.heatmap.rows import Sort
-from memscope.ui.line import OneLine, Piece
+from memscope.ui.line import OneLine, StyledText
 from memscope.ui.palette import make_palette
 from memscope.ui.scale import FAILED, LEVELS, UNSCORED, ZERO, level_code
+from memscope.ui.shell import key_of
 
 if TYPE_CHECKING:
     from memscope.ui.heatmap.view import HeatmapView
@@ -37,7 +38,7 @@ class Legend(OneLine):
         super().__init__()
         self._view = view
 
-    def pieces(self, width: int) -> Iterator[Piece]:
+    def pieces(self, width: int) -> Iterator[StyledText]:
         """Draw swatches first, then the words that there is room for."""
         swatches = list(self._swatches())
         yield from swatches
@@ -48,7 +49,7 @@ class Legend(OneLine):
                 room -= cells(text)
                 yield text, _DIM
 
-    def _swatches(self) -> Iterator[Piece]:
+    def _swatches(self) -> Iterator[StyledText]:
         view, scale = self._view, self._view.rows.scale
         palette = make_palette(view.colours, signed=scale.signed, dark=self.app.current_theme.dark)
         width = 2 if self.size.width >= _ROOMY else 1
@@ -76,7 +77,7 @@ class Legend(OneLine):
         if rows.sort != "appearance":
             yield _SORTED[rows.sort]
         if self._clips():
-            yield f"peak {rows.peak():.1f}: f fits"
+            yield f"peak {rows.peak():.1f}: {key_of(self.app, 'rescale')} fits"
         if rows.filter:
             yield f"{len(rows.order)} of {len(rows.versions)} match {rows.filter!r}"
         if zoomed := _ZOOMED[self._view.zoom]:

@@ -54,9 +54,9 @@ class HeatmapPane(Vertical):
 
     def copied(self) -> str:
         """Return the memory under the cursor as it is in the session."""
-        memory = self.view.memory
-        row = self.view.rows.grid.rows[memory] if memory is not None else None
-        return f"{row.key}\n{row.text}\n" if row else ""
+        layout, key = self.view.rows.grid.layout, self.view.key
+        row = None if key is None else layout.row(key)
+        return "" if row is None else f"{key}\n{layout.rows[row].text}\n"
 
     def filled(self) -> None:
         """Take note that filling has ended: rows find their places, and the scale is fitted the first time."""

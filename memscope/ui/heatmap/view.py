@@ -33,7 +33,9 @@ class HeatmapView(ScrollView, can_focus=True):
     Attributes:
         rows: What is shown of the grid.
         row: The cursor's position in the shown order.
-        column: The cursor's response.
+        column: The cursor's position among the responses.
+        key: The memory under the cursor; None when no row is shown. The cursor stays with it, wherever it moves to.
+        response: The id of the response under the cursor; None when there is none.
     """
 
     ALLOW_SELECT = False
@@ -52,6 +54,8 @@ class HeatmapView(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.rows = GridRows(grid, scale)
         self.row = self.column = 0
+        self.key: str | None = None
+        self.response: str | None = None
         self.zoom: Zoom = "cells"
         self.colours: Colours = colours
         self._painter = Painter(self.rows, make_palette(colours, signed=False, dark=True))
@@ -79,10 +83,11 @@ class HeatmapView(ScrollView, can_focus=True):
         return self.rows.order[self.row] if self.row < len(self.rows.order) else None
 
     def show_grid(self, grid: Grid) -> None:
-        """Show another grid, or the same one after it took another shape."""
+        """Show another grid, or the same one after it took another shape; the cursor stays on its cell."""
         rows = GridRows(grid, self.rows.scale)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
+        self._return_to(self.key, self.response)
         self._in_progress = set()
         self._measure_keys()
         self._restyle()
@@ -117,9 +122,8 @@ class HeatmapView(ScrollView, can_focus=True):
 
     def order_by(self, sort: Sort | None = None, text: str | None = None) -> None:
         """Sort or filter the rows; the cursor stays on its memory where that is still shown."""
-        memory = self.memory
         self.rows.arrange(sort, text)
-        self.row = self.rows.order.index(memory) if memory in self.rows.order else 0
+        self._return_to(self.key, self.response)
         self._relayout()
 
     def next_zoom(self) -> None:
@@ -132,10 +136,23 @@ class HeatmapView(ScrollView, can_focus=True):
         old = self._cursor_region()
         self.row = max(0, min(row, len(self.rows.order) - 1))
         self.column = max(0, min(column, self.rows.columns - 1))
+        self._remember_cell()
         if not self._scroll_to_cursor():
             self.refresh(old)
             self.refresh(self._cursor_region())
         self.post_message(self.CursorMoved())
+
+    def _remember_cell(self) -> None:
+        layout, row = self.rows.grid.layout, self.memory
+        self.key = None if row is None else layout.keys[row]
+        self.response = layout.responses[self.column] if self.column < len(layout.responses) else None
+
+    def _return_to(self, key: str | None, response: str | None) -> None:
+        layout, order = self.rows.grid.layout, self.rows.order
+        row = None if key is None else layout.row(key)
+        column = None if response is None else layout.column(response)
+        self.row = order.index(row) if row in order else 0
+        self.column = self.column if column is None else column
 
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by lines and cells as they are shown."""

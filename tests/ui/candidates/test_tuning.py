@@ -73,7 +73,7 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         text = screen_text(app)
         assert "before → after: dependence fell by" in text
         assert "after − before" in shown(app)[0]
-        proof = next(iter(app.desk.tuner.tuning.shipping.record.proofs().values()))
+        proof = next(iter(app.candidates.tasks.tuning.shipping.record.proofs().values()))
         assert proof.fall > 0.9
         for response, before in proof.before.items():
             assert f"{before:.2f} → {proof.after[response]:6.2f}  trained" in text
@@ -96,18 +96,18 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         async with heard(app.measured, lambda event: isinstance(event, ShipmentChanged) and event.state == "succeeded"):
             await pilot.press("enter")
         await drawn(pilot)
-        assert app.desk.tuner.unproven
+        assert app.candidates.tasks.unproven
 
 
 async def test_a_send_can_be_taken_back(small_session: Session, config: Config) -> None:
     async with opened(small_session, config, undo_seconds=60) as (app, pilot):
         await pilot.press("3", "t", "enter")
         await pilot.pause()
-        assert "leaves in 60 s" in screen_text(app)
+        assert "sending in 60 s" in screen_text(app)
         await pilot.press("escape")
         await pilot.pause()
         assert not isinstance(app.screen, ReviewScreen)
-        assert app.desk.tuner.tuning.shipping.record.shipments() == ()
+        assert app.candidates.tasks.tuning.shipping.record.shipments() == ()
 
 
 async def test_the_context_is_chosen_in_the_review_and_remembered(small_session: Session, config: Config) -> None:
@@ -119,7 +119,7 @@ async def test_the_context_is_chosen_in_the_review_and_remembered(small_session:
         await pilot.pause()
         assert "make use of what it is told" in screen_text(app)
         await pilot.press("escape")
-        assert app.desk.tuner.tuning.shipping.context == "with"
+        assert app.candidates.tasks.tuning.shipping.context == "with"
 
 
 async def test_a_server_that_cannot_train_says_so(small_session: Session, config: Config) -> None:
@@ -128,22 +128,22 @@ async def test_a_server_that_cannot_train_says_so(small_session: Session, config
             await pilot.press("3", "t", "enter")
         await drawn(pilot)
         assert "cannot train" in screen_text(app)
-        assert app.desk.tuner.tuning.shipping.marks() == {}
+        assert app.candidates.tasks.tuning.shipping.marks() == {}
 
 
 async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3", "space", "space", "x")
-        assert app.desk.tuner.tuning.candidates.verdicts() == dict.fromkeys(
+        assert app.candidates.tasks.tuning.candidates.verdicts() == dict.fromkeys(
             app.measured.layout.responses[:2], "rejected"
         )
         await pilot.press("home", "a")
-        assert set(app.desk.tuner.tuning.candidates.verdicts().values()) == {"approved", "rejected"}
-        kept = app.desk.tuner.tuning.candidates.verdicts()
+        assert set(app.candidates.tasks.tuning.candidates.verdicts().values()) == {"approved", "rejected"}
+        kept = app.candidates.tasks.tuning.candidates.verdicts()
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3")
         await pilot.pause()
-        assert app.desk.tuner.tuning.candidates.verdicts() == kept
+        assert app.candidates.tasks.tuning.candidates.verdicts() == kept
         text = screen_text(app)
         assert "approved" in text
         assert "rejected" in text
@@ -152,7 +152,7 @@ async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Ses
 async def test_the_threshold_moves_and_an_empty_list_says_why(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3", "minus")
-        assert app.desk.tuner.tuning.candidates.threshold == 0.5
+        assert app.candidates.tasks.tuning.candidates.threshold == 0.5
         await pilot.press(*["plus"] * 9)
         await pilot.pause()
         assert "no candidate: 3 responses seen, maximum divergence" in screen_text(app)
@@ -166,19 +166,19 @@ async def test_alternates_stream_into_the_diff(small_session: Session, config: C
         async with heard(app.measured, lambda _: len(done) == 2):
             await pilot.press("3", "g")
         await drawn(pilot)
-        await app.workers.wait_for_complete(list(app.desk.diff.workers))
+        await app.workers.wait_for_complete(list(app.candidates.diff.workers))
         await pilot.press("4")
         await pilot.pause()
         assert "I don't know" in screen_text(app)
         if size == (160, 48):
             assert "with memories" in screen_text(app), "a focused diff has room for both texts"
-        first = app.desk.candidates.current
+        first = app.candidates.pane.current
         await pilot.press("right", "a")
         assert first is not None
-        assert app.desk.candidates.current != first
-        assert list(app.desk.tuner.tuning.candidates.verdicts().values()) == ["approved"]
+        assert app.candidates.pane.current != first
+        assert list(app.candidates.tasks.tuning.candidates.verdicts().values()) == ["approved"]
         await pilot.press("g")
-        assert not app.desk.tuner.tuning.candidates.alternates_on
+        assert not app.candidates.tasks.tuning.candidates.alternates_on
 
 
 async def test_a_failed_alternate_is_shown_at_its_candidate(
@@ -235,8 +235,8 @@ async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
         text = screen_text(app)
         assert "98.00 →   0.25  trained" in text
         assert "training" in text
-        assert "forgotten" in text
-        assert "1 forgotten: their weights ended with their scorer" in text
+        assert "lost" in text
+        assert "1 weights lost (not saved)" in text
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])
@@ -244,7 +244,7 @@ async def test_hostile_candidates_are_inert(screens: Screens, size: tuple[int, i
     async with screens(size) as (app, pilot):
         evil = Candidate("r0", 0, 0, 5.0, EVIL, EVIL)
         app.query_one(CandidatesPane).show(CandidatesState(Findings((evil,), 1, 5.0, 1.0, 0, 0), note=EVIL))
-        app.desk.diff.show(evil, EVIL, EVIL + " and more", EVIL, "")
+        app.candidates.diff.show(evil, EVIL, EVIL + " and more", EVIL, "")
         for key in ("3", "4"):
             await pilot.press(key)
             await pilot.pause()

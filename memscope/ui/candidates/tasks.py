@@ -12,6 +12,7 @@ from memscope.store.decisions import Verdict
 from memscope.training.samples import Review
 from memscope.ui.candidates.pane import CandidatesState
 from memscope.ui.feed import Batch
+from memscope.ui.shell import AppShell, key_of
 from memscope.ui.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -20,44 +21,33 @@ if TYPE_CHECKING:
     from memscope.run.run import Run
     from memscope.training.proof import Proof
 
-__all__ = ["Tuner"]
+__all__ = ["CandidateTasks"]
 
 _THRESHOLD_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 
 
-class Tuner:
+class CandidateTasks:
     """Owns the tasks around candidates of one run."""
 
-    def __init__(
-        self,
-        run: Run,
-        tasks: Tasks,
-        changed: Callable[[], None],
-        proven: Callable[[], None],
-        say: Callable[[str, bool], None],
-        log: Callable[[str], None],
-    ) -> None:
+    def __init__(self, app: AppShell, run: Run, tasks: Tasks, changed: Callable[[], None]) -> None:
         """Take the run and whom to tell.
 
         Args:
+            app: Where lines are said, and the proof is shown.
             run: Whose responses.
             tasks: Where work goes on.
             changed: Called after anything that panes show.
-            proven: Called once trained responses were measured again, under new weights.
-            say: Tells the user a line; whether it is a warning.
-            log: Keeps a line for whoever looks for it.
         """
         self.tuning = FineTuning(run)
         self.alternates: dict[str, str] = {}
-        self.growing: set[str] = set()
+        self.generating: set[str] = set()
         self.failures: dict[str, str] = {}
         self._run = run
-        self._tasks, self._changed, self._proven, self._say = tasks, changed, proven, say
-        self._log = log
+        self._app, self._tasks, self._changed = app, tasks, changed
         self._complete: set[str] = set()
         self._weights: str | None = None
         self._note = ""
-        self._generating: asyncio.Task[None] | None = None
+        self._generator: asyncio.Task[None] | None = None
         self._jobs = 0
 
     @property
@@ -66,8 +56,8 @@ class Tuner:
         return self._jobs > 0
 
     @property
-    def fleeting(self) -> bool:
-        """Whether something was taught here that ends with the scorer."""
+    def unsaved_weights(self) -> bool:
+        """Whether the weights in use were trained here and are lost with the scorer."""
         return self.tuning.shipping.has_unsaved_weights
 
     @property
@@ -90,8 +80,8 @@ class Tuner:
 
     def take(self, batch: Batch) -> None:
         """Take what happened; a filled map is followed by the strip-all row."""
-        self.alternates |= {index: text for index, text in batch.alternates.items() if index in self.growing}
-        self.failures |= batch.unsaid
+        self.alternates |= {index: text for index, text in batch.alternates.items() if index in self.generating}
+        self.failures |= batch.failed_alternates
         if batch.shipment and self.busy:
             self.note(batch.shipment)
         if batch.finished is not None and self._run.state == "done":
@@ -106,7 +96,7 @@ class Tuner:
         trained = self.tuning.shipping.record.trained()
         if told := [index for index in responses if index in trained]:
             number = trained[told[0]].response.index
-            self._say(f"response {number} was sent to training already; sending it again is asked about", False)
+            self._app.say(f"response {number} was sent to training already; sending it again is asked about")
             return
         known = self.tuning.candidates.verdicts()
         again = all(known.get(index) == verdict for index in responses)
@@ -137,11 +127,11 @@ class Tuner:
 
     def generate(self) -> None:
         """Generate what is missing of the alternates, one at a time."""
-        if self._generating is not None:
-            self._generating.cancel()
-        self.growing.clear()
+        if self._generator is not None:
+            self._generator.cancel()
+        self.generating.clear()
         if self.tuning.candidates.alternates_on and self.tuning.candidates.current:
-            self._generating = self._start(self._generate())
+            self._generator = self._start(self._generate())
 
     def selection(self, chosen: Collection[str]) -> Selection:
         """Return what sending is about: the approved responses, or without any the chosen ones."""
@@ -157,7 +147,7 @@ class Tuner:
         try:
             return await self.tuning.shipping.review(list(responses), self.tuning.shipping.context, again=again)
         except MemscopeError as error:
-            self._say(str(error), True)
+            self._app.say(str(error), warn=True)
             return None
 
     def send(self, review: Review, *, again: bool) -> None:
@@ -179,7 +169,7 @@ class Tuner:
         self._forget_stale()
         self._changed()
         if unproven:
-            self._proven()
+            self._app.show_proof()
         self.generate()
 
     def _forget_stale(self) -> None:
@@ -194,7 +184,7 @@ class Tuner:
     def _compare(self, proof: Proof) -> None:
         line = f"before → after: dependence fell by {proof.fall:.1%}" + (", overshot" if proof.overshot else "")
         self.note(line)
-        self._log(
+        self._app.log_line(
             f"{line}; with all memories present, the log-probability of the other responses moved by "
             f"{proof.others_moved:.2f} nats in the mean"
         )
@@ -205,10 +195,10 @@ class Tuner:
         for index in wanted:
             if index in self._complete:
                 continue
-            self.growing.add(index)
+            self.generating.add(index)
             self.failures.pop(index, None)
             text = await self.tuning.candidates.alternate(index)
-            self.growing.discard(index)
+            self.generating.discard(index)
             if text is not None:
                 self.alternates[index] = text
                 self._complete.add(index)
@@ -225,21 +215,21 @@ class Tuner:
         finally:
             self._jobs -= 1
         if job.status == "succeeded":
-            self.note("trained: r scores again, before → after")
+            self.note(f"trained: {key_of(self._app, 'score')} scores again, before → after")
         elif job.ended:
             self.note(f"job {job.id} {job.status}: {job.error or 'no reason given'}")
         else:
             self.note(f"job {job.id} was {job.status} when it was last seen")
         if job.status == "succeeded":
-            self._log(self._note)
+            self._app.log_line(self._note)
         else:
-            self._say(self._note, True)
+            self._app.say(self._note, warn=True)
 
     def _guarded(self, change: Callable[[], object]) -> None:
         try:
             change()
         except MemscopeError as error:
-            self._say(str(error), True)
+            self._app.say(str(error), warn=True)
         self._changed()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -248,6 +238,6 @@ class Tuner:
                 await work
             except MemscopeError as error:
                 self.note(str(error))
-                self._say(str(error), True)
+                self._app.say(str(error), warn=True)
 
         return self._tasks.start(guarded())

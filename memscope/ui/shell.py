@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
+
+from textual.app import App
+from textual.binding import Binding
 
 from memscope.ui.hardened import HardenedApp
+from memscope.ui.keys import default_keys
 from memscope.ui.options import UiOptions
 
-__all__ = ["Stage"]
+__all__ = ["AppShell", "key_of"]
 
 
-class Stage(HardenedApp):
+class AppShell(HardenedApp):
     """An app as its parts see it.
 
     Attributes:
@@ -32,9 +37,11 @@ class Stage(HardenedApp):
         """Show a pane and give it the keyboard."""
 
     @abstractmethod
-    def key_of(self, name: str) -> str:
-        """Return the key of a binding as it is shown, remapped or not."""
-
-    @abstractmethod
     def show_proof(self) -> None:
         """Score the map again under the weights that came out of training, and show what changed as it fills in."""
+
+
+def key_of(app: App[Any], name: str) -> str:
+    """Return the first key of a binding as it is shown, remapped or not, wherever the keyboard is."""
+    remapped = app.options.keymap.get(name) if isinstance(app, AppShell) else None
+    return app.get_key_display(Binding((remapped or default_keys(name)).split(",")[0], "", ""))
