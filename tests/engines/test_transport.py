@@ -162,3 +162,22 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 def test_loopback_is_told_from_elsewhere(url: str, inside: bool) -> None:
     check: Callable[[str], bool] = is_loopback
     assert check(url) is inside
+
+
+async def test_a_short_request_is_given_the_time_of_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have to wait in the server's queue behind a long one."""
+    now, limits = 0.0, []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal now
+        now += 30.0
+        limits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={})
+
+    monkeypatch.setattr("memscope.engines.transport.time.monotonic", lambda: now)
+    client = Transport("http://host", http=httpx.MockTransport(answer))
+    await client.post("/v1/score", {"prompt": [7] * 10_000})
+    await client.post("/v1/score", {"prompt": [7] * 10_000})
+    await client.post("/v1/score", {"prompt": [7]})
+    assert limits == [120.0, pytest.approx(90.0), pytest.approx(90.0)]
+    await client.close()
