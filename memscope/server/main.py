@@ -71,7 +71,8 @@ def _listen(options: ServeOptions) -> socket.socket:
             f"refused to listen on {options.host} without an API key: anyone who reaches it could use the model;"
             " set one, or listen on 127.0.0.1"
         )
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends answers at once only on sockets that name their protocol: else each waits 40 ms for an ACK.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,7 +20,7 @@ import httpx
 import pytest
 
 from memscope.errors import ScorerError, UsageError
-from memscope.server.main import serve
+from memscope.server.main import _listen, serve
 from memscope.server.options import API_KEY_VARIABLE, ServeOptions
 
 _COMMAND = [sys.executable, "-m", "memscope.server", "--port", "0", "--threads", "1"]
@@ -134,3 +135,19 @@ def test_the_package_and_its_start_import_no_torch() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'starlette', 'uvicorn')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.anyio
+async def test_answers_are_sent_without_waiting_for_the_client_to_acknowledge() -> None:
+    accepted: asyncio.Queue[int] = asyncio.Queue()
+
+    def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.put_nowait(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = _listen(ServeOptions(model="none", port=0))
+    async with await asyncio.start_server(connected, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await accepted.get()
+        writer.close()
+        await writer.wait_closed()
