@@ -19,6 +19,7 @@ from memscope.scoring.finetune import (
     strip_all,
     strip_all_within,
 )
+from memscope.scoring.rescoring import AblationScorer
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Verdict
 from memscope.store.session_marks import SessionMarks
@@ -38,7 +39,7 @@ class Candidates:
         self._run, self._shipping, self._marks = run, shipping, marks
         self._alternates = Alternates(run.database)
         self._divergences: dict[str, float] = {}
-        self._weights: str | None = None
+        self._scorer: AblationScorer | None = None
         self._threshold = run.config.threshold
 
     @property
@@ -65,7 +66,7 @@ class Candidates:
     @property
     def current(self) -> bool:
         """Whether responses were scored without memories by the weights in use."""
-        return bool(self._divergences) and self._run.scorer is not None and self._run.scorer.weights == self._weights
+        return bool(self._divergences) and self._scorer is not None and self._scorer.table is self._run.table
 
     async def find(self, count: int | None = None, context: Context = "full", *, fresh: bool = False) -> Findings:
         """Score responses with all memories stripped and return the candidates.
@@ -82,14 +83,13 @@ class Candidates:
         run = self._run
         responses, window = recent_responses(run.layout, len(run.session.section("conversation")), count)
 
-        async def score() -> dict[str, float]:
+        async def score() -> tuple[AblationScorer, dict[str, float]]:
             scorer = run.ablation_scorer()
             if context == "window" and window is not None:
-                return await strip_all_within(scorer, responses, window, fresh=fresh)
-            return await strip_all(scorer, responses, fresh=fresh)
+                return scorer, await strip_all_within(scorer, responses, window, fresh=fresh)
+            return scorer, await strip_all(scorer, responses, fresh=fresh)
 
-        self._divergences = await run.under_same_weights(score)
-        self._weights = run.rescorer.weights
+        self._scorer, self._divergences = await run.under_same_weights(score)
         for grid in run.grids.values():
             grid.refresh_responses()
         run.emit(StrippedDone())
@@ -97,7 +97,8 @@ class Candidates:
 
     def findings(self) -> Findings:
         """Return the candidates among what was scored by the weights in use, under the present threshold and marks."""
-        divergences = self._divergences if self.current else {}
+        known = self._divergences if self.current else {}
+        divergences = {id_: nats for id_, nats in known.items() if self._scorer and self._scorer.holds(id_)}
         return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
 
     def decide(self, responses: Collection[str], verdict: Verdict | None) -> asyncio.Future[None]:

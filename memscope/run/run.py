@@ -140,7 +140,7 @@ class Run:
                 another = self.scorer is not None and self.scorer.model != scorer.info.model
                 self._announce()
                 if self._prompt is None or another:
-                    self._adopt(await self._source.render(self.session))
+                    await self._adopt(self.session, await self._source.render(self.session))
             except BaseException as error:
                 await self._abandon()
                 if isinstance(error, MemscopeError):
@@ -159,16 +159,11 @@ class Run:
             MemscopeError: The session cannot be rendered; the run goes on with the one it had.
         """
         async with self._opening:
-            if self._rescorer is None:
-                self._prompt = None  # rendered when there is a scorer
+            if self._prompt is not None:
+                await self._adopt(session, await self._source.render_again(session))
+            else:  # rendered when there is a scorer
                 self.session, self.layout = session, layout_of(session)
                 self._lay_out()
-                return
-            prompt = await self._source.render(session)
-            layout = layout_of(session).measured(prompt)
-            self.table.forget(await asyncio.to_thread(changed_responses, self.prompt, self.layout, prompt, layout))
-            self.session = session
-            self._adopt(prompt)
 
     async def matrix(
         self,
@@ -359,9 +354,12 @@ class Run:
                 self.earlier[measure] = grid.over(grid.layout)
             grid.restart(self.table)
 
-    def _adopt(self, prompt: Prompt) -> None:
-        self._prompt = prompt
-        self.layout = layout_of(self.session).measured(prompt)
+    async def _adopt(self, session: Session, prompt: Prompt) -> None:
+        """Take a session and its prompt; scores that do not hold for them are forgotten."""
+        layout, before = layout_of(session).measured(prompt), self._prompt
+        if before is not None:
+            self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
+        self.session, self.layout, self._prompt = session, layout, prompt
         self._lay_out()
         self._say(prompt.notes)
         self.emit(PromptReady(prompt.tokens, prompt.template))

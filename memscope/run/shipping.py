@@ -258,7 +258,7 @@ class Shipping:
             stripped = await strip_all(scorer, scorer.layout.responses)
             return {
                 "stripped": stripped,
-                "logprob": {id_: scorer.table.get(NOTHING, id_) for id_ in scorer.layout.responses},
+                "logprob": {id_: scorer.table.get(NOTHING, id_) for id_ in stripped},
             }
 
         return await run.under_same_weights(measure)

@@ -96,14 +96,23 @@ class ScorerSource:
         Raises:
             PromptError: There is no tokenizer, or the session cannot be rendered with it.
         """
-        from memscope.prompt.rendering import render
         from memscope.prompt.tokenizer import Tokenizer
 
         if self._scorer is None:
             raise ScorerError("no scorer is open")
         place = await self._tokenizer_place(self._scorer)
         self._tokenizer = await asyncio.to_thread(Tokenizer.load, place)
-        return await asyncio.to_thread(render, session, self._tokenizer, self._config.template)
+        return await self.render_again(session)
+
+    async def render_again(self, session: Session) -> Prompt:
+        """Turn a session into ids with the tokenizer of the last time, also after the scorer was lost.
+
+        Raises:
+            PromptError: The session cannot be rendered with it.
+        """
+        from memscope.prompt.rendering import render
+
+        return await asyncio.to_thread(render, session, self.tokenizer, self._config.template)
 
     async def close(self) -> None:
         """Close the connections and end the child."""

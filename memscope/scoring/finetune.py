@@ -6,7 +6,7 @@ The strip-all divergence of a response is f(A, r) - f(none, r), in signed nats.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from math import inf
+from math import inf, isnan
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -100,6 +100,8 @@ def recent_responses(layout: Layout, entries: int, count: int | None) -> tuple[l
 async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh: bool = False) -> dict[str, float]:
     """Return the strip-all divergence of responses by id, signed nats, each with everything before it as context.
 
+    Responses that read differently by now, because the session was replaced meanwhile, are not among them.
+
     Args:
         scorer: Scores ablations into the table.
         responses: Ids.
@@ -113,7 +115,8 @@ async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh
     for ablation in (NOTHING, EVERYTHING):
         await scorer.fill(ablation, responses, fresh=fresh)
     table = scorer.table
-    return {id_: table.get(NOTHING, id_) - table.get(EVERYTHING, id_) for id_ in responses}
+    divergences = {id_: table.get(NOTHING, id_) - table.get(EVERYTHING, id_) for id_ in responses}
+    return {id_: nats for id_, nats in divergences.items() if not isnan(nats)}
 
 
 async def strip_all_within(

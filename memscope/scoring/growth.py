@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from memscope.prompt.prompt import Prompt
 from memscope.scoring.layout import Layout
-from memscope.store.scores import score_keys
 
 __all__ = ["changed_responses"]
 
@@ -24,12 +25,14 @@ def changed_responses(before: Prompt, old: Layout, after: Prompt, new: Layout) -
     return {id_ for id_, content in _contents(before, old).items() if contents.get(id_, content) != content}
 
 
-def _contents(prompt: Prompt, layout: Layout) -> dict[str, tuple[bytes, ...]]:
-    """Return by response id what its scores rest on: all ids up to its end, with and without memories, as hashes."""
-    contents: dict[str, tuple[bytes, ...]] = {}
-    for without in ((), layout.keys):
-        for variant in prompt.variants(without):
-            for owner, key in zip(variant.owners, score_keys("", variant.ids, variant.ranges), strict=True):
-                id_ = layout.columns[owner].id
-                contents[id_] = (*contents.get(id_, ()), key)
+def _contents(prompt: Prompt, layout: Layout) -> dict[str, bytes]:
+    """Return by response id what its scores rest on, as a hash: all ids up to its end, and whose memory each is."""
+    contents: dict[str, bytes] = {}
+    for one in prompt.sequences:
+        running = hashlib.blake2b(digest_size=16)
+        for span in one.spans:
+            running.update(repr((span.memory, span.response is not None, len(span.ids))).encode())
+            running.update(memoryview(span.ids).cast("B"))
+            if span.response is not None:
+                contents[layout.columns[span.response].id] = running.digest()
     return contents

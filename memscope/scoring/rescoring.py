@@ -143,7 +143,11 @@ class AblationScorer:
     ) -> None:
         self.prompt, self.layout, self.table, self.rescorer = prompt, layout, table, rescorer
         self.cost = Cost() if cost is None else cost
-        self._weights = rescorer.weights
+        self._weights, self._edition = rescorer.weights, table.edition
+
+    def holds(self, response: str) -> bool:
+        """Whether what is scored of a response holds: no session that reads otherwise has taken this one's place."""
+        return self.table.holds(response, self._edition)
 
     def variants(self, ablation: Ablation, responses: Iterable[str] | None = None) -> list[Variant]:
         """Return the sequences to score; None is all responses."""
@@ -151,7 +155,7 @@ class AblationScorer:
         return self.prompt.variants(ablation.removed(self.layout.keys), responses=places)
 
     async def fill(self, ablation: Ablation, responses: Iterable[str] | None = None, *, fresh: bool = False) -> bool:
-        """Score what the table does not know of an ablation, and keep it there.
+        """Score what the table does not know of an ablation, and keep it there, unless it was forgotten meanwhile.
 
         Args:
             ablation: What is left out.
@@ -172,7 +176,8 @@ class AblationScorer:
         scores = await self.rescorer.score(self.variants(ablation, asked), self.cost, fresh=fresh)
         self.rescorer.expect(self._weights)
         columns = self.layout.columns
-        self.table.put(ablation, {columns[index].id: score.total for index, score in scores.items()})
+        totals = {columns[index].id: score.total for index, score in scores.items()}
+        self.table.put(ablation, totals, self._edition)
         return all(score.cached for score in scores.values())
 
 

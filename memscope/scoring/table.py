@@ -54,9 +54,14 @@ class AblationTable:
 
     Values are measured ones. What follows from them (a memory that comes later changes nothing) is for the measures
     to know, not for the table.
+
+    Attributes:
+        edition: How often something was forgotten; what was measured of a response in an earlier edition may not hold.
     """
 
     def __init__(self) -> None:
+        self.edition = 0
+        self._forgotten: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._values: dict[Ablation, array[float]] = {}
 
@@ -64,8 +69,16 @@ class AblationTable:
         """Return the number of ablations of which something is known."""
         return len(self._values)
 
-    def put(self, ablation: Ablation, values: Mapping[str, float]) -> None:
-        """Keep log-probabilities by response id; the newest value of a cell counts."""
+    def put(self, ablation: Ablation, values: Mapping[str, float], edition: int | None = None) -> None:
+        """Keep log-probabilities; the newest value of a cell counts.
+
+        Args:
+            ablation: What was left out.
+            values: Nats by response id.
+            edition: The table's edition when they were asked for; what no longer holds is not kept. None is now.
+        """
+        if edition is not None:
+            values = {response: value for response, value in values.items() if self.holds(response, edition)}
         row = self._values.setdefault(ablation, array("d"))
         slots = [self._slots.setdefault(response, len(self._slots)) for response in values]
         if (short := max(slots, default=-1) + 1 - len(row)) > 0:
@@ -74,12 +87,19 @@ class AblationTable:
             row[slot] = value
 
     def forget(self, responses: Iterable[str]) -> None:
-        """Forget whatever is known of some responses."""
+        """Forget whatever is known of some responses, and what is still being measured of them."""
+        responses = tuple(responses)
+        self.edition += 1
+        self._forgotten |= dict.fromkeys(responses, self.edition)
         slots = [slot for response in responses if (slot := self._slots.get(response)) is not None]
         for row in self._values.values():
             for slot in slots:
                 if slot < len(row):
                     row[slot] = math.nan
+
+    def holds(self, response: str, edition: int) -> bool:
+        """Whether what was measured of a response in an edition still holds."""
+        return self._forgotten.get(response, 0) <= edition
 
     def get(self, ablation: Ablation, response: str) -> float:
         """Return one log-probability; NaN where it was not measured."""

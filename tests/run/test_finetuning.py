@@ -27,7 +27,7 @@ from memscope.scoring.events import (
     Trouble,
 )
 from memscope.scoring.rescoring import Cost, ResponseScore, WeightsChangedError
-from memscope.session.nodes import Session
+from memscope.session.nodes import Memory, Session
 from memscope.store.alternates import Alternates
 from memscope.store.database import Database
 from memscope.store.ledger import EMBEDDED, Ledger, Sample
@@ -91,6 +91,15 @@ async def test_candidates_are_the_timed_responses_that_lean_on_memories(small_se
         window = await tuning.candidates.find(5, "window")
         assert [c.index for c in window.candidates] == [1]
         assert window.responses_seen == 2
+
+
+async def test_a_response_that_reads_differently_by_now_is_no_candidate(small_session: Session, config: Config) -> None:
+    head = Memory(key="late/head", text="The retro meeting is on Friday at 9:00.", section="identity")
+    async with opened(small_session, config) as (tuning, _):
+        assert (await tuning.candidates.find()).candidates
+        await tuning.run.replace_session(msgspec.structs.replace(small_session, nodes=(*small_session.nodes, head)))
+        assert tuning.candidates.findings().responses_seen == 0
+        assert (await tuning.candidates.find()).responses_seen == 3
 
 
 async def test_the_threshold_is_kept_and_needs_no_new_scores(small_session: Session, config: Config) -> None:

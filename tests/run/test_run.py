@@ -225,6 +225,8 @@ async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Se
         (lost,) = (event for event in events if isinstance(event, ScorerLost))
         assert "the scorer was killed by SIGKILL" in lost.last_lines[-1]
         assert run.state == "failed"
+        await run.replace_session(with_late_head(small_session))
+        assert run.grids["necessity"].status == ["waiting"] * 4, "nothing that was scored before holds for it"
         await run.restart_scorer()
         await run.matrix(keys=["db/port"], fresh=True)
         assert states(events)[-1] == "done"
@@ -286,6 +288,12 @@ def first_part(session: Session, nodes: int) -> Session:
     return msgspec.structs.replace(session, nodes=session.nodes[:nodes])
 
 
+def with_late_head(session: Session) -> Session:
+    """Return a session to which a memory was appended that comes before every response."""
+    head = Memory(key="late/head", text="The retro meeting is on Friday at 9:00.", section="identity")
+    return msgspec.structs.replace(session, nodes=(*session.nodes, head))
+
+
 async def test_a_session_that_grows_during_a_run_loses_no_cell_and_asks_only_for_new_ones(
     small_session: Session, config: Config
 ) -> None:
@@ -318,17 +326,54 @@ async def test_a_session_that_grows_during_a_run_loses_no_cell_and_asks_only_for
 async def test_what_reads_differently_after_the_session_changed_is_scored_again(
     small_session: Session, config: Config
 ) -> None:
-    head = Memory(key="late/head", text="The retro meeting is on Friday at 9:00.", section="identity")
-    longer = msgspec.structs.replace(small_session, nodes=(*small_session.nodes, head))
     async with opened(small_session, config) as (run, _):
         await run.matrix()
         before = list(run.grids["necessity"].values[0])
-        await run.replace_session(longer)
+        await run.replace_session(with_late_head(small_session))
         grid = run.grids["necessity"]
         assert grid.status == ["waiting"] * 4, "a memory in the prompt's head comes before every response"
         await run.matrix()
         assert list(grid.values[0]) != before
         assert grid.status == ["done"] * 4
+
+
+async def test_a_row_that_was_asked_for_before_the_session_changed_is_not_one_of_the_new_session(
+    small_session: Session, config: Config
+) -> None:
+    longer = with_late_head(small_session)
+    async with opened(longer, msgspec.structs.replace(config, state=f"{config.state}-fresh")) as (run, _):
+        await run.matrix()
+        expected = [list(row) for row in run.grids["necessity"].values]
+    async with opened(small_session, config) as (run, _):
+        growing: list[asyncio.Task[None]] = []
+
+        def grow(event: Event) -> None:
+            if isinstance(event, RowStarted) and not growing:
+                growing.append(asyncio.create_task(run.replace_session(longer)))
+
+        run.listen(grow)
+        await run.matrix()
+        await growing[0]
+        await run.matrix()
+        assert [list(row) for row in run.grids["necessity"].values] == expected
+
+
+async def test_a_memory_that_takes_the_key_of_another_has_scores_of_its_own(
+    small_session: Session, config: Config
+) -> None:
+    names = {"db/port": "mira/room", "mira/room": "db/port"}
+    exchanged = [
+        msgspec.structs.replace(node, key=names.get(node.key, node.key)) if isinstance(node, Memory) else node
+        for node in small_session.nodes
+    ]
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        grid = run.grids["necessity"]
+        port, room = list(grid.values[0]), list(grid.values[1])
+        await run.replace_session(msgspec.structs.replace(small_session, nodes=tuple(exchanged)))
+        await run.matrix()
+        assert run.layout.keys[:2] == ("mira/room", "db/port")
+        assert [list(grid.values[0]), list(grid.values[1])] == [port, room]
 
 
 async def test_a_session_is_replaced_before_there_is_a_scorer(small_session: Session, config: Config) -> None:

@@ -42,6 +42,16 @@ def test_forgetting_responses_leaves_the_others() -> None:
     assert table.missing(without("k"), ["r2"]) == ["r2"]
 
 
+def test_what_was_asked_for_before_it_was_forgotten_is_not_kept() -> None:
+    table = AblationTable()
+    edition = table.edition
+    table.forget(["r2"])
+    table.put(NOTHING, {"r1": -1.0, "r2": -2.0}, edition)
+    assert table.missing(NOTHING, ["r1", "r2"]) == ["r2"]
+    table.put(NOTHING, {"r2": -3.0}, table.edition)
+    assert table.get(NOTHING, "r2") == -3.0
+
+
 @given(st.lists(st.tuples(ABLATIONS, st.dictionaries(NAMES, st.floats(-50, 0), max_size=6)), max_size=12))
 def test_the_table_holds_the_newest_value_of_every_cell(puts: list[tuple[object, dict[str, float]]]) -> None:
     table, model = AblationTable(), dict[tuple[object, str], float]()
