@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from memscope.server.api.app import create_app
-from memscope.server.compute.loading import LoadedModel, load
+from memscope.server.compute.loading import PATH_VARIABLE, LoadedModel, load
 from memscope.server.compute.worker import Steps
 from memscope.server.options import ServeOptions
 from memscope.server.runtime import Runtime
@@ -94,6 +94,21 @@ def loaded_models(model_folders: Callable[[str], Path]) -> Callable[[str], Loade
         if kind not in made:
             # A small chunk, so that short tests cross many boundaries.
             made[kind] = load(model_folders(kind), ServeOptions(model=kind, chunk_tokens=24))
+        return made[kind]
+
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def sharing_models(model_folders: Callable[[str], Path]) -> Callable[[str], LoadedModel]:
+    """Return the same on a path that shares prefixes, whatever path this machine or the variable would choose."""
+    made: dict[str, LoadedModel] = {}
+
+    def loaded(kind: str) -> LoadedModel:
+        if kind not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(PATH_VARIABLE, "flash")
+                made[kind] = load(model_folders(kind), ServeOptions(model=kind, chunk_tokens=32))
         return made[kind]
 
     return loaded

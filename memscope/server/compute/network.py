@@ -33,10 +33,10 @@ class Network:
     Attributes:
         model: The model.
         split: The head runs apart from the body.
-        rows: Positions the head takes at once, a multiple of `HEAD_BLOCK`.
+        rows: Numbers of positions that the head may take at once, descending, `HEAD_BLOCK` last.
     """
 
-    def __init__(self, model: PreTrainedModel, *, split: bool, rows: int = HEAD_BLOCK) -> None:
+    def __init__(self, model: PreTrainedModel, *, split: bool, rows: tuple[int, ...] = (HEAD_BLOCK,)) -> None:
         self.model = model
         self.split = split
         self.rows = rows
@@ -64,7 +64,7 @@ class Network:
         return hidden, getattr(output, self._cache_name, None) if keep_state else None
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return float32 logits (rows, vocabulary) of hidden states (rows, width), `rows` at most `self.rows`."""
+        """Return float32 logits (rows, vocabulary) of hidden states (rows, width); see `rows` for how many."""
         if self._head is None:
             return hidden.float()
         logits: torch.Tensor = self._head(hidden)

@@ -188,9 +188,8 @@ def _head_blocks(network: Network, hidden: torch.Tensor, start: int, wanted: Ids
     positions = (firsts[:, None] + np.arange(HEAD_BLOCK)).reshape(-1)
     if not len(positions):
         yield torch.empty(0, dtype=torch.long), hidden.new_empty(0, 0, dtype=torch.float32)
-    size = network.rows
     while len(positions):
-        size = network.rows if len(positions) >= network.rows else HEAD_BLOCK
+        size = next(size for size in network.rows if size <= len(positions))
         chosen, positions = torch.from_numpy(positions[:size]), positions[size:]
         # Past the chunk's ends the nearest row fills the block: nobody asked for those positions.
         rows = (chosen - start).clamp(0, len(hidden) - 1).to(hidden.device)

@@ -71,7 +71,7 @@ class ComputePath:
         attention: The attention implementation set on the model.
         stock: The attention that the model came with, which has gradients.
         split: The head runs apart from the body.
-        head_rows: Positions the head takes at once.
+        head_rows: Numbers of positions that the head may take at once, descending.
         grid: Where sequences are cut.
         rotary: The state of the rotary modules before any forward.
         note: Why not a faster path, in one line, or "".
@@ -82,7 +82,7 @@ class ComputePath:
     attention: str
     stock: str
     split: bool
-    head_rows: int
+    head_rows: tuple[int, ...]
     grid: Grid
     rotary: RotaryState
     note: str
@@ -186,7 +186,7 @@ class _Chooser:
             attention=model.config._attn_implementation,
             stock=model.config._attn_implementation,
             split=self._splits(),
-            head_rows=HEAD_BLOCK,
+            head_rows=(HEAD_BLOCK,),
             grid=Grid(fixed, fixed, max_tokens),
             rotary=self._rotary,
             note="computed without prefix reuse: a shared prefix did not reproduce a plain forward",
@@ -276,10 +276,15 @@ class _Chooser:
 
 
 def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:
-    """Return a path that computes the same numbers with other rounding: what a path contributes to them is seen by it.
+    """Return a path that computes the same numbers with other rounding, to measure how much of them is rounding.
 
     Chunks of another size, attention by the model's own implementation (where that is in use, by plain products), and
     linear layers by the other of the two libraries on a CPU.
+
+    Two runs of one setting agree to the last bit; a noise floor says how far runs on other paths or with another number
+    of threads may differ. With d the differences |plain - alternate| of responses, of the baseline *and* of the same
+    with every memory left out (a model is sure of what it was told, and rounding grows with doubt), 99.9 % of such
+    differences of cells are within max(3 max(d), 1e-5 sqrt(tokens of the response)); see `bench_noise.py`.
     """
     name: PathName = "stock" if path.prefix_cache else path.name
     whole = name in ("whole", "ranges")  # plain products would hold the scores of all pairs of positions
@@ -289,7 +294,7 @@ def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:
         path,
         name=name,
         attention="eager" if plain else path.stock,
-        head_rows=HEAD_BLOCK,
+        head_rows=(HEAD_BLOCK,),
         grid=Grid(granule, granule, path.grid.limit),
         onednn=not path.onednn and onednn.usable(model),
     )

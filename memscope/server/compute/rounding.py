@@ -21,8 +21,8 @@ __all__ = ["body_is_row_invariant", "head_rows"]
 _MOST_THREADS = 8
 _WIDTHS = 16
 """Widths are multiples of this: a granule's share of a thread is then one of the longest vector of any dtype."""
-_ROWS = 64
-"""Positions that the head takes at once where that changes nothing."""
+_ROWS = (256, 64)
+"""Positions that the head takes at once where that changes nothing, descending."""
 
 
 def body_is_row_invariant(network: Network, granule: int, span: int, ids: Ids) -> bool:
@@ -46,14 +46,14 @@ def body_is_row_invariant(network: Network, granule: int, span: int, ids: Ids) -
     )
 
 
-def head_rows(network: Network) -> int:
-    """Return how many positions the head may take at once without changing a bit of what blocks alone give."""
+def head_rows(network: Network) -> tuple[int, ...]:
+    """Return how many positions the head may take at once without changing a bit of what single blocks give."""
     if not network.split:
-        return HEAD_BLOCK
+        return (HEAD_BLOCK,)
     width = network.hidden(np.zeros(1, dtype=np.int64))[0]
-    hidden = torch.rand(_ROWS, width.shape[-1], generator=torch.Generator().manual_seed(3)).to(width)
+    hidden = torch.rand(_ROWS[0], width.shape[-1], generator=torch.Generator().manual_seed(3)).to(width)
     blocks = torch.cat([network.logits(block) for block in torch.split(hidden, HEAD_BLOCK)])
-    return _ROWS if torch.equal(network.logits(hidden), blocks) else HEAD_BLOCK
+    return (*(rows for rows in _ROWS if torch.equal(network.logits(hidden[:rows]), blocks[:rows])), HEAD_BLOCK)
 
 
 def _linear_layers(model: PreTrainedModel) -> list[torch.nn.Linear]:

@@ -41,8 +41,8 @@ _SIZES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("architecture", ["bundled", "qwen3", "llama"])
-def test_full_attention_shares_prefixes(architecture: str, loaded_models: Callable[[str], LoadedModel]) -> None:
-    path = loaded_models(architecture).path
+def test_full_attention_shares_prefixes(architecture: str, sharing_models: Callable[[str], LoadedModel]) -> None:
+    path = sharing_models(architecture).path
     assert path.prefix_cache
     assert path.note == ""
 
@@ -77,8 +77,12 @@ def test_a_model_that_looks_ahead_is_refused_in_one_line(
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_soft_cap_is_never_dropped(
-    dtype: str, saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path], drain: Callable[[Any], Any]
+    dtype: str,
+    saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path],
+    drain: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, "flash")
     config = Gemma2Config(
         attn_logit_softcapping=2.0, sliding_window=512, query_pre_attn_scalar=8, initializer_range=0.5, **_SIZES
     )

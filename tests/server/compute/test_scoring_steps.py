@@ -80,9 +80,9 @@ def _session(front: bool, memories: int = 6) -> tuple[list[int], list[tuple[int,
 @pytest.mark.parametrize("front", [False, True], ids=["interleaved", "front-loaded"])
 @pytest.mark.parametrize("architecture", ["bundled", "qwen3", "llama"])
 def test_a_whole_matrix_forwards_the_minimum_in_whole_granules(
-    architecture: str, front: bool, loaded_models: Load, drain: Drain, plain_sums: Sums
+    architecture: str, front: bool, sharing_models: Load, drain: Drain, plain_sums: Sums
 ) -> None:
-    loaded = loaded_models(architecture)
+    loaded = sharing_models(architecture)
     fresh = with_weights(loaded, loaded.model)
     ids, memories, responses = _session(front)
     end = responses[-1][1]
@@ -98,8 +98,8 @@ def test_a_whole_matrix_forwards_the_minimum_in_whole_granules(
         )
 
 
-def test_a_prefix_is_reused_up_to_the_last_whole_granule(loaded_models: Load, drain: Drain, plain_sums: Sums) -> None:
-    loaded = with_weights(loaded_models("qwen3"), loaded_models("qwen3").model)
+def test_a_prefix_is_reused_up_to_the_last_whole_granule(sharing_models: Load, drain: Drain, plain_sums: Sums) -> None:
+    loaded = with_weights(sharing_models("qwen3"), sharing_models("qwen3").model)
     ids = list(range(10, 90))
     drain(score_ranges(loaded, ids, [(1, 80)]))
     other = ids[:70] + list(range(100, 110))
@@ -139,8 +139,8 @@ def test_weights_that_give_no_numbers_are_reported(loaded_models: Load, drain: D
     assert caught.value.status == 500
 
 
-def test_an_interrupted_request_leaves_what_it_computed(loaded_models: Load, drain: Drain) -> None:
-    loaded = with_weights(loaded_models("qwen3"), loaded_models("qwen3").model)
+def test_an_interrupted_request_leaves_what_it_computed(sharing_models: Load, drain: Drain) -> None:
+    loaded = with_weights(sharing_models("qwen3"), sharing_models("qwen3").model)
     assert isinstance(loaded.store, PrefixStore)
     ids = list(range(10, 100))
     with torch.inference_mode():
