@@ -14,13 +14,15 @@ import pytest
 from textual.pilot import Pilot
 
 from memscope.config import Config
+from memscope.run.candidates import Candidates
 from memscope.run.run import Run
-from memscope.scoring.events import Event, StateChanged
+from memscope.scoring.events import Event, ScorerReady, StateChanged
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Column, Row
 from memscope.scoring.table import NOTHING
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session
 from memscope.store.database import Database
+from memscope.ui import cell
 from memscope.ui.app import MemscopeApp
 from memscope.ui.options import UiOptions
 from tests.scoring.grids import filled, set_row
@@ -63,6 +65,16 @@ def fill(grid: Grid) -> None:
     grid.table.put(NOTHING, dict.fromkeys(grid.layout.responses, 0.0))
     for i, row in enumerate(grid.rows):
         set_row(grid, row.key, [i + 1.0 if i == j else 0.0 for j in range(len(grid.columns))])
+
+
+def find_candidates(app: MemscopeApp) -> Candidates:
+    """Let every response be a candidate of the weights in use, 5 nats and less; no scorer is asked."""
+    run, candidates = app.measured, app.candidates.tasks.tuning.candidates
+    run.scorer = ScorerReady("fake", "m", "float32", "http://127.0.0.1:9", "score", "w", verified=True)
+    candidates._divergences = {response: 5.0 - place for place, response in enumerate(run.layout.responses)}
+    candidates._weights = "w"
+    app.candidates.redraw()
+    return candidates
 
 
 def nans(count: int) -> array[float]:
@@ -117,8 +129,10 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 
 @pytest.fixture
-def screens(run: Run, tmp_path: Path) -> Screens:
-    """Opens the screen of a given size over the run; its scorer starts only where `score=True`."""
+def screens(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Screens:
+    """Opens the screen of a given size over the run; its scorer starts only where something is asked for."""
+    # A cursor that rests asks for tokens: no test starts a scorer because it took long.
+    monkeypatch.setattr(cell, "_REST_SECONDS", 1e6)
 
     @asynccontextmanager
     async def opened(size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[AppPilot]:

@@ -15,7 +15,7 @@ from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.heatmap.rows import GridRows
 from memscope.ui.heatmap.view import HeatmapView
 from memscope.ui.palette import Colours
-from memscope.ui.scale import UNSCORED, ZERO
+from memscope.ui.scale import UNSCORED, ZERO, Scale
 from tests.scoring.grids import set_row
 from tests.ui.conftest import make_grid
 
@@ -188,6 +188,22 @@ def test_column_sums_follow_rows_that_are_scored_twice() -> None:
         rows.changed(0)
     assert list(rows.dependence) == [3.0, 5.0]
     assert list(rows.codes(1)) == [UNSCORED] * 2
+
+
+def test_the_signed_peak_looks_at_each_row_once() -> None:
+    grid = make_grid(3, 3, lambda i, j: -9.0 if (i, j) == (1, 1) else 2.0)
+    rows = GridRows(grid, Scale(signed=True))
+    assert rows.peak() == 9.0
+    kept, grid.values = grid.values, []
+    assert rows.peak() == 9.0
+    grid.values = kept
+    set_row(grid, "key/001", [1.0, -3.0, 12.0])
+    rows.changed(1)
+    assert rows.peak() == 12.0
+    rows.rescale(Scale(signed=False))
+    set_row(grid, "key/001", [1.0, -30.0, 1.0])
+    rows.changed(1)
+    assert rows.peak() == 2.0
 
 
 def test_values_at_the_noise_floor_are_zero() -> None:

@@ -27,6 +27,7 @@ class _Known(msgspec.Struct):
     fine: bytes
     importance: float
     maximum: float
+    lowest: float | None = None
     codes: bytes = b""
     look: int = -1
 
@@ -111,13 +112,19 @@ class GridRows:
         """Return the largest divergence of a row in nats."""
         return self._row(row).maximum
 
+    def lowest(self, row: int) -> float:
+        """Return the lowest divergence of a row in nats; 0 when none is negative."""
+        known = self._row(row)
+        if known.lowest is None:
+            known.lowest = min((v for v in self.grid.values[row] if v < 0), default=0.0)
+        return known.lowest
+
     def peak(self) -> float:
         """Return the largest divergence of all, negative ones by their size when they are shown; in nats."""
         known = (row for row, status in enumerate(self.grid.status) if status != "waiting")
         peak = max(map(self.maximum, known), default=0.0)
         if self.scale.signed:
-            lows = (min((v for v in values if v < 0), default=0.0) for values in self.grid.values)
-            peak = max(peak, -min(lows, default=0.0))
+            peak = max(peak, -min(map(self.lowest, range(len(self.versions))), default=0.0))
         return max([peak, *map(abs, self.grid.stripped_parts())])
 
     def stripped_sum(self) -> float | None:
