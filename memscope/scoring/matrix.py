@@ -7,14 +7,13 @@ nats, where f is the log-probability of the response's tokens and A is all memor
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan
-from memscope.prompt.sequence import Variant
 from memscope.scoring.events import (
     BaselineDone,
     Event,
@@ -23,35 +22,31 @@ from memscope.scoring.events import (
     RowDone,
     RowFailed,
     RowStarted,
+    StrippedDone,
+    Trouble,
 )
 from memscope.scoring.grid import Grid, baseline, leave_out
 from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits
+from memscope.scoring.table import EVERYTHING
 
-__all__ = ["MatrixJob", "null_path"]
+__all__ = ["MatrixJob", "noise_floor"]
 
-_NULL_PATH_SHARE = 0.01
-"""The noise floor may cost this share of the matrix, or one response where that is more."""
+_NOISE_FACTOR = 3.0
+_LEAST_NATS = 1e-5
+"""Rounding of one token, in nats, where two paths happen to agree."""
 
 
-def null_path(variants: Sequence[Variant], budget: int) -> list[Variant]:
-    """Choose what to compute twice for the noise floor: the first responses, since a second path starts at the start.
+def noise_floor(differences: Iterable[float], tokens: int) -> float:
+    """Return the nats at or below which a divergence cannot be told from zero.
+
+    At least 99 % of the cells of two runs on different computation paths, devices or numbers of threads differ by no
+    more; `tests/benchmarks/check_noise_floor.py` measures it.
 
     Args:
-        variants: The baseline.
-        budget: Tokens it may cost; the first response is taken whatever it costs.
-
-    Returns:
-        The sequences, the last one cut down to the responses that fit.
+        differences: Of each response, its log-probability along one path minus that along another, in nats.
+        tokens: Length of the longest response.
     """
-    chosen: list[Variant] = []
-    for variant in variants:
-        count = sum(end <= budget for _, end in variant.ranges) or (not chosen)
-        if not count:
-            break
-        end = variant.ranges[count - 1][1]
-        chosen.append(Variant(variant.ids[:end], variant.ranges[:count], variant.owners[:count]))
-        budget -= end
-    return chosen
+    return max(_NOISE_FACTOR * max(map(abs, differences), default=0.0), _LEAST_NATS * math.sqrt(tokens))
 
 
 @dataclass(slots=True)
@@ -94,6 +89,9 @@ class MatrixJob:
         keys = self.scorer.layout.keys if keys is None else keys
         self.emit(Progress(0, len(keys), None, None))
         await self._baseline()
+        everything = self.responses is None and len(keys) == len(self.scorer.layout.keys)
+        if self.grid.noise_floor is None or (self.fresh and everything):
+            await self._noise_floor()
         await self._rows(keys)
 
     async def _baseline(self) -> None:
@@ -101,22 +99,28 @@ class MatrixJob:
         await self.scorer.fill(baseline(self.grid.measure), self.responses, fresh=self.fresh)
         self.grid.refresh()
         self.emit(BaselineDone(self.grid.measure))
-        if self.responses is None or self.grid.noise_floor is None:
-            await self._noise_floor()
 
     async def _noise_floor(self) -> None:
-        ablation, scorer = baseline(self.grid.measure), self.scorer
-        variants = scorer.variants(ablation, self.responses)
-        if not variants:
+        """Score all responses without memories twice, along two paths.
+
+        With its memories a model is often sure of its answers, and what it is sure of is hardly rounded: without them
+        the differences are as large as they get.
+        """
+        scorer = self.scorer
+        try:
+            await scorer.fill(EVERYTHING, self.responses, fresh=self.fresh)
+            self.grid.refresh_responses()
+            self.emit(StrippedDone())
+            variants = scorer.variants(EVERYTHING, self.responses)
+            again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
+        except (ScorerGoneError, WeightsChangedError):
+            raise
+        except ScorerError as error:
+            self.emit(Trouble(f"the noise floor was not measured: {error}"))
             return
-        cost = sum(len(v.ids) for v in variants) + sum(map(self._row_cost, self._spans.values()))
-        twice = null_path(variants, int(_NULL_PATH_SHARE * cost))
-        again = await scorer.rescorer.score(twice, scorer.cost, second_path=True)
-        # A response that owns ranges beyond the cut is only partly there and is left out.
-        ranges, kept = (Counter(owner for v in side for owner in v.owners) for side in (variants, twice))
-        whole = [owner for owner in kept if kept[owner] == ranges[owner]]
         columns = scorer.layout.columns
-        floor = max((abs(again[n].total - scorer.table.get(ablation, columns[n].id)) for n in whole), default=0.0)
+        differences = [score.total - scorer.table.get(EVERYTHING, columns[n].id) for n, score in again.items()]
+        floor = noise_floor(differences, max((columns[n].tokens or 0 for n in again), default=0))
         self.grid.noise_floor = floor
         self.emit(NoiseFloorMeasured(floor))
 

@@ -31,7 +31,7 @@ from memscope.store.database import Database
 from tests.conftest import ScorerAddress, start_scorer, stop_scorer
 from tests.demo_sessions import as_session
 
-PATHS = ("products", "flash", "chunks", "plain")
+PATHS = ("products", "flash", "stock", "whole")
 
 
 async def _scored(session: Session, scorer: ScorerAddress) -> Grid:
