@@ -111,7 +111,7 @@ def options_of(arguments: argparse.Namespace) -> ServeOptions:
         kv_budget_bytes=arguments.kv_budget << 20,
         chunk_tokens=arguments.chunk_tokens,
         training=not arguments.no_training,
-        lessons=TrainOptions(**training_options(arguments)),
+        train_options=TrainOptions(**training_options(arguments)),
         save_to=arguments.save_to,
         parent_pid=os.getppid() if arguments.as_child else None,
         watch_stdin=arguments.as_child,

@@ -15,13 +15,14 @@ _TYPES = {
     405: "MethodNotAllowedError",
     409: "ConflictError",
     413: "RequestTooLargeError",
+    421: "MisdirectedRequestError",
     500: "InternalServerError",
     503: "ServiceUnavailableError",
 }
 
 
 class ApiError(Exception):
-    """A request that cannot be answered, as the client shall see it."""
+    """A request that cannot be answered, as the client sees it."""
 
     def __init__(self, status: int, message: str, param: str | None = None) -> None:
         """Make an error.

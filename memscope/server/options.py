@@ -70,7 +70,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         chunk_tokens: Tokens a forward; None takes 512 on a CPU and 2,048 elsewhere.
         max_body_bytes: Longest request body.
         training: Answer `/v1/train`.
-        lessons: How to train where a request does not say.
+        train_options: How to train where a request does not say.
         save_to: Folder in which trained weights are written; None keeps them in memory only.
         parent_pid: End when this process is no longer the parent.
         watch_stdin: End when standard input reaches its end (the starter holds the other end of the pipe).
@@ -90,7 +90,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
     chunk_tokens: int | None = None
     max_body_bytes: int = 64 << 20
     training: bool = True
-    lessons: TrainOptions = TrainOptions()
+    train_options: TrainOptions = TrainOptions()
     save_to: Path | None = None
     parent_pid: int | None = None
     watch_stdin: bool = False

@@ -43,10 +43,12 @@ class Runtime:
         """The model in use now. A request takes it once and stays with it.
 
         Raises:
-            ApiError: It is still loading, or could not be loaded (503).
+            ApiError: It is still loading (503), or could not be loaded (500).
         """
+        if self.error is not None:
+            raise ApiError(500, str(self.error))
         if self._loaded is None:
-            raise ApiError(503, "the model is still loading" if self.error is None else str(self.error))
+            raise ApiError(503, "the model is still loading")
         return self._loaded
 
     @property

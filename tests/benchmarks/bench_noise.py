@@ -150,7 +150,8 @@ def main() -> None:
                 nulls += [float(max(base.max(), stripped.max())) for _, base, stripped in found.values()]
             sys.stdout.write(
                 f"{name}: {len(seen)} differences of cells, median {np.median(seen):.1e},"
-                f" 99 % {np.quantile(seen, 0.99):.1e}, largest {max(seen):.1e} nat; null path's largest {min(nulls):.1e} to {max(nulls):.1e}\n"
+                f" 99 % {np.quantile(seen, 0.99):.1e}, largest {max(seen):.1e} nat;"
+                f" null path's largest {min(nulls):.1e} to {max(nulls):.1e}\n"
             )
     for key, parts in held.items():
         formula, _, name = key.partition("\0")

@@ -23,11 +23,11 @@ import torch
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.server.api.train_schemas import TrainSample
 from memscope.server.compute.folder import model_folder
 from memscope.server.compute.loading import LoadedModel, load, with_weights
 from memscope.server.compute.scoring_steps import score_ranges
 from memscope.server.options import ServeOptions, TrainOptions
+from memscope.server.training.request import TrainSample
 from memscope.server.training.train import fine_tuned
 from memscope.session.load import load_session
 

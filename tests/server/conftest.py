@@ -163,5 +163,5 @@ def bundled_runtime() -> Iterator[Runtime]:
 async def client(bundled_runtime: Runtime, anyio_backend: str) -> AsyncIterator[httpx.AsyncClient]:
     """Yield a client of the bundled model's server, without a socket between."""
     transport = httpx.ASGITransport(create_app(bundled_runtime), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://scorer") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client

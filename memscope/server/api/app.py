@@ -43,7 +43,7 @@ def create_app(runtime: Runtime) -> Starlette:
     ]
     app = Starlette(
         routes=own + training_routes(runtime),
-        middleware=[Middleware(Guard, api_key=runtime.options.api_key)],
+        middleware=[Middleware(Guard, api_key=runtime.options.api_key, host=runtime.options.host)],
         exception_handlers={
             ApiError: _on_api_error,
             HTTPException: _on_http_exception,
@@ -65,7 +65,10 @@ class _Api:
         status = self._runtime.status
         error = self._runtime.error
         body = {"status": status} if error is None else {"status": status, "error": str(error)}
-        return json_response(body, 200 if status == "ok" else 503)
+        response = json_response(body, 200 if status == "ok" else 503)
+        if status == "loading":
+            response.headers["Retry-After"] = "1"
+        return response
 
     async def version(self, _: Request) -> Response:
         try:

@@ -46,8 +46,8 @@ def prompts_of(request: CompletionRequest, loaded: LoadedModel) -> list[list[int
 
 
 @dataclass
-class _Choice:
-    """One prompt's growing completion."""
+class _Completion:
+    """One prompt's completion as it grows."""
 
     index: int
     prompt: list[int]
@@ -62,7 +62,7 @@ class _Choice:
         self.detokenizer = Detokenizer(self.tokenizer)
 
     def fields(self, tokens: list[GeneratedToken]) -> dict[str, Any]:
-        """Return the fields of a choice that these new tokens add."""
+        """Return the fields of a completion that these new tokens add."""
         first = self.made == 0
         self.made += len(tokens)
         finish = tokens[-1].finish if tokens else None
@@ -105,7 +105,7 @@ async def complete(request: CompletionRequest, loaded: LoadedModel, worker: Work
     choices, cached, made = [], 0, 0
     prompts = prompts_of(request, loaded)
     for index, prompt in enumerate(prompts):
-        choice = _choice(request, loaded, index, prompt)
+        completion = _completion(request, loaded, index, prompt)
         tokens: list[GeneratedToken] = []
         measured = None
         if request.prompt_logprobs is not None:
@@ -114,11 +114,11 @@ async def complete(request: CompletionRequest, loaded: LoadedModel, worker: Work
                 lane="score",
                 priority=request.priority,
             )
-        done = await _generate(request, loaded, worker, choice, tokens.append)
-        fields = choice.fields(tokens)
-        fields["prompt_logprobs"] = None if measured is None else _prompt_entries(request, choice, measured)
+        done = await _generate(request, loaded, worker, completion, tokens.append)
+        fields = completion.fields(tokens)
+        fields["prompt_logprobs"] = None if measured is None else _prompt_entries(request, completion, measured)
         choices.append(fields)
-        cached, made = cached + done.cached_tokens, made + choice.made
+        cached, made = cached + done.cached_tokens, made + completion.made
     return _envelope(request, loaded, choices) | {"usage": _usage(prompts, made, cached)}
 
 
@@ -129,13 +129,13 @@ async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker
     made = cached = 0
     try:
         for index, prompt in enumerate(prompts):
-            choice = _choice(request, loaded, index, prompt)
-            async for item in _tokens(request, loaded, worker, choice):
+            completion = _completion(request, loaded, index, prompt)
+            async for item in _tokens(request, loaded, worker, completion):
                 if isinstance(item, Generated):
                     cached += item.cached_tokens
                 else:
-                    yield _event(envelope | {"choices": [choice.fields([item])]})
-            made += choice.made
+                    yield _event(envelope | {"choices": [completion.fields([item])]})
+            made += completion.made
         if request.stream_options is not None and request.stream_options.include_usage:
             yield _event(envelope | {"usage": _usage(prompts, made, cached)})
     except ApiError as error:
@@ -144,7 +144,7 @@ async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker
 
 
 async def _tokens(
-    request: CompletionRequest, loaded: LoadedModel, worker: Worker, choice: _Choice
+    request: CompletionRequest, loaded: LoadedModel, worker: Worker, completion: _Completion
 ) -> AsyncIterator[GeneratedToken | Generated]:
     loop = asyncio.get_running_loop()
     arrived: asyncio.Queue[GeneratedToken | None] = asyncio.Queue()
@@ -152,7 +152,7 @@ async def _tokens(
     def emit(token: GeneratedToken) -> None:
         loop.call_soon_threadsafe(arrived.put_nowait, token)
 
-    work = asyncio.ensure_future(_generate(request, loaded, worker, choice, emit))
+    work = asyncio.ensure_future(_generate(request, loaded, worker, completion, emit))
     work.add_done_callback(lambda _: arrived.put_nowait(None))
     try:
         while (token := await arrived.get()) is not None:
@@ -163,12 +163,14 @@ async def _tokens(
 
 
 async def _generate(
-    request: CompletionRequest, loaded: LoadedModel, worker: Worker, choice: _Choice, emit: Any
+    request: CompletionRequest, loaded: LoadedModel, worker: Worker, completion: _Completion, emit: Any
 ) -> Generated:
-    room = request.max_tokens if loaded.max_tokens is None else loaded.max_tokens - len(choice.prompt)
+    room = request.max_tokens if loaded.max_tokens is None else loaded.max_tokens - len(completion.prompt)
     limit = min(request.max_tokens or room or 16, room or 16)
     return await worker.run(
-        lambda: generate(loaded, choice.prompt, limit, _sampling(request), emit, top_logprobs=choice.alternatives or 0),
+        lambda: generate(
+            loaded, completion.prompt, limit, _sampling(request), emit, top_logprobs=completion.alternatives or 0
+        ),
         lane="generate",
         priority=request.priority,
     )
@@ -183,8 +185,8 @@ def _sampling(request: CompletionRequest) -> SamplingOptions:
     )
 
 
-def _choice(request: CompletionRequest, loaded: LoadedModel, index: int, prompt: list[int]) -> _Choice:
-    return _Choice(index, prompt, loaded.tokenizer, request.logprobs, bool(request.return_token_ids))
+def _completion(request: CompletionRequest, loaded: LoadedModel, index: int, prompt: list[int]) -> _Completion:
+    return _Completion(index, prompt, loaded.tokenizer, request.logprobs, bool(request.return_token_ids))
 
 
 def _envelope(request: CompletionRequest, loaded: LoadedModel, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -208,13 +210,13 @@ def _usage(prompts: list[list[int]], made: int, cached: int) -> dict[str, Any]:
     }
 
 
-def _prompt_entries(request: CompletionRequest, choice: _Choice, measured: PromptTokens) -> list[Any]:
+def _prompt_entries(request: CompletionRequest, completion: _Completion, measured: PromptTokens) -> list[Any]:
     entries: list[Any] = [None]
-    for at, token in enumerate(choice.prompt[1:]):
-        entry = {str(token): _entry(choice.tokenizer, token, measured.logprobs[at], measured.ranks[at])}
+    for at, token in enumerate(completion.prompt[1:]):
+        entry = {str(token): _entry(completion.tokenizer, token, measured.logprobs[at], measured.ranks[at])}
         if request.prompt_logprobs == 1:
             top = measured.top_ids[at]
-            entry.setdefault(str(top), _entry(choice.tokenizer, top, measured.top_logprobs[at], 1))
+            entry.setdefault(str(top), _entry(completion.tokenizer, top, measured.top_logprobs[at], 1))
         entries.append(entry)
     return entries
 

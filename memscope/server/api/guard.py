@@ -1,8 +1,9 @@
-"""What stands before every request: the bearer token, the size of the body, and pages of other sites."""
+"""Checks made before every request: host, bearer token, size of the body, and requests by web pages."""
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -16,15 +17,18 @@ _OPEN_PATHS = {"/health"}
 
 
 class Guard:
-    """Refuses requests without the token; without any token, those that a web page makes.
+    """Refuses requests without the token, by web pages where no token is set, and under another host's name.
 
-    A page in the user's browser can post to loopback. It cannot forge the absence of `Origin`, so where no token
-    protects the server, requests that carry one are refused.
+    A page in the user's browser can post to loopback. It cannot omit `Origin`, so where no token protects the server,
+    requests that carry one are refused. A page whose own name was made to resolve to loopback (DNS rebinding) counts as
+    the same origin and sends its own name as `Host`, so only loopback names and the server's own address are accepted.
+    A server on an address of the network is reached by whatever names that network has; it always demands a token.
     """
 
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
+    def __init__(self, app: ASGIApp, api_key: str | None, host: str) -> None:
         self._app = app
         self._expected = None if api_key is None else f"Bearer {api_key}".encode()
+        self._host = host if _is_loopback(host) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request and pass it on."""
@@ -35,12 +39,30 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> ApiError | None:
         headers = Headers(scope=scope)
+        host = _without_port(headers.get("host", ""))
+        if self._host is not None and host != self._host and not _is_loopback(host):
+            return ApiError(421, f"this server does not answer for the host {host!r}; use its loopback address")
         if self._expected is None:
             return ApiError(403, "requests from web pages are refused") if "origin" in headers else None
         given = headers.get("authorization", "").encode("latin-1")
         if scope["path"] in _OPEN_PATHS or hmac.compare_digest(given, self._expected):
             return None
         return ApiError(401, "unauthorised: send the API key as `Authorization: Bearer …`")
+
+
+def _without_port(host: str) -> str:
+    name, bracket, _ = host.rpartition("]")
+    return name.removeprefix("[") if bracket else host.split(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.split("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 async def read_body(request: Request, limit: int) -> bytes:

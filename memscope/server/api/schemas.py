@@ -97,6 +97,8 @@ def decode(body: bytes, kind: type[S]) -> S:
         raise bad_request(f"{field}: {message}" if field else message, _first_name(field) or None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_request(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise bad_request("the body is nested too deeply") from None
 
 
 def _first_name(path: str) -> str:

@@ -9,9 +9,9 @@ from starlette.routing import Route
 from memscope.server.api.guard import read_body
 from memscope.server.api.replies import json_response
 from memscope.server.api.schemas import check_model, decode
-from memscope.server.api.train_schemas import TrainRequest
 from memscope.server.runtime import Runtime
-from memscope.server.training.jobs import Jobs
+from memscope.server.training.jobs import TrainingJobs
+from memscope.server.training.request import TrainRequest
 
 __all__ = ["training_routes"]
 
@@ -35,7 +35,7 @@ def training_routes(runtime: Runtime) -> list[Route]:
 class _TrainingApi:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._jobs = Jobs(runtime)
+        self._jobs = TrainingJobs(runtime)
 
     async def train(self, request: Request) -> Response:
         body = await read_body(request, self._runtime.options.max_body_bytes)

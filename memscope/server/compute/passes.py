@@ -23,13 +23,13 @@ import torch
 from memscope.server.compute.kv import Ids, KVSequence, PrefixStore, cut_cache, new_cache
 from memscope.server.compute.network import HEAD_BLOCK, Network, State
 
-__all__ = ["ChunkedPass", "ForwardPass", "Grid", "Outputs", "WholePass"]
+__all__ = ["ChunkGrid", "ChunkedPass", "ForwardPass", "Outputs", "WholePass"]
 
 Outputs = tuple[torch.Tensor, torch.Tensor]
 """Output positions (rows,) and their float32 logits (rows, vocabulary), in whole blocks of `HEAD_BLOCK`."""
 
 
-class Grid:
+class ChunkGrid:
     """Where sequences are cut.
 
     Attributes:
@@ -94,7 +94,7 @@ class ForwardPass(Protocol):
 class ChunkedPass:
     """A pass in chunks, after the longest stored prefix where there is a store."""
 
-    def __init__(self, network: Network, grid: Grid, store: PrefixStore | None, ids: Ids, *, first: int) -> None:
+    def __init__(self, network: Network, grid: ChunkGrid, store: PrefixStore | None, ids: Ids, *, first: int) -> None:
         """Prepare; nothing is computed yet.
 
         Args:

@@ -28,7 +28,7 @@ from memscope.errors import ScorerError
 from memscope.server.compute import attention, onednn
 from memscope.server.compute.kv import Ids, PrefixStore
 from memscope.server.compute.network import HEAD_BLOCK, Network
-from memscope.server.compute.passes import ChunkedPass, Grid
+from memscope.server.compute.passes import ChunkedPass, ChunkGrid
 from memscope.server.compute.rotary import RotaryState, length_dependent_types
 from memscope.server.compute.rounding import body_is_row_invariant, head_rows
 
@@ -83,7 +83,7 @@ class ComputePath:
     stock: str
     split: bool
     head_rows: tuple[int, ...]
-    grid: Grid
+    grid: ChunkGrid
     rotary: RotaryState
     note: str
     onednn: bool = False
@@ -187,7 +187,7 @@ class _Chooser:
             stock=model.config._attn_implementation,
             split=self._splits(),
             head_rows=(HEAD_BLOCK,),
-            grid=Grid(fixed, fixed, max_tokens),
+            grid=ChunkGrid(fixed, fixed, max_tokens),
             rotary=self._rotary,
             note="computed without prefix reuse: a shared prefix did not reproduce a plain forward",
         )
@@ -231,7 +231,7 @@ class _Chooser:
         ids = np.resize(self._ids, 2 * granule)
         if span < 2 * granule or not body_is_row_invariant(network, granule, span, ids):
             return path
-        return replace(path, grid=Grid(granule, span, self._max_tokens))
+        return replace(path, grid=ChunkGrid(granule, span, self._max_tokens))
 
     def _splits(self) -> bool:
         try:
@@ -254,7 +254,7 @@ class _Chooser:
     def _in_chunks(self, network: Network, sharing: bool) -> torch.Tensor | None:
         """Return the logits of the check's ids computed in chunks, where the architecture shares prefixes after one."""
         store = PrefixStore(1 << 40) if sharing else None
-        grid = Grid(_CHECK_GRANULE, _CHECK_GRANULE, self._max_tokens)
+        grid = ChunkGrid(_CHECK_GRANULE, _CHECK_GRANULE, self._max_tokens)
         everywhere = np.arange(len(self._ids))
         try:
             head = ChunkedPass(network, grid, store, self._ids[:_CHECK_GRANULE], first=0)
@@ -295,7 +295,7 @@ def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:
         name=name,
         attention="eager" if plain else path.stock,
         head_rows=(HEAD_BLOCK,),
-        grid=Grid(granule, granule, path.grid.limit),
+        grid=ChunkGrid(granule, granule, path.grid.limit),
         onednn=not path.onednn and onednn.usable(model),
     )
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from memscope.server.compute.kv import Ids, PrefixStore
 from memscope.server.compute.network import HEAD_BLOCK, Network
-from memscope.server.compute.passes import ChunkedPass, Grid
+from memscope.server.compute.passes import ChunkedPass, ChunkGrid
 
 __all__ = ["body_is_row_invariant", "head_rows"]
 
@@ -42,7 +42,7 @@ def body_is_row_invariant(network: Network, granule: int, span: int, ids: Ids) -
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     tried = (layer for layer in layers.values() if layer is not head)
     return all(_linear_is_invariant(layer, granule, sizes) for layer in tried) and torch.equal(
-        _hidden(network, Grid(granule, granule), ids), _hidden(network, Grid(granule, span), ids)
+        _hidden(network, ChunkGrid(granule, granule), ids), _hidden(network, ChunkGrid(granule, span), ids)
     )
 
 
@@ -79,6 +79,6 @@ def _linear_is_invariant(layer: torch.nn.Linear, granule: int, sizes: range) -> 
     return all(torch.equal(layer(rows[None, :size])[0], expected[:size]) for size in sizes)
 
 
-def _hidden(network: Network, grid: Grid, ids: Ids) -> torch.Tensor:
+def _hidden(network: Network, grid: ChunkGrid, ids: Ids) -> torch.Tensor:
     work = ChunkedPass(network, grid, PrefixStore(0), ids, first=0)
     return torch.cat([logits for _, logits in work.outputs(len(ids), np.arange(len(ids)))])

@@ -1,4 +1,4 @@
-"""From samples to lessons, the sequences that are forwarded: each token once, however many samples hold it."""
+"""From samples to the sequences that are forwarded: each token once, however many samples hold it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from memscope.server.api.train_schemas import TrainSample
+from memscope.server.training.request import TrainSample
 
-__all__ = ["Lesson", "lessons_of"]
+__all__ = ["TrainingSequence", "sequences_of"]
 
 _ANCHOR_BYTES = 64 << 20
-"""Bytes of old log-probabilities kept for the anchor of one lesson."""
+"""Bytes of old log-probabilities kept for the anchor of one sequence."""
 _ANCHOR_BYTES_ALL = 512 << 20
-"""The same for all lessons together."""
+"""The same for all sequences together."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSequence:
     """One sequence to forward.
 
     Attributes:
@@ -32,8 +32,8 @@ class Lesson:
     anchors: torch.Tensor
 
 
-def lessons_of(samples: Sequence[TrainSample], vocabulary: int) -> list[Lesson]:
-    """Turn samples into lessons.
+def sequences_of(samples: Sequence[TrainSample], vocabulary: int) -> list[TrainingSequence]:
+    """Turn samples into sequences.
 
     Samples of one session continue each other: a sample that is the beginning of a longer one is learned within that
     one's forward. For the same reason its tokens are not anchored there, which would undo what is learned.
@@ -48,15 +48,15 @@ def lessons_of(samples: Sequence[TrainSample], vocabulary: int) -> list[Lesson]:
         holder = next((longer for longer in targets if longer[: len(ids)] == ids), ids)
         targets.setdefault(holder, set()).update(range(len(sample.context_ids) - 1, len(ids) - 1))
     limit = max(1, min(_ANCHOR_BYTES, _ANCHOR_BYTES_ALL // len(targets)) // (4 * vocabulary))
-    return [_lesson(ids, learned, limit) for ids, learned in targets.items()]
+    return [_sequence(ids, learned, limit) for ids, learned in targets.items()]
 
 
 def _length(sample: TrainSample) -> int:
     return len(sample.context_ids) + len(sample.continuation_ids)
 
 
-def _lesson(ids: tuple[int, ...], learned: set[int], limit: int) -> Lesson:
+def _sequence(ids: tuple[int, ...], learned: set[int], limit: int) -> TrainingSequence:
     others = torch.tensor(sorted(set(range(len(ids) - 1)) - learned), dtype=torch.long)
     if len(others) > limit:
         others = others[torch.linspace(0, len(others) - 1, limit).round().long()]
-    return Lesson(torch.tensor(ids), torch.tensor(sorted(learned)), others)
+    return TrainingSequence(torch.tensor(ids), torch.tensor(sorted(learned)), others)

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
-from memscope.server.api.train_schemas import TrainSample
 from memscope.server.compute.loading import LoadedModel, training_copy
 from memscope.server.options import TrainOptions
-from memscope.server.training.sequences import Lesson, lessons_of
+from memscope.server.training.request import TrainSample
+from memscope.server.training.sequences import TrainingSequence, sequences_of
 
 __all__ = ["fine_tuned"]
 
@@ -29,16 +29,16 @@ _LORA_ABOVE = 50_000_000
 """Parameters from which an adapter is trained instead of all weights."""
 
 _ACTIVATION_BYTES = 4 << 30
-"""Estimated activations of the longest lesson from which they are computed twice instead of kept."""
+"""Estimated activations of the longest sequence from which they are computed twice instead of kept."""
 
 _RATES = {"full": 3e-4, "lora": 1e-3}
 
 
 @dataclass(frozen=True)
-class _Taught:
-    """A lesson, and the old log-probabilities (anchors, vocabulary) at its anchors; None without an anchor."""
+class _AnchoredSequence:
+    """A sequence, and the old log-probabilities (anchors, vocabulary) at its anchors; None without an anchor."""
 
-    lesson: Lesson
+    sequence: TrainingSequence
     old: torch.Tensor | None
 
 
@@ -62,10 +62,12 @@ def fine_tuned(
     """
     model = training_copy(loaded)
     dtype = model.dtype
-    lessons = lessons_of(samples, loaded.vocabulary)
-    taught = [_Taught(lesson, _old(model, lesson) if options.anchor else None) for lesson in lessons]
+    sequences = sequences_of(samples, loaded.vocabulary)
+    anchored = [
+        _AnchoredSequence(sequence, _old(model, sequence) if options.anchor else None) for sequence in sequences
+    ]
     method = options.method or ("lora" if model.num_parameters() > _LORA_ABOVE else "full")
-    longest = max(len(lesson.ids) for lesson in lessons)
+    longest = max(len(sequence.ids) for sequence in sequences)
     checkpointed = _activation_bytes(model, longest) > _ACTIVATION_BYTES and model.supports_gradient_checkpointing
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -73,7 +75,7 @@ def fine_tuned(
     weights = [parameter for parameter in trained.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=options.learning_rate or _RATES[method], weight_decay=0.0)
     with torch.enable_grad():
-        for step, batch in enumerate(_batches(taught, options), 1):
+        for step, batch in enumerate(_batches(anchored, options), 1):
             loss = _step(trained, batch, options.anchor)
             if not math.isfinite(loss):
                 raise ArithmeticError(f"the loss became {loss} at step {step}: try a smaller learning_rate")
@@ -127,43 +129,43 @@ def _quiet() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _old(model: PreTrainedModel, lesson: Lesson) -> torch.Tensor | None:
-    return _logits(model, lesson, lesson.anchors).log_softmax(-1) if len(lesson.anchors) else None
+def _old(model: PreTrainedModel, sequence: TrainingSequence) -> torch.Tensor | None:
+    return _logits(model, sequence, sequence.anchors).log_softmax(-1) if len(sequence.anchors) else None
 
 
-def _logits(model: torch.nn.Module, lesson: Lesson, positions: torch.Tensor) -> torch.Tensor:
+def _logits(model: torch.nn.Module, sequence: TrainingSequence, positions: torch.Tensor) -> torch.Tensor:
     device = next(model.parameters()).device
-    output = model(input_ids=lesson.ids[None].to(device), use_cache=False, logits_to_keep=positions.to(device))
+    output = model(input_ids=sequence.ids[None].to(device), use_cache=False, logits_to_keep=positions.to(device))
     logits: torch.Tensor = output.logits[0]
     return logits.float()
 
 
-def _batches(lessons: Sequence[_Taught], options: TrainOptions) -> Iterator[Sequence[_Taught]]:
-    size = options.batch_size or len(lessons)
+def _batches(sequences: Sequence[_AnchoredSequence], options: TrainOptions) -> Iterator[Sequence[_AnchoredSequence]]:
+    size = options.batch_size or len(sequences)
     random = Random(options.seed)
-    order: list[_Taught] = []
+    order: list[_AnchoredSequence] = []
     for _ in range(options.steps):
         while len(order) < size:
-            order += random.sample(lessons, len(lessons))
+            order += random.sample(sequences, len(sequences))
         batch, order = order[:size], order[size:]
         yield batch
 
 
-def _step(model: torch.nn.Module, batch: Sequence[_Taught], anchor: float) -> float:
-    """Add the batch's gradients up, one lesson at a time; return its mean loss without the anchor."""
-    tokens = sum(len(taught.lesson.targets) for taught in batch)
-    anchors = sum(len(taught.lesson.anchors) for taught in batch)
+def _step(model: torch.nn.Module, batch: Sequence[_AnchoredSequence], anchor: float) -> float:
+    """Add the batch's gradients up, one sequence at a time; return its mean loss without the anchor."""
+    tokens = sum(len(anchored.sequence.targets) for anchored in batch)
+    anchors = sum(len(anchored.sequence.anchors) for anchored in batch)
     total = 0.0
-    for taught in batch:
-        lesson, count = taught.lesson, len(taught.lesson.targets)
-        wanted = lesson.targets if taught.old is None else torch.cat([lesson.targets, lesson.anchors])
-        logits = _logits(model, lesson, wanted)
-        said = lesson.ids[lesson.targets + 1].to(logits.device)
-        learned = F.cross_entropy(logits[:count], said, reduction="sum") / tokens
+    for anchored in batch:
+        sequence, count = anchored.sequence, len(anchored.sequence.targets)
+        wanted = sequence.targets if anchored.old is None else torch.cat([sequence.targets, sequence.anchors])
+        logits = _logits(model, sequence, wanted)
+        learned_ids = sequence.ids[sequence.targets + 1].to(logits.device)
+        learned = F.cross_entropy(logits[:count], learned_ids, reduction="sum") / tokens
         loss = learned
-        if taught.old is not None:
+        if anchored.old is not None:
             new = logits[count:].log_softmax(-1)
-            loss = loss + anchor * F.kl_div(new, taught.old, reduction="sum", log_target=True) / anchors
+            loss = loss + anchor * F.kl_div(new, anchored.old, reduction="sum", log_target=True) / anchors
         loss.backward()  # type: ignore[no-untyped-call]
         total += learned.item()
     return total

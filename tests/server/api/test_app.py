@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 def _served(runtime: Runtime) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(create_app(runtime), raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="http://scorer")
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 async def test_models_says_what_is_served(client: httpx.AsyncClient, bundled_runtime: Runtime) -> None:
@@ -132,6 +132,50 @@ async def test_the_key_is_demanded_everywhere_but_at_health(bundled_runtime: Run
         assert (await client.get("/v1/models", headers={"Authorization": "Bearer secret"})).status_code == 200
 
 
+_HOSTS = {
+    "localhost": 200,
+    "LOCALHOST:8000": 200,
+    "127.0.0.1:8000": 200,
+    "127.9.9.9": 200,
+    "[::1]:8000": 200,
+    "scorer.localhost": 200,
+    "localhost.": 200,
+    "evil.example": 421,
+    "evil.example:8000": 421,
+    "localhost.evil.example": 421,
+    "127.0.0.1.evil.example": 421,
+    "192.0.2.7": 421,
+    "[2001:db8::1]": 421,
+    "": 421,
+}
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models"])
+@pytest.mark.parametrize(("host", "status"), _HOSTS.items())
+async def test_only_loopback_names_are_answered_for(
+    client: httpx.AsyncClient, path: str, host: str, status: int
+) -> None:
+    reply = await client.get(path, headers={"Host": host})
+    assert reply.status_code == status
+    if status == 421:
+        assert reply.json()["error"]["type"] == "MisdirectedRequestError"
+
+
+async def test_a_server_on_the_network_is_reached_by_any_name(bundled_runtime: Runtime) -> None:
+    guarded = Runtime(ServeOptions(model="", host="0.0.0.0", api_key="secret"))
+    guarded.swap(bundled_runtime.loaded)
+    async with _served(guarded) as client:
+        headers = {"Host": "gpu-box:8000", "Authorization": "Bearer secret"}
+        assert (await client.get("/v1/models", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/completions", "/v1/train"])
+async def test_deep_nesting_in_an_unknown_field_is_a_wrong_request(client: httpx.AsyncClient, path: str) -> None:
+    body = '{"prompt": [5, 6], "other": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    reply = await client.post(path, content=body)
+    assert (reply.status_code, reply.json()["error"]["message"]) == (400, "the body is nested too deeply")
+
+
 async def test_web_pages_are_refused_where_no_key_protects(client: httpx.AsyncClient) -> None:
     reply = await client.post("/v1/score", json={"prompt": [5]}, headers={"Origin": "https://example.com"})
     assert reply.status_code == 403
@@ -141,6 +185,7 @@ async def test_while_loading_health_says_so_and_the_rest_asks_to_wait() -> None:
     async with _served(Runtime(ServeOptions(model="somewhere"))) as client:
         health, models = await client.get("/health"), await client.get("/v1/models")
     assert (health.status_code, health.json()) == (503, {"status": "loading"})
+    assert health.headers["retry-after"] == "1"
     assert (models.status_code, models.headers["retry-after"]) == (503, "1")
 
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from memscope.server.api.train_schemas import TrainSample
 from memscope.server.compute.loading import LoadedModel, load, with_weights
 from memscope.server.compute.scoring_steps import score_ranges
 from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.training import train
+from memscope.server.training.request import TrainSample
 from memscope.server.training.train import fine_tuned
 
 _SAMPLES = [TrainSample(list(range(20, 60)), [70, 71, 72]), TrainSample(list(range(100, 130)), [80])]

@@ -27,7 +27,7 @@ FEW = {"steps": 6}
 
 
 def samples(count: int = 1) -> list[dict[str, list[int]]]:
-    """Return lessons whose answers rest on memories that are left out."""
+    """Return samples whose answers rest on memories that are left out."""
     tokenizer = Tokenizer.from_file(str(BUNDLED / "tokenizer.json"))
     blocks = make_session(Random("lessons"), Shape(4, 6, surfaced=0.0, rich=False))
     (session,) = encode_sessions(tokenizer, [[block for block in blocks if block.role != "memory"]])
@@ -41,7 +41,7 @@ def served(tmp_path: Path, **options: Any) -> tuple[Runtime, httpx.AsyncClient]:
     runtime = Runtime(ServeOptions(model=str(BUNDLED), **options))
     runtime.load()
     transport = httpx.ASGITransport(create_app(runtime), raise_app_exceptions=False)
-    return runtime, httpx.AsyncClient(transport=transport, base_url="http://scorer")
+    return runtime, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 async def ended(client: httpx.AsyncClient, job: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ async def test_a_server_told_not_to_train_has_no_such_path(tmp_path: Path) -> No
 
 
 async def test_what_a_request_leaves_out_is_as_the_server_was_told(tmp_path: Path) -> None:
-    runtime, client = served(tmp_path, lessons=TrainOptions(steps=2, learning_rate=1e-5))
+    runtime, client = served(tmp_path, train_options=TrainOptions(steps=2, learning_rate=1e-5))
     body: dict[str, Any] = {"training_data": {"samples": samples(1)}}
     job = await ended(client, (await client.post("/v1/train", json=body)).json()["job_id"])
     assert job["steps"] == 2

@@ -7,18 +7,18 @@ import msgspec
 from memscope.server.errors import bad_request
 from memscope.server.options import Anchor, BatchSize, LearningRate, Method, Seed, Steps, TrainOptions
 
-__all__ = ["TrainRequest", "TrainSample", "TrainWishes"]
+__all__ = ["TrainOverrides", "TrainRequest", "TrainSample"]
 
 
 class TrainSample(msgspec.Struct):
-    """One lesson: what comes before, and what is to be said then."""
+    """One sample: a context, and the continuation to learn after it."""
 
     context_ids: list[int]
     continuation_ids: list[int]
 
 
-class TrainWishes(msgspec.Struct, forbid_unknown_fields=True):
-    """What a request says of how to train; see `TrainOptions`. What it leaves out is as the server was told."""
+class TrainOverrides(msgspec.Struct, forbid_unknown_fields=True):
+    """How a request wants to train; see `TrainOptions`. What it leaves out is taken from the server's own options."""
 
     learning_rate: LearningRate | None = None
     steps: Steps | None = None
@@ -27,10 +27,10 @@ class TrainWishes(msgspec.Struct, forbid_unknown_fields=True):
     anchor: Anchor | None = None
     seed: Seed | None = None
 
-    def over(self, told: TrainOptions) -> TrainOptions:
-        """Return the server's own options with what is wished instead."""
+    def over(self, defaults: TrainOptions) -> TrainOptions:
+        """Return the defaults with the fields that this request sets."""
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
-        return msgspec.structs.replace(told, **given)
+        return msgspec.structs.replace(defaults, **given)
 
 
 class _TrainingData(msgspec.Struct):
@@ -42,7 +42,7 @@ class TrainRequest(msgspec.Struct):
 
     training_data: _TrainingData
     model: str | None = None
-    options: TrainWishes = msgspec.field(default_factory=TrainWishes)
+    options: TrainOverrides = msgspec.field(default_factory=TrainOverrides)
 
     def check(self, vocabulary: int, max_tokens: int | None) -> None:
         """Refuse samples that cannot be learned, by their index.
