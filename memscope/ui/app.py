@@ -145,7 +145,7 @@ class MemscopeApp(AppShell):
         self._refresh_marks()
 
     def _refresh_marks(self) -> None:
-        self.run_worker(self.candidates.refresh_marks(), group="marks", exclusive=True)
+        self.run_worker(self.candidates.refresh_marks(), group="marks")
 
     def on_resize(self, event: events.Resize) -> None:
         """Say so when there is no room; everything else lays itself out."""

@@ -8,7 +8,8 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias, cast
 
 import pytest
 from textual.pilot import Pilot
@@ -72,7 +73,7 @@ def find_candidates(app: MemscopeApp) -> Candidates:
     run, candidates = app.measured, app.candidates.tasks.tuning.candidates
     run.scorer = ScorerReady("fake", "m", "float32", "http://127.0.0.1:9", "score", "w", verified=True)
     candidates._divergences = {response: 5.0 - place for place, response in enumerate(run.layout.responses)}
-    candidates._weights = "w"
+    candidates._scorer = cast("Any", SimpleNamespace(table=run.table, holds=lambda _: True))
     app.candidates.redraw()
     return candidates
 
@@ -110,6 +111,18 @@ async def drawn(pilot: Pilot[int]) -> None:
     assert isinstance(app, MemscopeApp)
     app._feed.flush()
     await pilot.pause()
+
+
+_REFRESHES = 50
+
+
+async def eventually(pilot: Pilot[int], reached: Callable[[], bool]) -> None:
+    """Textual draws and scrolls some refreshes later: let them happen."""
+    for _ in range(_REFRESHES):
+        if reached():
+            return
+        await pilot.pause()
+    raise AssertionError("it did not happen")
 
 
 def shown(app: MemscopeApp) -> list[str]:

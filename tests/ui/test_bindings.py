@@ -30,13 +30,10 @@ from memscope.ui.help import Help
 from memscope.ui.keys import bindings_by_id
 from memscope.ui.scale import Scale
 
-from .conftest import Screens, drawn, fill, find_candidates, make_grid, shown
+from .conftest import Screens, drawn, eventually, fill, find_candidates, make_grid, shown
 from .test_modal import a_review
 
 pytestmark = pytest.mark.anyio
-
-
-_REFRESHES = 50
 
 
 class Case:
@@ -50,14 +47,6 @@ class Case:
     async def press(self) -> None:
         await self.pilot.press(self.key)
         await self.pilot.pause()
-
-    async def until(self, reached: Callable[[], bool]) -> None:
-        """Textual scrolls some refreshes later: let them happen."""
-        for _ in range(_REFRESHES):
-            if reached():
-                return
-            await self.pilot.pause()
-        raise AssertionError("it did not happen")
 
     async def open(self, pane: str) -> None:
         self.app.open_pane(pane)
@@ -249,11 +238,11 @@ def scrolls(name: str, pane: str, by: int) -> None:
             case.app.query_one(f"#{pane}").query_one(Static).update(lines)
         await case.pilot.pause()
         widget: Widget = case.app.query_one(f"#{pane}")
-        await case.until(lambda: widget.max_scroll_y > 200)
+        await eventually(case.pilot, lambda: widget.max_scroll_y > 200)
         widget.scroll_to(y=100, animate=False, immediate=True)
-        await case.until(lambda: widget.scroll_target_y == 100)
+        await eventually(case.pilot, lambda: widget.scroll_target_y == 100)
         await case.press()
-        await case.until(lambda: widget.scroll_target_y == 100 + by)
+        await eventually(case.pilot, lambda: widget.scroll_target_y == 100 + by)
 
 
 for _pane in ("detail", "log", "diff"):
