@@ -33,7 +33,6 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from memscope.demo.build.export import export_model
 from memscope.demo.build.generator import Block, Shape, make_session
 from memscope.demo.build.init_weights import ROPE_THETA, init_weights
-from memscope.demo.build.muon import Muon
 from memscope.demo.build.removal import training_session
 from memscope.demo.build.tokens import encode_sessions, train_tokenizer
 
@@ -41,6 +40,9 @@ __all__ = ["Recipe", "TrainingStage", "main", "train"]
 
 _LOWEST = 0.02
 """Share of the full rate below which none falls."""
+
+_MATRIX_DECAY = 0.01
+"""Muon's weight decay."""
 
 _VALUE_WEIGHT = 4.0
 """A token of a value that only the memories tell counts as this many others."""
@@ -228,7 +230,7 @@ class _Trainer:
         self.parameters = list(self.model.parameters())
         matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in n]
         chosen = {id(p) for p in matrices}
-        self.muon = Muon(matrices, recipe.matrix_rate)
+        self.muon = torch.optim.Muon(matrices, lr=recipe.matrix_rate, weight_decay=_MATRIX_DECAY)
         self.adam = torch.optim.AdamW(
             [p for p in self.parameters if id(p) not in chosen], lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.0
         )
@@ -268,8 +270,8 @@ class _Trainer:
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         share = self.recipe.share_of_rate(self.step)
         self.adam.param_groups[0]["lr"] = self.recipe.rate * share
-        self.muon.rate = self.recipe.matrix_rate * share
-        self.muon.step()
+        self.muon.param_groups[0]["lr"] = self.recipe.matrix_rate * share
+        self.muon.step()  # type: ignore[no-untyped-call]
         self.adam.step()
         for p in self.parameters:
             p.grad = None
