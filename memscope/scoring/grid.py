@@ -50,6 +50,7 @@ class Grid:
         logprob: Log-probability of each response with every memory present, in nats; NaN until scored.
         stripped: Divergence of each response with all memories left out, signed nats; NaN until scored.
         noise_floor: Differences at or below this many nats cannot be told from zero; None until measured.
+        noise_floor_responses: How many responses it was measured on.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Grid:
         "logprob",
         "measure",
         "noise_floor",
+        "noise_floor_responses",
         "status",
         "stripped",
         "table",
@@ -70,6 +72,7 @@ class Grid:
         self.table = table
         self.errors: dict[str, str] = {}
         self.noise_floor: float | None = None
+        self.noise_floor_responses = 0
         self._running: set[str] = set()
         self.lay_out(layout)
 
@@ -91,14 +94,14 @@ class Grid:
     def restart(self, table: AblationTable) -> None:
         """Take another table, of other weights; nothing of the old one is kept."""
         self.table = table
-        self.errors, self.noise_floor = {}, None
+        self.errors, self.noise_floor, self.noise_floor_responses = {}, None, 0
         self._running.clear()
         self.refresh()
 
     def over(self, layout: Layout) -> Grid:
         """Return the same numbers over another layout."""
         grid = Grid(layout, self.table, self.measure)
-        grid.noise_floor = self.noise_floor
+        grid.noise_floor, grid.noise_floor_responses = self.noise_floor, self.noise_floor_responses
         grid.errors = {key: error for key, error in self.errors.items() if layout.row(key) is not None}
         grid.refresh()
         return grid

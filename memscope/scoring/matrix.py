@@ -32,6 +32,9 @@ from memscope.scoring.table import EVERYTHING
 __all__ = ["MatrixJob", "noise_floor"]
 
 _NOISE_FACTOR = 3.0
+_FLOOR_SHARE = 0.5
+"""The share of a session's responses that the noise floor of all must come from."""
+
 _LEAST_NATS = 1e-5
 """Rounding of one token, in nats, where two paths happen to agree."""
 
@@ -89,10 +92,17 @@ class MatrixJob:
         keys = self.scorer.layout.keys if keys is None else keys
         self.emit(Progress(0, len(keys), None, None))
         await self._baseline()
-        everything = self.responses is None and len(keys) == len(self.scorer.layout.keys)
-        if self.grid.noise_floor is None or (self.fresh and everything):
+        if self._wants_noise_floor(keys):
             await self._noise_floor()
         await self._rows(keys)
+
+    def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
+        layout, grid = self.scorer.layout, self.grid
+        if self.fresh and self.responses is None and len(keys) == len(layout.keys):
+            return True
+        # What a few responses gave says little of the others.
+        few = grid.noise_floor_responses < _FLOOR_SHARE * len(layout.responses)
+        return grid.noise_floor is None or (self.responses is None and few)
 
     async def _baseline(self) -> None:
         await self.gate()
@@ -113,16 +123,19 @@ class MatrixJob:
             self.emit(StrippedDone())
             variants = scorer.variants(EVERYTHING, self.responses)
             again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
+            scorer.expect_same_weights()
         except (ScorerGoneError, WeightsChangedError):
             raise
         except ScorerError as error:
             self.emit(Trouble(f"the noise floor was not measured: {error}"))
             return
         columns = scorer.layout.columns
-        differences = [score.total - scorer.table.get(EVERYTHING, columns[n].id) for n, score in again.items()]
-        floor = noise_floor(differences, max((columns[n].tokens or 0 for n in again), default=0))
-        self.grid.noise_floor = floor
-        self.emit(NoiseFloorMeasured(floor))
+        found = {n: score.total - scorer.table.get(EVERYTHING, columns[n].id) for n, score in again.items()}
+        differences = {n: nats for n, nats in found.items() if not math.isnan(nats)}
+        if differences:
+            floor = noise_floor(differences.values(), max(columns[n].tokens or 0 for n in differences))
+            self.grid.noise_floor, self.grid.noise_floor_responses = floor, len(differences)
+            self.emit(NoiseFloorMeasured(floor))
 
     @property
     def _spans(self) -> dict[str, MemorySpan]:

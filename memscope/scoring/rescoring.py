@@ -145,9 +145,13 @@ class AblationScorer:
         self.cost = Cost() if cost is None else cost
         self._weights, self._edition = rescorer.weights, table.edition
 
-    def holds(self, response: str) -> bool:
-        """Whether what is scored of a response holds: no session that reads otherwise has taken this one's place."""
-        return self.table.holds(response, self._edition)
+    def expect_same_weights(self) -> None:
+        """See that the weights in use are still those of the table.
+
+        Raises:
+            WeightsChangedError: They are others now.
+        """
+        self.rescorer.expect(self._weights)
 
     def variants(self, ablation: Ablation, responses: Iterable[str] | None = None) -> list[Variant]:
         """Return the sequences to score; None is all responses."""
@@ -174,7 +178,7 @@ class AblationScorer:
         if not asked:
             return True
         scores = await self.rescorer.score(self.variants(ablation, asked), self.cost, fresh=fresh)
-        self.rescorer.expect(self._weights)
+        self.expect_same_weights()
         columns = self.layout.columns
         totals = {columns[index].id: score.total for index, score in scores.items()}
         self.table.put(ablation, totals, self._edition)

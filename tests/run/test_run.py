@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -13,8 +13,10 @@ import pytest
 from memscope.config import Config
 from memscope.engines.client import HttpScorer
 from memscope.errors import MemscopeError, PromptError, ScorerError, ScorerGoneError, StoreError
+from memscope.prompt.sequence import Variant
 from memscope.run.run import Run
 from memscope.scoring.events import (
+    BaselineDone,
     Event,
     Failed,
     Finished,
@@ -24,8 +26,10 @@ from memscope.scoring.events import (
     RowStarted,
     ScorerLost,
     StateChanged,
+    StrippedDone,
     Trouble,
 )
+from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore
 from memscope.server.compute.attention import BLOCK
 from memscope.session.nodes import Memory, Session
 from memscope.store.database import Database
@@ -50,6 +54,10 @@ async def opened(session: Session, config: Config) -> AsyncIterator[tuple[Run, l
 
 def states(events: list[Event]) -> list[str]:
     return [event.state for event in events if isinstance(event, StateChanged)]
+
+
+def floors(events: list[Event]) -> list[float]:
+    return [event.nats for event in events if isinstance(event, NoiseFloorMeasured)]
 
 
 async def test_a_setting_that_is_not_written_is_told(
@@ -147,6 +155,52 @@ async def test_rescoring_one_row_or_column_asks_again(small_session: Session, co
         after = [list(row) for row in run.grids["necessity"].values]
         for old, new in zip(before, after, strict=True):
             assert old == pytest.approx(new, abs=1e-3)
+
+
+async def test_the_noise_floor_of_one_response_is_not_that_of_all(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        await run.matrix(responses=run.layout.responses[2:])
+        grid = run.grids["necessity"]
+        alone = grid.noise_floor
+        assert (grid.noise_floor_responses, len(floors(events))) == (1, 1)
+        await run.matrix()
+        assert (grid.noise_floor_responses, len(floors(events))) == (3, 2)
+        assert grid.noise_floor is not None
+        assert alone is not None
+        assert grid.noise_floor >= alone
+
+
+async def test_a_noise_floor_is_not_measured_on_what_was_forgotten_meanwhile(
+    small_session: Session, config: Config
+) -> None:
+    async with opened(small_session, config) as (run, events):
+        run.listen(lambda event: run.table.forget(run.layout.responses) if event == StrippedDone() else None)
+        await run.matrix(keys=[])
+        assert run.grids["necessity"].noise_floor is None
+        assert not floors(events)
+
+
+async def test_a_noise_floor_is_not_measured_between_two_sets_of_weights(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, changed = Rescorer.score, list[str]()
+
+    async def change(
+        rescorer: Rescorer, variants: Sequence[Variant], cost: Cost, *, fresh: bool = False, second_path: bool = False
+    ) -> dict[int, ResponseScore]:
+        scores = await score(rescorer, variants, cost, fresh=fresh, second_path=second_path)
+        if second_path and not changed:
+            changed.append("another job's")
+            assert isinstance(rescorer.scorer, HttpScorer)
+            rescorer.scorer.info = msgspec.structs.replace(rescorer.scorer.info, weights=changed[0])
+        return scores
+
+    monkeypatch.setattr(Rescorer, "score", change)
+    async with opened(small_session, config) as (run, events):
+        await run.matrix()
+        assert changed
+        told = [type(event) for event in events if isinstance(event, BaselineDone | NoiseFloorMeasured)]
+        assert told == [BaselineDone, BaselineDone, NoiseFloorMeasured], "the first try has none"
 
 
 async def test_cancelling_keeps_what_is_done_and_a_second_run_continues(small_session: Session, config: Config) -> None:
