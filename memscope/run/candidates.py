@@ -19,7 +19,7 @@ from memscope.scoring.finetune import (
     strip_all,
     strip_all_within,
 )
-from memscope.scoring.rescoring import AblationScorer
+from memscope.scoring.table import AblationTable
 from memscope.store.alternates import Alternates
 from memscope.store.decisions import Verdict
 from memscope.store.session_marks import SessionMarks
@@ -39,7 +39,8 @@ class Candidates:
         self._run, self._shipping, self._marks = run, shipping, marks
         self._alternates = Alternates(run.database)
         self._divergences: dict[str, float] = {}
-        self._scorer: AblationScorer | None = None
+        self._table: AblationTable | None = None
+        self._edition = 0
         self._threshold = run.config.threshold
 
     @property
@@ -66,7 +67,7 @@ class Candidates:
     @property
     def current(self) -> bool:
         """Whether responses were scored without memories by the weights in use."""
-        return bool(self._divergences) and self._scorer is not None and self._scorer.table is self._run.table
+        return bool(self._divergences) and self._table is self._run.table
 
     async def find(self, count: int | None = None, context: Context = "full", *, fresh: bool = False) -> Findings:
         """Score responses with all memories stripped and return the candidates.
@@ -83,13 +84,14 @@ class Candidates:
         run = self._run
         responses, window = recent_responses(run.layout, len(run.session.section("conversation")), count)
 
-        async def score() -> tuple[AblationScorer, dict[str, float]]:
+        async def score() -> tuple[AblationTable, int, dict[str, float]]:
             scorer = run.ablation_scorer()
+            table, edition = scorer.table, scorer.table.edition
             if context == "window" and window is not None:
-                return scorer, await strip_all_within(scorer, responses, window, fresh=fresh)
-            return scorer, await strip_all(scorer, responses, fresh=fresh)
+                return table, edition, await strip_all_within(scorer, responses, window, fresh=fresh)
+            return table, edition, await strip_all(scorer, responses, fresh=fresh)
 
-        self._scorer, self._divergences = await run.under_same_weights(score)
+        self._table, self._edition, self._divergences = await run.under_same_weights(score)
         for grid in run.grids.values():
             grid.refresh_responses()
         run.emit(StrippedDone())
@@ -97,8 +99,8 @@ class Candidates:
 
     def findings(self) -> Findings:
         """Return the candidates among what was scored by the weights in use, under the present threshold and marks."""
-        known = self._divergences if self.current else {}
-        divergences = {id_: nats for id_, nats in known.items() if self._scorer and self._scorer.holds(id_)}
+        known, table = self._divergences if self.current else {}, self._run.table
+        divergences = {id_: nats for id_, nats in known.items() if table.holds(id_, self._edition)}
         return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
 
     def decide(self, responses: Collection[str], verdict: Verdict | None) -> asyncio.Future[None]:
@@ -123,10 +125,12 @@ class Candidates:
         run = self._run
         await run.open()
         (place,) = run.layout.places([response])
-        sampling, scorer = Sampling(seed=seed), run.rescorer.scorer
         text = ""
-        stream = generate_alternate(run.prompt, scorer, self._alternates, place, sampling, run.tokenizer.decode)
         try:
+            await run.follow_weights()
+            stream = generate_alternate(
+                run.prompt, run.rescorer.scorer, self._alternates, place, Sampling(seed=seed), run.tokenizer.decode
+            )
             async for text in stream:
                 run.emit(AlternateGrew(response, text))
         except MemscopeError as error:

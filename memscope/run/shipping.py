@@ -89,6 +89,8 @@ class Shipping:
         if not ids:
             raise TrainingError("no response was chosen: nothing to send")
         places = [place for id_ in ids if (place := run.layout.column(id_)) is not None]
+        if len(places) < len(ids):
+            raise TrainingError("a chosen response is no longer in the session: nothing was sent")
         samples = build_samples(run.prompt, places, context, run.rescorer.scorer.info.max_tokens)
         if not again:
             wanted = [Sample(id_, place, None) for id_, place in zip(ids, places, strict=True)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from memscope.engines.base import Sampling, Scorer
-from memscope.errors import PromptError
+from memscope.errors import PromptError, ScorerError
 from memscope.prompt.prompt import Prompt
 from memscope.store.alternates import Alternates, alternate_key
 
@@ -28,7 +29,7 @@ async def generate_alternate(
     Args:
         prompt: The tokenised session.
         scorer: What generates.
-        store: Where complete alternates are kept; one that is cut off is not.
+        store: Where complete alternates are kept; one that is cut off, or drawn while the weights changed, is not.
         response: The response's index in the prompt.
         sampling: How to draw; the same seed draws the same.
         decode: Turns ids into text.
@@ -53,5 +54,7 @@ async def generate_alternate(
     async for chunk in scorer.generate(context, sampling, (stop,)):
         ids.extend(chunk)
         yield decode(ids)
-    await store.put(key, ids)
+    with suppress(ScorerError):  # whether it is still the same function is not known then
+        if (await scorer.refresh()).identity == info.identity:
+            await store.put(key, ids)
     yield decode(ids)

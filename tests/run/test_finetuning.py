@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from memscope.config import Config
+from memscope.engines.base import ScorerInfo
+from memscope.engines.client import HttpScorer
 from memscope.engines.transport import RefusedError
 from memscope.errors import ScorerError, ScorerGoneError, StoreError, TrainingError
 from memscope.prompt.sequence import Variant
@@ -145,6 +147,37 @@ async def test_an_alternate_grows_is_repeatable_and_is_remembered(small_session:
         assert await tuning.candidates.alternate(id_at(tuning, 0)) == text, "the seed makes it repeatable"
 
 
+async def test_an_alternate_is_one_of_the_weights_in_use_now(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (tuning, events):
+        text = await tuning.candidates.alternate(id_at(tuning, 0))
+        scorer = tuning.run.rescorer.scorer
+        assert isinstance(scorer, HttpScorer)
+        scorer.info = msgspec.structs.replace(scorer.info, weights="those before training")
+        events.clear()
+        assert await tuning.candidates.alternate(id_at(tuning, 0)) == text
+        assert len([event for event in events if isinstance(event, AlternateGrew)]) == 1, "it is remembered for them"
+
+
+async def test_an_alternate_drawn_while_the_weights_changed_is_not_remembered(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(small_session, config) as (tuning, _):
+        await tuning.run.open()
+        scorer = tuning.run.rescorer.scorer
+
+        async def others() -> ScorerInfo:
+            return msgspec.structs.replace(scorer.info, weights="another job's")
+
+        def change(event: Event) -> None:
+            if isinstance(event, AlternateGrew):
+                monkeypatch.setattr(scorer, "refresh", others)
+
+        tuning.run.listen(change)
+        assert await tuning.candidates.alternate(id_at(tuning, 0))
+        with tuning.run.database.transaction() as connection:
+            assert connection.execute("SELECT COUNT(*) FROM alternates").fetchone() == (0,)
+
+
 async def test_an_alternate_that_fails_leaves_the_others_alone(
     small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +231,8 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         assert review.tokens == sum(sample.tokens for sample in review.samples)
         assert review.address.startswith("http://127.0.0.1:")
         assert review.address.endswith("/v1/train")
+        with pytest.raises(TrainingError, match="no longer in the session: nothing was sent"):
+            await tuning.shipping.review([*ids(tuning, 1), "f" * 24], "without")
         assert review.loopback
         assert "without being told" in review.lesson
         context, learned = review.example

@@ -8,8 +8,7 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pytest
 from textual.pilot import Pilot
@@ -73,7 +72,7 @@ def find_candidates(app: MemscopeApp) -> Candidates:
     run, candidates = app.measured, app.candidates.tasks.tuning.candidates
     run.scorer = ScorerReady("fake", "m", "float32", "http://127.0.0.1:9", "score", "w", verified=True)
     candidates._divergences = {response: 5.0 - place for place, response in enumerate(run.layout.responses)}
-    candidates._scorer = cast("Any", SimpleNamespace(table=run.table, holds=lambda _: True))
+    candidates._table = run.table
     app.candidates.redraw()
     return candidates
 
