@@ -64,7 +64,7 @@ class ScoreStore:
         self._writable_from = -inf
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Score]:
-        """Return the scores that are known among `keys`."""
+        """Return the scores that are known among `keys`, and note that they were used."""
         found: dict[bytes, Score] = {}
         stale: list[bytes] = []
         now = int(time.time())
@@ -78,7 +78,9 @@ class ScoreStore:
                         found[key] = (total, array("f", tokens))
                         if used < now - _USED_PRECISION:
                             stale.append(key)
-                if stale and self._writable:
+            if stale and self._writable:
+                # Not in the transaction that read: it could not write once another process has written meanwhile.
+                with self._database.transaction() as connection:
                     rows = [(now, key) for key in stale]
                     connection.executemany("UPDATE scores SET used = ? WHERE key = ?", rows)
         except StoreError as error:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,36 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
         connection.execute("UPDATE scores SET used = 1 WHERE key = ?", (old,))
     assert store.trim(limit=600) == 1
     assert set(store.get([old, new])) == {new}
+
+
+class _Meanwhile(list[bytes]):
+    """Keys that let another process write between the first query for them and the second."""
+
+    def __init__(self, keys: list[bytes], write: Callable[[], None]) -> None:
+        super().__init__(keys)
+        self._write = write
+
+    def __getitem__(self, part: slice) -> list[bytes]:  # type: ignore[override]
+        if part.start:
+            self._write()
+        return super().__getitem__(part)
+
+
+def test_another_process_that_writes_while_scores_are_read_is_no_failure(tmp_path: Path) -> None:
+    here, elsewhere = Database(tmp_path), Database(tmp_path)
+    store, other = ScoreStore(here), ScoreStore(elsewhere)
+    key = b"k" * 20
+    store.put({key: (-1.0, array("f", [-1.0]))})
+    with here.transaction() as connection:
+        connection.execute("UPDATE scores SET used = 1")
+    keys = _Meanwhile([key] + [b"unknown"] * 600, lambda: other.put({b"n" * 20: (-2.0, array("f"))}))
+    assert set(store.get(keys)) == {key}
+    assert store.notes == []
+    with here.transaction() as connection:
+        (used,) = connection.execute("SELECT used FROM scores WHERE key = ?", (key,)).fetchone()
+    assert used > 1
+    here.close()
+    elsewhere.close()
 
 
 @pytest.mark.parametrize(("pause", "attempts"), [(3600.0, 1), (0.0, 3)])
