@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import hashlib
 import shutil
 import tempfile
@@ -24,7 +26,8 @@ async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
     """Fetch the served tokenizer's files into a folder under `cache`, named by their content.
 
     Returns:
-        The folder, or None when the server has no `/v1/tokenizer`.
+        The folder, or None when the server has no `/v1/tokenizer`. Where `cache` cannot be written it is another one,
+        which is removed when memscope ends.
 
     Raises:
         ScorerError: The server's answer is not a set of files.
@@ -34,9 +37,9 @@ async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
     except RefusedError:
         return None
     files = answer.files
-    if strange := [name for name in files if Path(name).name != name or name.startswith(".")]:
+    if strange := [name for name in files if Path(name).name != name or name.startswith(".") or "\0" in name]:
         raise ScorerError(f"{transport.root}/v1/tokenizer: refused the file name {strange[0]!r}")
-    return _written(files, cache)
+    return await asyncio.to_thread(_written, files, cache)
 
 
 def _written(files: dict[str, str], cache: Path) -> Path:
@@ -49,7 +52,9 @@ def _written(files: dict[str, str], cache: Path) -> Path:
     except OSError:
         pass  # for this once, somewhere else
     try:
-        return _placed(files, Path(tempfile.mkdtemp(prefix="memscope-tokenizer-")) / digest)
+        elsewhere = tempfile.mkdtemp(prefix="memscope-tokenizer-")
+        atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+        return _placed(files, Path(elsewhere) / digest)
     except OSError as error:
         raise ScorerError(
             f"the served tokenizer cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "

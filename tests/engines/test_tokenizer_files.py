@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -43,13 +46,18 @@ async def test_a_disk_that_fills_up_means_another_place(tmp_path: Path, monkeypa
         return open_private(path, flags)
 
     monkeypatch.setattr(tokenizer_files, "open_private", full)
+    at_the_end: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", lambda do, *a, **k: at_the_end.append(partial(do, *a, **k)))
     folder = await fetch_tokenizer(transport({"a.json": "{}"}), tmp_path / "cache")
     assert folder is not None
     assert (folder / "a.json").read_text() == "{}"
     assert not list((tmp_path / "cache").iterdir())
+    (clean,) = at_the_end
+    clean()
+    assert not folder.parent.exists(), "the other place does not fill up with every run"
 
 
-@pytest.mark.parametrize("name", ["../a", ".hidden", "a/b"])
+@pytest.mark.parametrize("name", ["../a", ".hidden", "a/b", "a\0b"])
 async def test_strange_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ScorerError, match="refused the file name"):
         await fetch_tokenizer(transport({name: ""}), tmp_path)
