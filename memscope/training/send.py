@@ -330,10 +330,17 @@ def _job(answer: Any, name: str) -> TrainingJob:
         status=_STATUSES.get(status.lower(), status),
         step=_whole(answer.get("step")),
         steps=_whole(answer.get("steps")),
-        loss=float(loss) if isinstance(loss, int | float) else None,
+        loss=_nats(loss),
         error=error_text(msgspec.json.encode(answer), 500) if answer.get("error") else None,
         weights=result.get("weights") if isinstance(result, Mapping) else None,
     )
+
+
+def _nats(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def _whole(value: Any) -> int:

@@ -334,6 +334,16 @@ async def test_a_job_is_told_at_every_change(tmp_path: Path, path: str) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_a_loss_that_no_number_can_hold_is_no_loss(tmp_path: Path) -> None:
+    trainer = Trainer()
+    body = b'{"job_id":"j/1","status":"succeeded","loss":%s}' % (b"9" * 400)
+    trainer.states = [httpx.Response(200, content=body)]
+    _, server, _ = parts(trainer, tmp_path)
+    seen = [job async for job in server.progress(TrainingJob("j/1", "queued"))]
+    assert seen[-1] == TrainingJob("j/1", "succeeded")
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_failed_job_says_why(tmp_path: Path) -> None:
     trainer = Trainer()
     trainer.states = [httpx.Response(200, json={"status": "failed", "error": {"message": "the loss became nan"}})]
