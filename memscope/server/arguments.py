@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
     parser.add_argument("--max-model-len", type=positive, metavar="N", help="longest sequence in tokens")
     parser.add_argument("--kv-budget", type=positive, default=1024, metavar="MIB", help="keys and values kept, in MiB")
-    parser.add_argument("--chunk-tokens", type=positive, metavar="N", help="tokens a forward")
+    parser.add_argument(
+        "--chunk-tokens", type=positive, metavar="N", help="tokens computed at once, at most (default: 512)"
+    )
     training = parser.add_argument_group("training, where a request does not say")
     training.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
     training.add_argument("--no-training", action="store_true", help="do not answer /v1/train")

@@ -67,7 +67,7 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
         threads: CPU threads for computing; None leaves torch's choice.
         max_model_len: Longest sequence in tokens; None takes the model's own limit.
         kv_budget_bytes: Bytes of keys and values kept for shared prefixes, beyond the sequence being computed.
-        chunk_tokens: Tokens a forward; None takes 512 on a CPU and 2,048 elsewhere.
+        chunk_tokens: Tokens computed at once, at most; None takes 512.
         max_body_bytes: Longest request body.
         training: Answer `/v1/train`.
         train_options: How to train where a request does not say.

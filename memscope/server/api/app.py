@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from memscope.server.api.guard import Guard, read_body
 from memscope.server.api.replies import json_response
-from memscope.server.api.schemas import CompletionRequest, ScoreRequest, check_ids, check_model, check_ranges, decode
+from memscope.server.api.schemas import CompletionRequest, ScoringRequest, check_ids, check_model, check_ranges, decode
 from memscope.server.api.training_api import training_routes
 from memscope.server.errors import ApiError, bad_request, error_response
 from memscope.server.runtime import Runtime
@@ -104,7 +104,7 @@ class _Api:
     async def score(self, request: Request) -> Response:
         from memscope.server.compute.scoring_steps import score_ranges
 
-        asked = await self._body(request, ScoreRequest)
+        asked = await self._body(request, ScoringRequest)
         loaded = self._runtime.loaded
         check_model(asked.model, loaded.name)
         check_ids(asked.prompt, loaded.vocabulary, loaded.max_tokens)

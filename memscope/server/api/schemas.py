@@ -12,7 +12,7 @@ from memscope.server.errors import ApiError, bad_request
 
 __all__ = [
     "CompletionRequest",
-    "ScoreRequest",
+    "ScoringRequest",
     "StreamOptions",
     "check_ids",
     "check_model",
@@ -26,7 +26,7 @@ Probability = Annotated[float, Meta(gt=0, le=1)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class ScoreRequest(msgspec.Struct, kw_only=True):
+class ScoringRequest(msgspec.Struct, kw_only=True):
     """`POST /v1/score`. `score_ranges` are [start, end) token positions in `prompt`.
 
     With `alternate_path` the same numbers are computed along another path, whose rounding differs (other chunks,

@@ -10,7 +10,7 @@ from memscope.server.api.guard import read_body
 from memscope.server.api.replies import json_response
 from memscope.server.api.schemas import check_model, decode
 from memscope.server.runtime import Runtime
-from memscope.server.training.jobs import TrainingJobs
+from memscope.server.training.jobs import ServerJobs
 from memscope.server.training.request import TrainRequest
 
 __all__ = ["training_routes"]
@@ -35,7 +35,7 @@ def training_routes(runtime: Runtime) -> list[Route]:
 class _TrainingApi:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._jobs = TrainingJobs(runtime)
+        self._jobs = ServerJobs(runtime)
 
     async def train(self, request: Request) -> Response:
         body = await read_body(request, self._runtime.options.max_body_bytes)

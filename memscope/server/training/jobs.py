@@ -23,13 +23,13 @@ from memscope.server.options import TrainOptions
 from memscope.server.runtime import Runtime
 from memscope.server.training.request import TrainRequest
 
-__all__ = ["TrainingJob", "TrainingJobs"]
+__all__ = ["ServerJob", "ServerJobs"]
 
 _NICENESS = 10
 
 
 @dataclass
-class TrainingJob:
+class ServerJob:
     """One accepted request.
 
     Attributes:
@@ -73,20 +73,20 @@ class TrainingJob:
         }
 
 
-class TrainingJobs:
+class ServerJobs:
     """The queue and the list."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._jobs: dict[str, TrainingJob] = {}
-        self._by_key: dict[str, TrainingJob] = {}
-        self._queue: queue.SimpleQueue[TrainingJob | None] = queue.SimpleQueue()
+        self._jobs: dict[str, ServerJob] = {}
+        self._by_key: dict[str, ServerJob] = {}
+        self._queue: queue.SimpleQueue[ServerJob | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         runtime.at_stop(self.stop)
 
-    def accept(self, request: TrainRequest, key: str | None) -> TrainingJob:
+    def accept(self, request: TrainRequest, key: str | None) -> ServerJob:
         """Take a request, or find the job that an earlier one under the same key became.
 
         Raises:
@@ -99,7 +99,7 @@ class TrainingJobs:
                     raise ApiError(409, "this Idempotency-Key was used for another request")
                 return known
             steps = self._options(request).steps
-            job = TrainingJob(f"job-{uuid.uuid4().hex[:12]}", key, digest, request, steps)
+            job = ServerJob(f"job-{uuid.uuid4().hex[:12]}", key, digest, request, steps)
             self._jobs[job.id] = job
             if key is not None:
                 self._by_key[key] = job
@@ -109,7 +109,7 @@ class TrainingJobs:
         self._queue.put(job)
         return job
 
-    def get(self, name: str) -> TrainingJob:
+    def get(self, name: str) -> ServerJob:
         """Return a job.
 
         Raises:
@@ -120,7 +120,7 @@ class TrainingJobs:
         except KeyError:
             raise ApiError(404, f"there is no job {name!r}") from None
 
-    def all(self) -> list[TrainingJob]:
+    def all(self) -> list[ServerJob]:
         """Return every job, oldest first."""
         return list(self._jobs.values())
 
@@ -132,7 +132,7 @@ class TrainingJobs:
             self._thread.join(timeout)
         return self._thread is None or not self._thread.is_alive()
 
-    def _say(self, job: TrainingJob) -> None:
+    def _say(self, job: ServerJob) -> None:
         """Tell whoever watches a server of its own; as a child, the parent knows."""
         if not self._runtime.options.announce:
             kept = f", weights written to {job.saved}" if job.saved else ""
@@ -153,7 +153,7 @@ class TrainingJobs:
             job.request = None
             self._say(job)
 
-    def _train(self, job: TrainingJob) -> None:
+    def _train(self, job: ServerJob) -> None:
         from memscope.server.compute.loading import with_weights
         from memscope.server.training.saving import save
         from memscope.server.training.train import fine_tuned
