@@ -55,9 +55,6 @@ _NOTIFIED_A_FRAME = 3
 _MARKS_EVERY_SECONDS = 5.0
 """How often what another memscope decided or sent is looked for."""
 
-_OF_THE_PANES = frozenset(binding.action.partition("(")[0] for binding in APP if isinstance(binding, Binding))
-"""Actions of the keys that belong to the panes, and not to a question on top of them."""
-
 
 class MemscopeApp(AppShell):
     """The memscope screen over one run.
@@ -237,9 +234,7 @@ class MemscopeApp(AppShell):
                 self._workspace.open(spec.id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out the digits that no pane has; while a question is open, what would open another one."""
-        if action in _OF_THE_PANES and any(screen.is_modal for screen in self.screen_stack):
-            return False
+        """Leave out the digits that no pane has."""
         return action != "digit" or any(spec.digit in parameters for spec in PANES)
 
     def action_leave(self) -> None:

@@ -6,11 +6,12 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 PATIENCE_SECONDS = 20.0
@@ -20,11 +21,13 @@ SIZE = (100, 30)
 class Terminal:
     """A program on a pseudo-terminal; what it wrote is in `output`."""
 
-    def __init__(self, *argv: str, **environment: str) -> None:
+    def __init__(self, *argv: str, ignored: Sequence[signal.Signals] = (), **environment: str) -> None:
         self.output = b""
         self._status: int | None = None
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            for number in ignored:
+                signal.signal(number, signal.SIG_IGN)
             os.environ.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", **environment})
             os.execv(sys.executable, [sys.executable, *argv])
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", SIZE[1], SIZE[0], 0, 0))
@@ -66,6 +69,16 @@ class Terminal:
         _, status = os.waitpid(self.pid, 0)
         self._status = os.waitstatus_to_exitcode(status)
         return self._status
+
+    def wait(self) -> None:
+        """Wait until a program whose terminal is gone ends."""
+        ended = os.pidfd_open(self.pid)
+        try:
+            assert select.select([ended], [], [], PATIENCE_SECONDS)[0], "the program goes on"
+        finally:
+            os.close(ended)
+        os.waitpid(self.pid, 0)
+        self._status = 0
 
     @property
     def as_before(self) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from textual.app import SystemCommand
 from textual.pilot import Pilot
 
 from memscope.run.run import Run
@@ -11,9 +14,11 @@ from memscope.ui.app import MemscopeApp
 from memscope.ui.candidates.review import ReviewScreen
 from memscope.ui.commands import CommandMenu
 from memscope.ui.dialogs import Ask, Choose
+from memscope.ui.intents import ReviewSend
+from memscope.ui.modal import Answers
 from memscope.ui.quitting import QuitQuestion
 
-from .conftest import Screens, shown
+from .conftest import Screens, eventually, find_candidates, shown
 
 pytestmark = pytest.mark.anyio
 
@@ -53,14 +58,15 @@ async def test_the_question_before_quitting_is_asked_once(screens: Screens, run:
         assert app.return_value == 0
 
 
-async def test_page_keys_in_a_question_that_was_just_opened_do_no_harm(screens: Screens) -> None:
-    async with screens() as (app, pilot):
-        await pilot.press("r")
-        choose = app.screen
-        assert isinstance(choose, Choose)
-        await at_once(pilot, "pageup", "pagedown", "home", "end", "escape")
-        assert len(app.screen_stack) == 1
-        await at_once(pilot, "r", "pageup", "pagedown")
+@pytest.mark.parametrize("action", ["page_up", "page_down"])
+async def test_page_keys_in_answers_that_are_not_laid_out_do_no_harm(screens: Screens, action: str) -> None:
+    async with screens() as (app, _):
+        answers = Answers("yes", "no")
+        answers.display = False
+        await app.screen.mount(answers)
+        answers.highlighted = 0
+        await app.run_action(action, answers)
+        assert answers.highlighted == 0
 
 
 @pytest.mark.parametrize(
@@ -79,15 +85,17 @@ async def test_the_palette_takes_keys_before_it_is_drawn(screens: Screens, keys:
         assert len(app.screen_stack) == 1
 
 
-async def test_the_palette_runs_a_command_once(screens: Screens, run: Run) -> None:
+async def test_the_palette_runs_a_command_once(screens: Screens, monkeypatch: pytest.MonkeyPatch) -> None:
     async with screens() as (app, pilot):
-        run.state = "scoring"
-        await pilot.press("ctrl+p", *"quit")
+        calls: list[str] = []
+        command = SystemCommand("Count", "count", lambda: calls.append("count"))
+        monkeypatch.setattr(app, "get_system_commands", lambda _: [command])
+        await pilot.press("ctrl+p", *"count")
         await app.workers.wait_for_complete(list(app.screen.workers))
         await pilot.pause()
         await at_once(pilot, "enter", "enter", "enter")
         await pilot.pause()
-        assert [type(screen) for screen in app.screen_stack[1:]] == [QuitQuestion]
+        assert calls == ["count"]
 
 
 async def test_the_palette_does_not_open_over_a_question(screens: Screens) -> None:
@@ -112,7 +120,7 @@ def a_review() -> Review:
 
 
 async def opened_review(app: MemscopeApp, pilot: Pilot[int], answers: list[str | None]) -> ReviewScreen:
-    review = ReviewScreen(a_review(), undo_seconds=1)
+    review = ReviewScreen(a_review(), undo_seconds=60)
     app.push_screen(review, answers.append)
     await pilot.press("enter")
     return review
@@ -125,12 +133,39 @@ async def test_nothing_is_sent_while_another_question_covers_the_review(screens:
         run.state = "scoring"
         await pilot.press("ctrl+q")
         assert [type(screen) for screen in app.screen_stack[1:]] == [ReviewScreen, QuitQuestion]
-        for _ in range(3):
+        for _ in range(100):
             review._tick()
         assert answers == []
         await pilot.press("escape")
         assert app.screen_stack[1:] == [review]
-        review._tick()
+        for _ in range(30):
+            review._tick()
+        await pilot.pause()
+        assert answers == [], "the window is as long as it was"
+        for _ in range(31):
+            review._tick()
         await pilot.pause()
         assert answers == ["send"]
+        assert len(app.screen_stack) == 1
+
+
+async def test_a_second_press_while_the_review_is_prepared_opens_no_second_one(
+    screens: Screens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = asyncio.Event()
+
+    async def review(*_: object, **__: object) -> Review:
+        await ready.wait()
+        return a_review()
+
+    async with screens() as (app, pilot):
+        find_candidates(app)
+        monkeypatch.setattr(app.candidates.tasks.tuning.shipping, "review", review)
+        for _ in range(3):
+            app.candidates.follow(ReviewSend())
+            await pilot.pause()
+        ready.set()
+        await eventually(pilot, lambda: isinstance(app.screen, ReviewScreen))
+        assert [type(screen) for screen in app.screen_stack[1:]] == [ReviewScreen]
+        await pilot.press("escape")
         assert len(app.screen_stack) == 1

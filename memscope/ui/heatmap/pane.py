@@ -36,7 +36,6 @@ class HeatmapPane(Vertical):
         self.field = Entry(placeholder=_FILTER_HINT, max_length=_LONGEST_FILTER, compact=True, id="filter")
         self._fitted = False
         self._fitted_by_hand = False
-        self._filter_is_due = False
 
     def compose(self) -> ComposeResult:
         """The map, the filter (hidden until it is wanted), the legend."""
@@ -120,18 +119,14 @@ class HeatmapPane(Vertical):
         return True
 
     def on_input_changed(self) -> None:
-        """Filter while typing, once a frame however many keys arrive."""
-        if not self._filter_is_due:
-            self._filter_is_due = True
-            self.call_after_refresh(self._filter)
+        """Filter while typing; after the next frame, so that of many keys in one the last alone costs anything."""
+        self.call_after_refresh(self._filter)
 
     def on_input_submitted(self) -> None:
         """Keep the filter and go back to the map."""
-        self._filter()
         self._hide_field()
 
     def _filter(self) -> None:
-        self._filter_is_due = False
         if (text := self.field.value.strip()) != self.view.rows.filter:
             self.view.order_by(text=text)
 
