@@ -123,13 +123,13 @@ def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
 
 
 @torch.inference_mode()
-def demand_causal(model: PreTrainedModel) -> None:
-    """Raise unless a token's probability rests on nothing after it.
+def demand_causal(model: PreTrainedModel, max_tokens: int | None) -> None:
+    """Raise unless a token's probability depends on nothing after it.
 
     Raises:
         ScorerError: Later ids change earlier predictions.
     """
-    ids = _check_ids(model)
+    ids = _check_ids(model, max_tokens)
     half = len(ids) // 2
     other = np.concatenate([ids[:half], (ids[half:] + 1) % vocabulary_size(model)])
     network = Network(model, split=False)
@@ -159,7 +159,7 @@ def choose_path(
         ScorerError: The model is not causal.
     """
     chooser = _Chooser(model, max_tokens, chunk_tokens, fastest)
-    demand_causal(model)
+    demand_causal(model, max_tokens)
     for path in chooser.candidates():
         slower = fastest is None or PATHS.index(path.name) >= PATHS.index(fastest)
         if slower and (chosen := chooser.tried(path)) is not None:
@@ -178,7 +178,7 @@ class _Chooser:
         self._max_tokens = max_tokens
         self._chunk = -(-chunk_tokens // HEAD_BLOCK) * HEAD_BLOCK
         fixed = self._chunk if model.device.type != "cpu" else min(self._chunk, _FIXED_TOKENS)
-        self._ids = _check_ids(model)
+        self._ids = _check_ids(model, max_tokens)
         self._rotary = RotaryState(model)
         self._reference = Network(model, split=False).hidden(self._ids)[0].float().log_softmax(-1)
         self._stock = ComputePath(
@@ -229,7 +229,8 @@ class _Chooser:
         granule = attention.BLOCK
         span = self._chunk // granule * granule
         ids = np.resize(self._ids, 2 * granule)
-        if span < 2 * granule or not body_is_row_invariant(network, granule, span, ids):
+        room = span if self._max_tokens is None else min(span, self._max_tokens)
+        if room < 2 * granule or not body_is_row_invariant(network, granule, span, ids):
             return path
         return replace(path, grid=ChunkGrid(granule, span, self._max_tokens))
 
@@ -310,5 +311,6 @@ def vocabulary_size(model: PreTrainedModel) -> int:
     return int(weight.shape[0])
 
 
-def _check_ids(model: PreTrainedModel) -> Ids:
-    return np.random.default_rng(7).integers(0, vocabulary_size(model), _CHECK_TOKENS)
+def _check_ids(model: PreTrainedModel, max_tokens: int | None) -> Ids:
+    ids = np.random.default_rng(7).integers(0, vocabulary_size(model), _CHECK_TOKENS)
+    return ids if max_tokens is None else ids[:max_tokens]

@@ -15,6 +15,8 @@ from transformers import (
     BertLMHeadModel,
     Gemma2Config,
     Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
     MistralConfig,
     MistralForCausalLM,
     PreTrainedModel,
@@ -105,3 +107,17 @@ def test_the_path_that_the_variable_names_is_tried_first(
     monkeypatch.setenv(PATH_VARIABLE, "scenic")
     with pytest.raises(ScorerError, match="MEMSCOPE_SERVE_PATH=scenic: unknown; use one of products, flash, stock"):
         load(model_folders("bundled"), ServeOptions(model="bundled"))
+
+
+@pytest.mark.parametrize("positions", [20, 70, 100, 150])
+def test_a_short_context_is_used_to_its_end(
+    positions: int, saved_model: Callable[[str, Callable[[], PreTrainedModel]], Path], drain: Callable[[Any], Any]
+) -> None:
+    config = GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=2, n_positions=positions, initializer_range=0.2)
+    loaded = load(saved_model("gpt2", lambda: GPT2LMHeadModel(config)), ServeOptions(model="gpt2"))
+    ids = random.Random(3).choices(range(64), k=positions)
+    (found,) = drain(score_ranges(loaded, ids, [(10, positions)])).ranges
+    with torch.inference_mode():
+        plain = training_copy(loaded)(torch.tensor([ids]), use_cache=False).logits[0].log_softmax(-1)
+    expected = plain[torch.arange(9, positions - 1), torch.tensor(ids[10:])]
+    assert found == pytest.approx(expected.numpy(), abs=1e-4)
