@@ -121,6 +121,17 @@ class Scorer(Protocol):
         """
         ...
 
+    def note_training(self, job: str) -> None:
+        """Take note that a training job changed the weights: the next `refresh` gives them another fingerprint.
+
+        Servers that say a fingerprint themselves need no such note; from numbers alone a small change cannot be told
+        from noise.
+
+        Args:
+            job: The server's id for it.
+        """
+        ...
+
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
         ...

@@ -168,6 +168,8 @@ class Shipping:
             if error.status not in _UNKNOWN_JOB:
                 raise
             self._run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
+        if last.status == "succeeded" and self._run.is_open:
+            self._run.rescorer.scorer.note_training(last.id)
         if last.ended:
             await conclude(self._ledger, key, last)
             await self._announce(key)

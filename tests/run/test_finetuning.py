@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -34,6 +35,7 @@ from memscope.store.alternates import Alternates
 from memscope.store.database import Database
 from memscope.store.ledger import EMBEDDED, Ledger, Sample
 from tests.conftest import ScorerAddress
+from tests.engines.faulty import Asked, between
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +64,15 @@ async def quiet(run: Run) -> None:
     with suppress(ScorerGoneError, RefusedError):
         while any(job["status"] in ("queued", "running") for job in await listed(run)):
             await asyncio.sleep(0.05)
+
+
+def without_fingerprint(asked: Asked, reply: Any) -> Any:
+    """Answer as a server that says nothing of its weights."""
+    if asked.path == "/v1/models":
+        reply["data"][0]["weights"] = ""
+    if asked.path in ("/v1/score", "/v1/completions"):
+        reply.pop("weights", None)
+    return reply
 
 
 def ids(tuning: FineTuning, *places: int) -> list[str]:
@@ -280,6 +291,25 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         await tuning.shipping.send(again, again=True)
         assert tuning.shipping.context == "with"
         assert len(tuning.shipping.record.shipments()) == 2
+
+
+async def test_a_job_that_changed_little_is_proved_by_new_scores(
+    small_session: Session, training: Config, trainer: ScorerAddress
+) -> None:
+    """What a server says of its weights is left out, and its other numbers move no more than noise does."""
+    async with (
+        between(trainer, without_fingerprint) as url,
+        opened(small_session, msgspec.structs.replace(training, url=url)) as (tuning, _),
+    ):
+        review = await tuning.shipping.review(ids(tuning, 1), "without")
+        key, job = await tuning.shipping.send(review, again=True, options={"steps": 1, "learning_rate": 1e-6})
+        assert (await tuning.shipping.watch(key, job)).status == "succeeded"
+        proof = await tuning.shipping.verify(key)
+        assert proof.after != proof.before
+        weights = tuning.run.rescorer.weights
+        assert weights.endswith(f"+{job.id}"), "even rounded numbers that are the same ones are of other weights"
+        await tuning.run.follow_weights()
+        assert tuning.run.rescorer.weights == weights
 
 
 async def test_a_job_that_ends_while_scores_are_asked_for_costs_only_time(
