@@ -7,10 +7,14 @@ and a `q` among them quits.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import selectors
+import sys
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from typing import Any, TextIO, cast
 
 from textual import events, messages
 from textual._xterm_parser import XTermParser
@@ -93,8 +97,37 @@ def _is_flood(text: str) -> bool:
     return len(text) > _TYPED_AT_MOST and len(set(text)) > _KEYS_HELD_DOWN
 
 
+class _Output(io.TextIOBase):
+    """Where the screen is drawn; takes everything even when the terminal has gone.
+
+    Textual's writer thread would end with an error, and the app would wait for ever for it to take the next frame. That
+    the terminal has gone is noticed by the reader, which ends the app.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
 class TolerantDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS with another reader."""
+    """Textual's driver for Linux and macOS with another reader, and an output that outlives its terminal."""
+
+    def start_application_mode(self) -> None:
+        """Take the terminal over."""
+        if sys.__stderr__ is not None:
+            self._file = cast("Any", _Output(sys.__stderr__))
+        super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def run_input_thread(self) -> None:
         """Read until the app ends; end the app where the terminal has gone."""

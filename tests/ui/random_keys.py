@@ -75,6 +75,8 @@ async def opened(folder: Path) -> AsyncIterator[AppPilot]:
     try:
         async with app.run_test(size=(160, 48)) as pilot:
             find_candidates(app)
+            # The palette offers to quit, and a question does: everything else must not.
+            setattr(app, "exit", lambda *_, **__: None)  # noqa: B010
             yield app, pilot
     finally:
         await app.shut_down()

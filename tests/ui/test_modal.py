@@ -14,7 +14,7 @@ from memscope.ui.app import MemscopeApp
 from memscope.ui.candidates.review import ReviewScreen
 from memscope.ui.commands import CommandMenu
 from memscope.ui.dialogs import Ask, Choose
-from memscope.ui.intents import ReviewSend
+from memscope.ui.intents import ReviewSend, ToggleAlternates
 from memscope.ui.modal import Answers
 from memscope.ui.quitting import QuitQuestion
 
@@ -169,3 +169,14 @@ async def test_a_second_press_while_the_review_is_prepared_opens_no_second_one(
         assert [type(screen) for screen in app.screen_stack[1:]] == [ReviewScreen]
         await pilot.press("escape")
         assert len(app.screen_stack) == 1
+
+
+async def test_alternates_turned_on_and_off_in_one_read_leave_nothing_behind(screens: Screens) -> None:
+    async with screens() as (app, pilot):
+        candidates = find_candidates(app)
+        await pilot.press("3")
+        await pilot.pause()
+        for _ in range(4):
+            app.candidates.follow(ToggleAlternates())
+        await pilot.pause()
+        assert not candidates.alternates_on

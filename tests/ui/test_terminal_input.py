@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual import events
 from textual.message import Message
 
-from memscope.ui.terminal_input import InputReader
+from memscope.ui.terminal_input import InputReader, _Output
 
 PROSE = "".join(f"line {number} of a text, with q and t among its letters\n" for number in range(2000))
 READ_BYTES = 4096
@@ -87,6 +90,16 @@ def test_a_bracketed_paste_is_one_paste() -> None:
     found = read(b"\x1b[200~" + PROSE.encode(), PROSE.encode() + b"\x1b[201~", b"q")
     assert pasted(found) == [PROSE + PROSE]
     assert keys(found) == ["q"]
+
+
+def test_output_to_a_terminal_that_has_gone_raises_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with contextlib.suppress(OSError), os.fdopen(writer, "w") as stream:  # closing it tries once more
+        output = _Output(stream)
+        assert output.write("x" * 100_000) == 100_000
+        output.flush()
+        assert output.fileno() == writer
 
 
 @settings(max_examples=300)

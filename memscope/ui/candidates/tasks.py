@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memscope.errors import MemscopeError
@@ -89,7 +90,7 @@ class CandidateTasks:
 
     def find(self) -> None:
         """Score responses without memories; after a training, compare with before."""
-        self._start(self._find())
+        self._start(self._find)
 
     def decide(self, responses: Collection[str], verdict: Verdict) -> None:
         """Set a verdict; the same one again takes it back."""
@@ -101,7 +102,7 @@ class CandidateTasks:
         known = self.tuning.candidates.verdicts()
         again = all(known.get(index) == verdict for index in responses)
         written = self.tuning.candidates.decide(responses, None if again else verdict)
-        self._start(self._written(written))
+        self._start(partial(self._written, written))
         self._changed()
 
     async def _written(self, written: asyncio.Future[None]) -> None:
@@ -131,7 +132,7 @@ class CandidateTasks:
             self._generator.cancel()
         self.generating.clear()
         if self.tuning.candidates.alternates_on and self.tuning.candidates.current:
-            self._generator = self._start(self._generate())
+            self._generator = self._start(self._generate)
 
     def selection(self, chosen: Collection[str]) -> Selection:
         """Return what sending is about: the approved responses, or without any the chosen ones."""
@@ -152,7 +153,7 @@ class CandidateTasks:
 
     def send(self, review: Review, *, again: bool) -> None:
         """Send what was reviewed and follow the job."""
-        self._start(self._send(review, again))
+        self._start(partial(self._send, review, again))
 
     def note(self, text: str) -> None:
         """Show one line on what is going on."""
@@ -232,10 +233,11 @@ class CandidateTasks:
             self._app.say(str(error), warn=True)
         self._changed()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        # The coroutine is made inside: one that is cancelled before its first step would never be awaited.
         async def guarded() -> None:
             try:
-                await work
+                await work()
             except MemscopeError as error:
                 self.note(str(error))
                 self._app.say(str(error), warn=True)

@@ -133,7 +133,9 @@ async def test_a_server_that_cannot_train_says_so(small_session: Session, config
 
 async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
-        await pilot.press("3", "space", "space", "x")
+        await pilot.press("3")
+        await pilot.pause()
+        await pilot.press("space", "space", "x")
         assert app.candidates.tasks.tuning.candidates.verdicts() == dict.fromkeys(
             app.measured.layout.responses[:2], "rejected"
         )
