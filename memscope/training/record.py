@@ -58,10 +58,6 @@ class Record:
         """Return what was sent of this session, oldest first, proofs by response id."""
         return tuple(map(self._named, self._shipments()))
 
-    def proofs(self) -> dict[str, Proof]:
-        """Return before and after of every shipment that was verified, by its key, oldest first."""
-        return {s.key: proof for s in self.shipments() if (proof := _proof(s)) is not None}
-
     def unproven(self) -> tuple[str, ...]:
         """Return the keys of shipments whose job succeeded and whose effect was not measured, oldest first."""
         return tuple(

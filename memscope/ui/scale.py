@@ -161,13 +161,6 @@ class Scale(msgspec.Struct, frozen=True):
             levels.append(max(1, ceil(share * LEVELS)) if nats > self._zero else 0)
         return levels
 
-    def first_nats(self, level: int) -> float:
-        """Return the nats above which a cell shows at least this level (linear and symlog)."""
-        share = (level - 1) / LEVELS
-        if self.mode == "linear":
-            return share * self.limit
-        return _SYMLOG_KNEE * float((1 + self.limit / _SYMLOG_KNEE) ** share - 1)
-
     def clips(self, maximum: float) -> bool:
         """Whether a maximum does not fit, so that the largest cells look alike."""
         return self.mode != "rank" and maximum > self.limit

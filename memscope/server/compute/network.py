@@ -17,9 +17,9 @@ from transformers import PreTrainedModel
 
 from memscope.server.compute.kv import Ids
 
-__all__ = ["HEAD_BLOCK", "Network", "State", "batch_of"]
+__all__ = ["HEAD_BLOCK", "ModelState", "Network", "batch_of"]
 
-State: TypeAlias = Any
+ModelState: TypeAlias = Any
 """A model's own cache, whatever its class."""
 
 _CACHE_NAMES = ("cache", "past_key_values", "cache_params")
@@ -47,7 +47,9 @@ class Network:
             (name for name in ("cache", "past_key_values", "cache_params") if name in parameters), ""
         )
 
-    def hidden(self, ids: Ids, state: State = None, *, keep_state: bool = False) -> tuple[torch.Tensor, State]:
+    def hidden(
+        self, ids: Ids, state: ModelState = None, *, keep_state: bool = False
+    ) -> tuple[torch.Tensor, ModelState]:
         """Forward ids as one batch row.
 
         Args:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from memscope.server.compute.kv import Ids, KVSequence, PrefixStore, cut_cache, new_cache
-from memscope.server.compute.network import HEAD_BLOCK, Network, State
+from memscope.server.compute.network import HEAD_BLOCK, ModelState, Network
 
 __all__ = ["ChunkGrid", "ChunkedPass", "ForwardPass", "Outputs", "WholePass"]
 
@@ -109,7 +109,7 @@ class ChunkedPass:
         self.cached = 0
         self._done = 0
         self._appended = 0
-        self._state: State = None
+        self._state: ModelState = None
         if store is not None:
             source, shared = store.longest_prefix(ids)
             self.cached = self._done = grid.below(min(shared, first))
@@ -160,7 +160,7 @@ class WholePass:
         """
         self.computed = 0
         self._network, self._ids, self._filling = network, ids, filling
-        self._state: State = None
+        self._state: ModelState = None
 
     def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
         """See `ForwardPass.outputs`."""
