@@ -45,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parse(given)
         return int(options.command(options))
     except UsageError as error:
-        return _complain(error, 2)
+        return _print_error(error, 2)
     except MemscopeError as error:
-        return _complain(error, 1)
+        return _print_error(error, 1)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # leaving takes a moment, and impatience is no error
         sys.stderr.write("memscope: interrupted\n")
@@ -75,7 +75,7 @@ def _report_fault(error: Exception, options: argparse.Namespace) -> int:
     return 1
 
 
-def _complain(error: MemscopeError, status: int) -> int:
+def _print_error(error: MemscopeError, status: int) -> int:
     from memscope.terminal.safe import one_line
 
     sys.stderr.write(f"memscope: {one_line(str(error))}\n")

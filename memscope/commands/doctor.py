@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import recognised_session
+from memscope.commands.opening import load_configured_session
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.run.source import ScorerSource
@@ -38,7 +38,7 @@ def doctor(path: str | None, config: Config, output: str) -> int:
 
 def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]:
     try:
-        session = recognised_session(path, config)
+        session = load_configured_session(path, config)
     except MemscopeError as error:
         return None, {"error": str(error)}
     facts = {**diagnose(session), "responses": len(layout_of(session).columns)}

@@ -13,21 +13,28 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.opening import load_scorable_session, open_finetuning
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
 from memscope.prompt.rendering import render
 from memscope.run.finetuning import FineTuning
 from memscope.run.run import Run
-from memscope.run.selection import candidates_left, responses_at, select_responses
+from memscope.run.selection import responses_by_index, select_responses, undecided_candidates
 from memscope.scoring.events import AlternateFailed
 from memscope.scoring.finetune import Findings
-from memscope.scoring.layout import one_line as preview
+from memscope.scoring.layout import preview_line
 from memscope.scoring.report import matrix_csv
 from memscope.session.nodes import Session
 from memscope.terminal.printing import print_csv, print_json_text
 from memscope.terminal.safe import one_line
-from memscope.training.exports import Origin, Records, RecordTarget, check_destination, json_lines, write_whole
+from memscope.training.exports import (
+    Origin,
+    RecordBuilder,
+    RecordTarget,
+    check_destination,
+    json_lines,
+    write_atomically,
+)
 from memscope.training.redact import Redactor
 from memscope.training.samples import TrainingContext
 
@@ -89,7 +96,7 @@ def export(
     file = None if destination in (None, "-") else Path(str(destination)).expanduser()
     request = _ExportRequest(target, file, responses, context, output, redact, force)
     _check(request)
-    return run_to_end(_export(readable_session(path, config), config, request))
+    return run_to_end(_export(load_scorable_session(path, config), config, request))
 
 
 def _check(request: _ExportRequest) -> None:
@@ -105,7 +112,7 @@ def _check(request: _ExportRequest) -> None:
 
 async def _export(session: Session, config: Config, request: _ExportRequest) -> int:
     redactor = Redactor() if request.redact else None
-    async with opened_finetuning(session, config) as tuning:
+    async with open_finetuning(session, config) as tuning:
         if request.target == "matrix":
             text, what, failed = await _matrix(tuning.run, request, redactor)
         else:
@@ -114,7 +121,7 @@ async def _export(session: Session, config: Config, request: _ExportRequest) -> 
     place = str(request.destination.resolve()) if request.destination else "stdout"
     _say(f"{what} written to {place}")
     if redactor is not None:
-        _say(f"redacted, as far as the rules can see: {_counted(redactor.counts)}")
+        _say(f"redacted, as far as the rules can see: {_format_counts(redactor.counts)}")
     return 1 if failed else 0
 
 
@@ -128,7 +135,7 @@ async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) 
             memory["key"] = redactor.key(memory["key"])
         # Of the whole text: a secret that a preview cuts in two would not be recognised.
         for response, column in zip(report["responses"], grid.columns, strict=True):
-            response["preview"] = preview(redactor.text(column.text))
+            response["preview"] = preview_line(redactor.text(column.text))
     text = msgspec.json.encode(report).decode() + "\n" if request.is_json else matrix_csv(report)
     return text, f"matrix of {len(grid.rows)} memories and {len(grid.columns)} responses", "failed" in grid.status
 
@@ -147,7 +154,7 @@ async def _records(
         prompt = await asyncio.to_thread(render, session, run.tokenizer, run.config.template)
         alternates = {index: redactor.text(text) for index, text in alternates.items()}
     info = run.rescorer.scorer.info
-    records = Records(
+    records = RecordBuilder(
         session=session,
         prompt=prompt,
         origin=Origin.of(info.model, info.weights, run.tokenizer, run.prompt, session.header.id),
@@ -168,9 +175,9 @@ def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | Non
     """Return the places of the responses to export."""
     candidates, layout = tuning.candidates, tuning.run.layout
     selection = select_responses(
-        named=None if numbers is None else responses_at(layout, numbers),
+        named=None if numbers is None else responses_by_index(layout, numbers),
         approved=candidates.approved(),
-        otherwise=candidates_left(findings, candidates.verdicts()),
+        otherwise=undecided_candidates(findings, candidates.decisions()),
         marked=tuning.shipping.marks(),
     )
     if not selection.responses:
@@ -179,7 +186,7 @@ def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | Non
         kind = "approved responses" if selection.approved else "candidates, none being approved"
         left_out = f"; {findings.trained} sent to training before are left out" if findings.trained else ""
         _say(f"exporting {len(selection.responses)} {kind}{left_out}")
-    return [place for id_ in selection.responses if (place := layout.column(id_)) is not None]
+    return [place for id_ in selection.responses if (place := layout.column_index(id_)) is not None]
 
 
 async def _alternates(tuning: FineTuning, places: Sequence[int]) -> Mapping[int, str]:
@@ -187,7 +194,7 @@ async def _alternates(tuning: FineTuning, places: Sequence[int]) -> Mapping[int,
 
     def complain(event: object) -> None:
         if isinstance(event, AlternateFailed):
-            _say(f"alternate of response {layout.column(event.response)}: {event.error}")
+            _say(f"alternate of response {layout.column_index(event.response)}: {event.error}")
 
     stop = tuning.run.listen(complain)
     said = {place: await tuning.candidates.alternate(layout.responses[place]) for place in places}
@@ -203,10 +210,10 @@ def _write(text: str, request: _ExportRequest) -> None:
     if request.destination is None:
         print_json_text(text) if request.is_json else print_csv(text)
     else:
-        write_whole(request.destination, text, force=request.force)
+        write_atomically(request.destination, text, force=request.force)
 
 
-def _counted(counts: Counter[str]) -> str:
+def _format_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "nothing found"
 
 

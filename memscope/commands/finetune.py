@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.opening import load_scorable_session, open_finetuning
 from memscope.config import Config
 from memscope.run.finetuning import FineTuning
 from memscope.scoring.events import AlternateFailed, Event, ShipmentChanged
@@ -26,7 +26,7 @@ def finetune(
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return run_to_end(_finetune(readable_session(path, config), config, output, count, context, alternates))
+    return run_to_end(_finetune(load_scorable_session(path, config), config, output, count, context, alternates))
 
 
 async def _finetune(
@@ -40,7 +40,7 @@ async def _finetune(
         elif isinstance(event, ShipmentChanged) and event.job is not None:
             sys.stderr.write(f"memscope: job {one_line(event.job)}, sent earlier, is {event.state}\n")
 
-    async with opened_finetuning(session, config) as tuning:
+    async with open_finetuning(session, config) as tuning:
         tuning.run.listen(heard)
         findings = await tuning.candidates.find(count, context)
         said = await _alternates(tuning, findings) if alternates else {}
@@ -50,7 +50,7 @@ async def _finetune(
     else:
         print_text(_table(report, findings))
     for event in failed:
-        index = tuning.run.layout.column(event.response)
+        index = tuning.run.layout.column_index(event.response)
         sys.stderr.write(f"memscope: alternate of response {index}: {one_line(event.error)}\n")
     return 1 if failed else 0
 

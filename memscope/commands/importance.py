@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import opened_run, readable_session
+from memscope.commands.opening import load_scorable_session, open_run
 from memscope.config import Config
 from memscope.run.incremental import IncrementalScoring
 from memscope.scoring.finetune import Context
 from memscope.scoring.importance import MAX_AGE_SECONDS, WINDOW_RESPONSES, IncrementalResult, MemoryScore
 from memscope.session.nodes import Session
-from memscope.store.weights import MemoryWeight
+from memscope.store.memory_weights import MemoryWeight
 from memscope.terminal.printing import print_json, print_text
 from memscope.terminal.safe import fit, one_line
 
@@ -52,11 +52,11 @@ def importance(
         MemscopeError: There is no scorer, it is gone, or the session cannot be used.
     """
     options = _Options(max_age, window, context)
-    return run_to_end(_importance(readable_session(path, config), config, output, options))
+    return run_to_end(_importance(load_scorable_session(path, config), config, output, options))
 
 
 async def _importance(session: Session, config: Config, output: str, options: _Options) -> int:
-    async with opened_run(session, config) as run:
+    async with open_run(session, config) as run:
         began = time.monotonic()
         scoring = IncrementalScoring(run)
         result = await scoring.score(options.max_age, options.window, options.context)

@@ -16,10 +16,10 @@ from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 from memscope.store.database import Database
 
-__all__ = ["opened_finetuning", "opened_run", "readable_session", "recognised_session"]
+__all__ = ["load_configured_session", "load_scorable_session", "open_finetuning", "open_run"]
 
 
-def recognised_session(path: str | None, config: Config) -> Session:
+def load_configured_session(path: str | None, config: Config) -> Session:
     """Read a session file with the configured detectors; the bundled demo session when there is no path.
 
     Raises:
@@ -28,20 +28,20 @@ def recognised_session(path: str | None, config: Config) -> Session:
     return load_session(path or session_path(), rules=config.rules, pattern=config.memory_regex)
 
 
-def readable_session(path: str | None, config: Config) -> Session:
+def load_scorable_session(path: str | None, config: Config) -> Session:
     """Read a session and see that there is something to measure.
 
     Raises:
         SessionError: It cannot be read, or has no memories or no responses.
     """
-    session = recognised_session(path, config)
+    session = load_configured_session(path, config)
     if trouble := problems(session):
         raise SessionError(f"{path or session_path()}: {trouble[0]}")
     return session
 
 
 @asynccontextmanager
-async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
+async def open_run(session: Session, config: Config) -> AsyncIterator[Run]:
     """Give a run that reports to stderr and to the debug log, and close everything at the end."""
     database = Database(config.state_folder())
     run = Run(session, config, database)
@@ -59,7 +59,7 @@ async def opened_run(session: Session, config: Config) -> AsyncIterator[Run]:
 
 
 @asynccontextmanager
-async def opened_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
-    """Give the fine-tuning of a run, which reports as in `opened_run`."""
-    async with opened_run(session, config) as run:
+async def open_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
+    """Give the fine-tuning of a run, which reports as in `open_run`."""
+    async with open_run(session, config) as run:
         yield FineTuning(run)

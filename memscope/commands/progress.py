@@ -9,13 +9,13 @@ from memscope.scoring.events import (
     Event,
     Failed,
     Finished,
+    Notice,
     Progress,
     RowFailed,
     ScorerLost,
     ScorerReady,
     ScorerStarting,
     StrippedDone,
-    Trouble,
 )
 from memscope.terminal.safe import one_line
 from memscope.terminal.streams import can_redraw
@@ -34,7 +34,7 @@ class ProgressLine:
     def __call__(self, event: Event) -> None:
         """Take one event."""
         match event:
-            case Trouble(text):
+            case Notice(text):
                 self._line(f"note: {text}")
             case RowFailed(key=key, error=error):
                 self._line(f"memory {key} failed: {error}")

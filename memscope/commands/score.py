@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import opened_run, readable_session
+from memscope.commands.opening import load_scorable_session, open_run
 from memscope.config import Config
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv, matrix_table
@@ -22,11 +22,11 @@ def score(path: str | None, config: Config, output: str, measure: Measure, fresh
     Raises:
         MemscopeError: There is nothing to print.
     """
-    return run_to_end(_score(readable_session(path, config), config, output, measure, fresh))
+    return run_to_end(_score(load_scorable_session(path, config), config, output, measure, fresh))
 
 
 async def _score(session: Session, config: Config, output: str, measure: Measure, fresh: bool) -> int:
-    async with opened_run(session, config) as run:
+    async with open_run(session, config) as run:
         await run.matrix(measure, fresh=fresh)
         grid = run.grids[measure]
         report = run.report(measure)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memscope.commands.opening import readable_session
+from memscope.commands.opening import load_scorable_session
 from memscope.config import Config
 from memscope.run.debug_log import DebugLog
 from memscope.run.run import Run
@@ -18,7 +18,7 @@ def screen(path: str | None, config: Config) -> int:
     Raises:
         MemscopeError: The session cannot be read, or has nothing to measure.
     """
-    session = readable_session(path, config)
+    session = load_scorable_session(path, config)
     database = Database(config.state_folder())
     run = Run(session, config, database)
     log = DebugLog(config, session)

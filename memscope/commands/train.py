@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import opened_finetuning, readable_session
+from memscope.commands.opening import load_scorable_session, open_finetuning
 from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
 from memscope.run.finetuning import FineTuning
-from memscope.run.selection import responses_at
+from memscope.run.selection import responses_by_index
 from memscope.run.shipping import Shipping
 from memscope.scoring.events import Event, JobProgress
 from memscope.scoring.layout import Layout
@@ -70,27 +70,27 @@ def train(
     if not yes and not sys.stdin.isatty():
         raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
     request = _TrainRequest(responses, context, wait, yes, again, verify, options)
-    return run_to_end(_train(readable_session(path, config), config, request))
+    return run_to_end(_train(load_scorable_session(path, config), config, request))
 
 
 async def _train(session: Session, config: Config, request: _TrainRequest) -> int:
-    async with opened_finetuning(session, config) as tuning:
+    async with open_finetuning(session, config) as tuning:
         tuning.run.listen(_progress)
         shipping, layout = tuning.shipping, tuning.run.layout
-        chosen = responses_at(layout, request.responses)
+        chosen = responses_by_index(layout, request.responses)
         review = await shipping.review(chosen, request.context or shipping.context, again=request.again)
         memories = f"{review.context} memories in the context"
         count = len(review.samples)
         samples = f"{count} sample" + "s" * (count != 1)
         print_text(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
-        if not request.yes and not await _agreed(review):
+        if not request.yes and not await _confirm_sending(review):
             raise TrainingError("nothing was sent")
         shipping.trust(review.address)
-        key, job = await _sent(shipping, review, request)
+        key, job = await _send(shipping, review, request)
         seen = [job.status]
         tuning.run.listen(lambda event: seen.append(event.status) if isinstance(event, JobProgress) else None)
         try:
-            if _ends_with_us(tuning) or request.wait or request.verify:
+            if _scorer_ends_with_command(tuning) or request.wait or request.verify:
                 job = await shipping.watch(key, job)
             if request.verify and job.status == "succeeded":
                 _print_proof(await tuning.verify(key), layout)
@@ -104,16 +104,16 @@ async def _train(session: Session, config: Config, request: _TrainRequest) -> in
     return 1 if job.status in ("failed", "cancelled") else 0
 
 
-async def _sent(shipping: Shipping, review: Review, request: _TrainRequest) -> tuple[str, TrainingJob]:
+async def _send(shipping: Shipping, review: Review, request: _TrainRequest) -> tuple[str, TrainingJob]:
     try:
         return await shipping.send(review, again=request.again, options=request.options)
     except asyncio.CancelledError:
-        if any(shipment.state == "in doubt" for shipment in shipping.record.shipments()[-1:]):
+        if any(shipment.state == "in doubt" for shipment in shipping.history.shipments()[-1:]):
             sys.stderr.write("memscope: the server had not answered: what was sent is in doubt, and not sent again\n")
         raise
 
 
-def _ends_with_us(tuning: FineTuning) -> bool:
+def _scorer_ends_with_command(tuning: FineTuning) -> bool:
     """Whether the scorer, its jobs and its new weights end with this process; says so."""
     if tuning.run.scorer is None or tuning.run.scorer.kind != "embedded":
         return False
@@ -131,14 +131,14 @@ def _say_how_to_look_again(tuning: FineTuning, job: str, address: str) -> None:
         sys.stderr.write(f"memscope: job {one_line(job)} goes on at {address}; memscope finetune says how it ended\n")
 
 
-async def _agreed(review: Review) -> bool:
+async def _confirm_sending(review: Review) -> bool:
     if not review.loopback and not review.known:
         print_text(f"{review.address} is not on this machine: the samples leave it.\n")
     print_text("send? [y/N] ")
-    return (await _typed_line()).strip().lower() in ("y", "yes")
+    return (await _read_answer()).strip().lower() in ("y", "yes")
 
 
-async def _typed_line() -> str:
+async def _read_answer() -> str:
     # Not in a thread: ctrl+c could not end one that waits for a line.
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
@@ -160,7 +160,7 @@ def _progress(event: Event) -> None:
 def _print_proof(proof: Proof, layout: Layout) -> None:
     lines = ["response   before    after  (nats, all memories stripped)"]
     lines += [
-        f"{layout.column(response):>8} {before:>8.2f} {proof.after[response]:>8.2f}"
+        f"{layout.column_index(response):>8} {before:>8.2f} {proof.after[response]:>8.2f}"
         for response, before in proof.before.items()
     ]
     lines.append(
@@ -168,6 +168,6 @@ def _print_proof(proof: Proof, layout: Layout) -> None:
         f"{proof.others_moved:.2f} nats"
     )
     if proof.overshot:
-        numbers = ", ".join(str(layout.column(response)) for response in proof.overshot)
+        numbers = ", ".join(str(layout.column_index(response)) for response in proof.overshot)
         lines.append(f"overshot: {numbers}, which memories now make less likely; fewer --steps would do")
     print_text("\n".join(lines) + "\n")

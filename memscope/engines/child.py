@@ -83,7 +83,7 @@ class EmbeddedServer:
         """Return what it said last on stderr."""
         return tuple(self._lines)
 
-    async def last_words(self) -> tuple[str, ...]:
+    async def final_output(self) -> tuple[str, ...]:
         """Return what it said last, and how it ended, if it has."""
         with contextlib.suppress(TimeoutError):
             status = await asyncio.wait_for(self._process.wait(), _DEATH_SECONDS)

@@ -20,8 +20,8 @@ from typing import TypeAlias
 
 from memscope.errors import PromptError
 from memscope.prompt.prompt import Prompt
-from memscope.prompt.responses import counted, node_label, responses_of
-from memscope.prompt.sequence import TokenSequence, TokenSpan, ids_of
+from memscope.prompt.responses import node_label, responses_of, with_token_counts
+from memscope.prompt.sequence import TokenSequence, TokenSpan, id_array
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, ToolResult
 from memscope.session.text import leaf_text
@@ -43,7 +43,7 @@ def render_chatml(session: Session, tokenizer: Tokenizer, notes: Iterable[str] =
     responses = responses_of(session)
     writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
     one = TokenSequence(span for place in session.prompt_order() for span in writer.node(*place))
-    return Prompt(session, [one], counted(responses, [one]), [*notes, *writer.notes], template="chatml")
+    return Prompt(session, [one], with_token_counts(responses, [one]), [*notes, *writer.notes], template="chatml")
 
 
 _Owner: TypeAlias = tuple[str | None, int | None]
@@ -58,8 +58,8 @@ class _Writer:
         if start is None or end is None:
             raise PromptError("the tokenizer has no <|im_start|> and <|im_end|>: ChatML cannot be written with it")
         self._tokenizer = tokenizer
-        self._start, self._end = ids_of([start]), ids_of([end])
-        self._newline = ids_of(tokenizer.encode("\n"))
+        self._start, self._end = id_array([start]), id_array([end])
+        self._newline = id_array(tokenizer.encode("\n"))
         self._responses = responses
         self._headers: dict[str, array[int]] = {}
         self.notes: list[str] = []
@@ -84,17 +84,17 @@ class _Writer:
         parts: list[tuple[_Owner, array[int]]] = [((key, None), self._header(role))]
         for leaf in leaves:
             owner = (leaf.key, None) if isinstance(leaf, Memory) else (key, response)
-            parts.append((owner, ids_of(self._tokenizer.encode(leaf_text(leaf)))))
+            parts.append((owner, id_array(self._tokenizer.encode(leaf_text(leaf)))))
         parts += [((key, response), self._end), ((key, None), self._newline)]
         for owner, group in groupby(parts, key=lambda part: part[0]):
-            ids = ids_of()
+            ids = id_array()
             for _, more in group:
                 ids += more
             yield owner, ids
 
     def _header(self, role: str) -> array[int]:
         if role not in self._headers:
-            self._headers[role] = self._start + ids_of(self._tokenizer.encode(role + "\n"))
+            self._headers[role] = self._start + id_array(self._tokenizer.encode(role + "\n"))
         return self._headers[role]
 
     def _role(self, section: Section, leaf: Leaf) -> str:

@@ -21,7 +21,7 @@ from memscope.session.nodes import (
 )
 from memscope.session.text import responses
 
-__all__ = ["counted", "node_label", "responses_of"]
+__all__ = ["node_label", "responses_of", "with_token_counts"]
 
 _KINDS: dict[type[Node], str] = {
     Content: "content",
@@ -44,7 +44,7 @@ def node_label(node: Node) -> str:
     return node.role if isinstance(node, Branch) else _KINDS[type(node)]
 
 
-def counted(found: Sequence[Response], sequences: Sequence[TokenSequence]) -> tuple[Response, ...]:
+def with_token_counts(found: Sequence[Response], sequences: Sequence[TokenSequence]) -> tuple[Response, ...]:
     """Return the responses with the number of tokens that the sequences score of each."""
     tokens = {index: len(one.continuation(index)) for one in sequences for index in one.responses}
     return tuple(replace(response, tokens=tokens.get(response.index, 0)) for response in found)

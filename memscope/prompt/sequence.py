@@ -12,10 +12,10 @@ import msgspec
 
 from memscope.session.nodes import Section
 
-__all__ = ["TokenSequence", "TokenSpan", "Variant", "ids_of"]
+__all__ = ["TokenSequence", "TokenSpan", "Variant", "id_array"]
 
 
-def ids_of(numbers: Iterable[int] = ()) -> array[int]:
+def id_array(numbers: Iterable[int] = ()) -> array[int]:
     """Return token ids as this package keeps them, as an `array("I")`."""
     return array("I", numbers)
 
@@ -104,7 +104,7 @@ class TokenSequence:
     ) -> Variant | None:
         """Return what is to be scored; None when none of the responses is here."""
         wanted = self._places.keys() if responses is None else self._places.keys() & set(responses)
-        ids, ranges, owners = ids_of(), [], []
+        ids, ranges, owners = id_array(), [], []
         for span in self.spans[: max((self._places[index][1] for index in wanted), default=0)]:
             if span.memory in without or not span.within(entries):
                 continue
@@ -141,7 +141,7 @@ class TokenSequence:
 
 
 def _joined(spans: Iterable[TokenSpan]) -> array[int]:
-    ids = ids_of()
+    ids = id_array()
     for span in spans:
         ids += span.ids
     return ids

@@ -19,7 +19,7 @@ from tokenizers import normalizers, pre_tokenizers
 
 from memscope.errors import PromptError
 from memscope.prompt.pretrained import load_pretrained
-from memscope.prompt.tokenizer_folder import configured_tokens, folder_of, template_source
+from memscope.prompt.tokenizer_folder import configured_tokens, resolve_folder, template_source
 
 __all__ = ["Tokenizer"]
 
@@ -71,7 +71,7 @@ class Tokenizer:
         Raises:
             PromptError: There is none, in one line that says what to do.
         """
-        folder = folder_of(name)
+        folder = resolve_folder(name)
         if (file := folder / "tokenizer.json").is_file():
             try:
                 raw = tokenizers.Tokenizer.from_file(str(file))
@@ -94,7 +94,7 @@ class Tokenizer:
         return None if template is None else str(template)
 
     @property
-    def beginning(self) -> str:
+    def bos_text(self) -> str:
         """The text of the token with which every text begins, "" without one."""
         return str(getattr(self._transformers, "bos_token", None) or "")
 
@@ -190,14 +190,14 @@ class Tokenizer:
         return {number: self._raw.id_to_token(number) or "" for number in self.control}
 
     @cached_property
-    def seams(self) -> tuple[str, ...]:
+    def cut_points(self) -> tuple[str, ...]:
         """The texts of the control tokens before which a text can be cut without changing its ids, longest first."""
         tokens = self._raw.get_added_tokens_decoder()
         bound = {token.content for token in tokens.values() if token.lstrip or token.normalized}
         return tuple(text for text in self.control_texts if text not in bound)
 
     @cached_property
-    def continuing(self) -> Tokenizer:
+    def without_prefix_space(self) -> Tokenizer:
         """The same tokenizer for text in the middle of a text: it puts no space in front."""
         rules: dict[str, Any] = {"normalizer": normalizers.Sequence([]), "pre_tokenizer": pre_tokenizers.Sequence([])}
         changed = {}

@@ -10,12 +10,12 @@ from typing import Any
 from memscope.errors import PromptError
 from memscope.prompt.pretrained import fetch_folder
 
-__all__ = ["configured_tokens", "folder_of", "template_source"]
+__all__ = ["configured_tokens", "resolve_folder", "template_source"]
 
 _PATH_LIKE = re.compile(r"^[./~]|[/\\].*[/\\]|[/\\]$")
 
 
-def folder_of(name: str | Path) -> Path:
+def resolve_folder(name: str | Path) -> Path:
     """Return the folder of a tokenizer; a hub name is fetched where it is not on this machine.
 
     Raises:

@@ -10,7 +10,7 @@ from memscope.errors import MemscopeError, StoreError
 from memscope.run.run import Run
 from memscope.run.shipping import Shipping
 from memscope.scoring.alternates import generate_alternate
-from memscope.scoring.events import AlternateDone, AlternateFailed, AlternateGrew, StrippedDone, Trouble
+from memscope.scoring.events import AlternateDone, AlternateFailed, AlternateGrew, Notice, StrippedDone
 from memscope.scoring.finetune import (
     Context,
     Findings,
@@ -21,7 +21,7 @@ from memscope.scoring.finetune import (
 )
 from memscope.scoring.table import AblationTable
 from memscope.store.alternates import Alternates
-from memscope.store.decisions import Verdict
+from memscope.store.decisions import Decision
 from memscope.store.session_marks import SessionMarks
 
 __all__ = ["Candidates"]
@@ -91,7 +91,7 @@ class Candidates:
                 return table, edition, await strip_all_within(scorer, responses, window, fresh=fresh)
             return table, edition, await strip_all(scorer, responses, fresh=fresh)
 
-        self._table, self._edition, self._divergences = await run.under_same_weights(score)
+        self._table, self._edition, self._divergences = await run.retry_if_weights_change(score)
         for grid in run.grids.values():
             grid.refresh_responses()
         run.emit(StrippedDone())
@@ -103,31 +103,31 @@ class Candidates:
         divergences = {id_: nats for id_, nats in known.items() if table.holds(id_, self._edition)}
         return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
 
-    def decide(self, responses: Collection[str], verdict: Verdict | None) -> asyncio.Future[None]:
+    def decide(self, responses: Collection[str], decision: Decision | None) -> asyncio.Future[None]:
         """Approve or reject responses; None takes it back. It counts at once.
 
         Returns:
             What to await: done once the decision is on the disk. It raises StoreError when it could not be written, and
             then it no longer counts.
         """
-        return self._marks.decide(list(responses), verdict)
+        return self._marks.decide(list(responses), decision)
 
-    def verdicts(self) -> dict[str, Verdict]:
+    def decisions(self) -> dict[str, Decision]:
         """Return the decisions by response id, in the session's order."""
-        return self._marks.verdicts(self._run.layout.responses)
+        return self._marks.decisions(self._run.layout.responses)
 
     def approved(self) -> list[str]:
         """Return the ids of the approved responses, in the session's order."""
-        return [id_ for id_, verdict in self.verdicts().items() if verdict == "approved"]
+        return [id_ for id_, decision in self.decisions().items() if decision == "approved"]
 
     async def alternate(self, response: str, seed: int = 0) -> str | None:
         """Generate what the model says in a response's place; events tell how it grows. None when it failed."""
         run = self._run
         await run.open()
-        (place,) = run.layout.places([response])
+        (place,) = run.layout.positions([response])
         text = ""
         try:
-            await run.follow_weights()
+            await run.refresh_weights()
             stream = generate_alternate(
                 run.prompt, run.rescorer.scorer, self._alternates, place, Sampling(seed=seed), run.tokenizer.decode
             )
@@ -137,6 +137,6 @@ class Candidates:
             if not (isinstance(error, StoreError) and text):
                 run.emit(AlternateFailed(response, str(error)))
                 return None
-            run.emit(Trouble(f"the alternate of response {place} will not be remembered: {error}"))
+            run.emit(Notice(f"the alternate of response {place} will not be remembered: {error}"))
         run.emit(AlternateDone(response, text))
         return text

@@ -24,7 +24,7 @@ from memscope.scoring.importance import (
 )
 from memscope.scoring.rescoring import Cost
 from memscope.session.nodes import Session
-from memscope.store.weights import MemoryWeight, MemoryWeights
+from memscope.store.memory_weights import MemoryWeight, MemoryWeights
 
 __all__ = ["IncrementalScoring", "agent_name"]
 
@@ -74,7 +74,7 @@ class IncrementalScoring:
         """
         await self.run.open()
         self.run.cost = Cost()
-        return await self.run.under_same_weights(lambda: self._score(max_age, window, context))
+        return await self.run.retry_if_weights_change(lambda: self._score(max_age, window, context))
 
     async def _score(self, max_age: float, window: int, context: Context) -> IncrementalResult:
         database, texts = self.run.database, memory_texts(self.run.session)

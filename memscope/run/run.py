@@ -21,12 +21,12 @@ from memscope.scoring.events import (
     Event,
     Failed,
     Finished,
+    Notice,
     PromptReady,
     ScorerLost,
     ScorerReady,
     ScorerStarting,
     StateChanged,
-    Trouble,
 )
 from memscope.scoring.grid import Grid, Measure
 from memscope.scoring.growth import changed_responses
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from memscope.engines.transport import Transport
     from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["Run", "State"]
+__all__ = ["Run", "RunState"]
 
 T = TypeVar("T")
 
 _MEASURES: tuple[Measure, ...] = ("necessity", "sufficiency")
 
-State: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
+RunState: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
 
 class Run:
@@ -77,10 +77,10 @@ class Run:
         self.layout = layout_of(session)
         self.table = AblationTable()
         self.grids: dict[Measure, Grid] = {measure: Grid(self.layout, self.table, measure) for measure in _MEASURES}
-        self.earlier: dict[Measure, Grid] = {}
+        self.earlier_grids: dict[Measure, Grid] = {}
         self.settings = Settings(database)
         self.scorer: ScorerReady | None = None
-        self.state: State = "idle"
+        self.state: RunState = "idle"
         self.cost = Cost()
         self.seconds = 0.0
         self._store = ScoreStore(database)
@@ -93,8 +93,10 @@ class Run:
         self._gate = asyncio.Event()
         self._gate.set()
         self._job: asyncio.Task[None] | None = None
-        self._said: set[str] = set()
-        self._stop_listening = database.listen(lambda error: self._say([f"{error}: a setting will not be remembered"]))
+        self._noted: set[str] = set()
+        self._stop_listening = database.listen(
+            lambda error: self._emit_notices([f"{error}: a setting will not be remembered"])
+        )
 
     def listen(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Call back with every event from now on; the result ends that."""
@@ -132,23 +134,23 @@ class Run:
         async with self._opening:
             if self._rescorer is not None:
                 return
-            self._become("starting")
+            self._set_state("starting")
             self.emit(ScorerStarting(self._source.description))
             try:
-                scorer = await self._source.open(on_wait=lambda line: self._say([line]))
+                scorer = await self._source.open(on_wait=lambda line: self._emit_notices([line]))
                 self._rescorer = Rescorer(scorer, self._store)
                 another = self.scorer is not None and self.scorer.model != scorer.info.model
-                self._announce()
+                self._announce_scorer()
                 if self._prompt is None or another:
-                    await self._adopt(self.session, await self._source.render(self.session))
+                    await self._set_prompt(self.session, await self._source.render(self.session))
             except BaseException as error:
-                await self._abandon()
+                await self._close_scorer()
                 if isinstance(error, MemscopeError):
-                    self._fail(error)
+                    self._emit_failure(error)
                 else:
-                    self._become("idle")
+                    self._set_state("idle")
                 raise
-            self._become("ready")
+            self._set_state("ready")
 
     async def replace_session(self, session: Session) -> None:
         """Take a longer version of the session; every scored cell stays, also of a matrix that is being scored.
@@ -160,10 +162,10 @@ class Run:
         """
         async with self._opening:
             if self._prompt is not None:
-                await self._adopt(session, await self._source.render_again(session))
+                await self._set_prompt(session, await self._source.render_again(session))
             else:  # rendered when there is a scorer
                 self.session, self.layout = session, layout_of(session)
-                self._lay_out()
+                self._update_grid_layouts()
 
     async def matrix(
         self,
@@ -201,13 +203,13 @@ class Run:
         """Start no further row until `resume`."""
         if self.state == "scoring":
             self._gate.clear()
-            self._become("paused")
+            self._set_state("paused")
 
     def resume(self) -> None:
         """Go on after `pause`."""
         if self.state == "paused":
             self._gate.set()
-            self._become("scoring")
+            self._set_state("scoring")
 
     def cancel(self) -> None:
         """Stop the matrix; finished rows stay."""
@@ -253,7 +255,7 @@ class Run:
             MemscopeError: It does not start.
         """
         self.cancel()
-        await self._abandon()
+        await self._close_scorer()
         await self.open()
 
     async def close(self) -> None:
@@ -261,7 +263,7 @@ class Run:
         if self._job is not None and not self._job.done():
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
-        await self._abandon()
+        await self._close_scorer()
         await self.database.run(self._store.trim)  # after every write that was queued before
         self._stop_listening()
 
@@ -278,7 +280,7 @@ class Run:
         began = time.monotonic()
         self.cost = Cost()
         self._gate.set()
-        self._become("scoring")
+        self._set_state("scoring")
         grid = self.grids[measure]
 
         async def score() -> None:
@@ -286,15 +288,15 @@ class Run:
             self.cost = scorer.cost
             await MatrixJob(scorer, grid, self.emit, self._gate.wait, fresh, responses).run(keys)
 
-        state: State = "failed"
+        state: RunState = "failed"
         try:
-            await self.under_same_weights(score, tries=3)
+            await self.retry_if_weights_change(score, tries=3)
             state = "done"
         except asyncio.CancelledError:
             state = "cancelled"
         except ScorerGoneError as error:
-            self.emit(ScorerLost(str(error), await self._source.last_words()))
-            await self._abandon()
+            self.emit(ScorerLost(str(error), await self._source.final_output()))
+            await self._close_scorer()
             raise
         except MemscopeError as error:
             self.emit(Failed(str(error)))
@@ -303,92 +305,92 @@ class Run:
             self.seconds = time.monotonic() - began
             self._finish(grid, state)
 
-    def _finish(self, grid: Grid, state: State) -> None:
+    def _finish(self, grid: Grid, state: RunState) -> None:
         self._gate.set()
         failed = sum(status == "failed" for status in grid.status)
         cost = self.cost
         self.emit(
             Finished(cost.calls, cost.tokens_naive, cost.tokens_forwarded, self.seconds, failed, state == "cancelled")
         )
-        self._say(self._store.notes)
-        self._become(state)
+        self._emit_notices(self._store.notes)
+        self._set_state(state)
 
-    async def under_same_weights(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
+    async def retry_if_weights_change(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
         """Score with the weights in use now; again when a job changed them meanwhile.
 
         Raises:
             WeightsChangedError: They changed under every try.
         """
         for left in reversed(range(tries)):
-            await self.follow_weights()
+            await self.refresh_weights()
             weights = self.rescorer.weights
             try:
                 result = await score()
-                self.rescorer.expect(weights)
+                self.rescorer.check_weights(weights)
                 return result
             except WeightsChangedError:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    async def follow_weights(self) -> None:
+    async def refresh_weights(self) -> None:
         """Ask the scorer for its weights; after new ones no old number is shown, but `earlier` keeps them."""
         await self.rescorer.scorer.refresh()
         if self.scorer is None or self.scorer.weights != self.rescorer.scorer.info.weights:
-            self._announce()
+            self._announce_scorer()
 
-    def _announce(self) -> None:
+    def _announce_scorer(self) -> None:
         info = self.rescorer.scorer.info
         if self.scorer is not None and self.scorer.weights != info.weights:
-            self._set_aside()
+            self._keep_earlier_grids()
         self.scorer = ScorerReady(
             info.kind, info.model, info.dtype, info.url, info.dialect, info.weights, info.verified
         )
         self.emit(self.scorer)
-        self._say([*self.database.notes, *info.notes])
+        self._emit_notices([*self.database.notes, *info.notes])
 
-    def _set_aside(self) -> None:
+    def _keep_earlier_grids(self) -> None:
         self.table = AblationTable()
         for measure, grid in self.grids.items():
             if not grid.blank:
-                self.earlier[measure] = grid.over(grid.layout)
-            grid.restart(self.table)
+                self.earlier_grids[measure] = grid.with_layout(grid.layout)
+            grid.set_table(self.table)
 
-    async def _adopt(self, session: Session, prompt: Prompt) -> None:
+    async def _set_prompt(self, session: Session, prompt: Prompt) -> None:
         """Take a session and its prompt; scores that do not hold for them are forgotten."""
-        layout, before = layout_of(session).measured(prompt), self._prompt
+        layout, before = layout_of(session).with_token_counts(prompt), self._prompt
         if before is not None:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
         self.session, self.layout, self._prompt = session, layout, prompt
-        self._lay_out()
-        self._say(prompt.notes)
+        self._update_grid_layouts()
+        self._emit_notices(prompt.notes)
         self.emit(PromptReady(prompt.tokens, prompt.template))
 
-    def _lay_out(self) -> None:
+    def _update_grid_layouts(self) -> None:
         for grid in self.grids.values():
-            grid.lay_out(self.layout)
+            grid.set_layout(self.layout)
 
-    async def _abandon(self) -> None:
+    async def _close_scorer(self) -> None:
         self._rescorer = None
         await self._source.close()
 
-    def _fail(self, error: MemscopeError) -> None:
+    def _emit_failure(self, error: MemscopeError) -> None:
         if isinstance(error, ScorerGoneError):
             self.emit(ScorerLost(str(error), self._source.last_lines()))
         else:
             self.emit(Failed(str(error)))
-        self._become("failed")
+        self._set_state("failed")
 
-    def _become(self, state: State) -> None:
+    def _set_state(self, state: RunState) -> None:
         if state != self.state:
             self.state = state
             self.emit(StateChanged(state))
 
-    def _say(self, notes: Sequence[str]) -> None:
+    def _emit_notices(self, notes: Sequence[str]) -> None:
         for note in notes:
-            if note not in self._said:
-                self._said.add(note)
-                self.emit(Trouble(note))
+            if note not in self._noted:
+                self._noted.add(note)
+                self.emit(Notice(note))
 
     def emit(self, event: Event) -> None:
         """Tell every listener."""

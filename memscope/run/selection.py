@@ -10,7 +10,7 @@ from memscope.errors import TrainingError
 from memscope.scoring.finetune import Findings
 from memscope.scoring.layout import Layout
 
-__all__ = ["Selection", "candidates_left", "responses_at", "select_responses"]
+__all__ = ["Selection", "responses_by_index", "select_responses", "undecided_candidates"]
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -51,12 +51,12 @@ def select_responses(
     return Selection(unsent or rest, again=bool(rest) and not unsent)
 
 
-def candidates_left(findings: Findings, decided: Collection[str]) -> tuple[str, ...]:
+def undecided_candidates(findings: Findings, decided: Collection[str]) -> tuple[str, ...]:
     """Return the ids of the candidates about which nothing was decided."""
     return tuple(found.id for found in findings.candidates if found.id not in decided)
 
 
-def responses_at(layout: Layout, places: Sequence[int]) -> list[str]:
+def responses_by_index(layout: Layout, places: Sequence[int]) -> list[str]:
     """Return the ids of responses that users name by number.
 
     Raises:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from memscope.errors import MemscopeError, StoreError, TrainingError
 from memscope.run.run import Run
-from memscope.scoring.events import JobProgress, ShipmentChanged, Trouble
+from memscope.scoring.events import JobProgress, Notice, ShipmentChanged
 from memscope.scoring.finetune import strip_all
 from memscope.scoring.rescoring import Rescorer
-from memscope.scoring.table import NOTHING
+from memscope.scoring.table import NOTHING_LEFT_OUT
 from memscope.store.ledger import EMBEDDED, Ledger, Sample, Shipment, TrainingMark
 from memscope.store.session_marks import SessionMarks
+from memscope.training.history import TrainingHistory
 from memscope.training.proof import Measured, Proof
-from memscope.training.record import Record
-from memscope.training.samples import LESSONS, Review, TrainingContext, build_samples, training_data
+from memscope.training.samples import CONTEXT_EFFECTS, Review, TrainingContext, build_samples, training_data
 
 if TYPE_CHECKING:
     from memscope.training.send import TrainingJob, TrainingServer
@@ -38,7 +38,7 @@ class Shipping:
     def __init__(self, run: Run, marks: SessionMarks) -> None:
         self._run, self._marks = run, marks
         self._ledger = Ledger(run.database)
-        self.record = Record(lambda: marks.shipments, lambda: run.layout, self._lost)
+        self.history = TrainingHistory(lambda: marks.shipments, lambda: run.layout, self._lost)
         self._trained_by: dict[str, Rescorer] = {}
         self._settled: Rescorer | None = None
 
@@ -69,7 +69,7 @@ class Shipping:
     def has_unsaved_weights(self) -> bool:
         """Whether the weights in use were trained here and are lost when their scorer ends."""
         embedded = self._run.scorer is not None and self._run.scorer.kind == "embedded"
-        return embedded and any(s.key in self._trained_by and not self._lost(s) for s in self.record.shipments())
+        return embedded and any(s.key in self._trained_by and not self._lost(s) for s in self.history.shipments())
 
     async def review(self, responses: Sequence[str], context: TrainingContext, *, again: bool = False) -> Review:
         """Return what sending these responses would send.
@@ -88,7 +88,7 @@ class Shipping:
         run, ids = self._run, tuple(dict.fromkeys(responses))
         if not ids:
             raise TrainingError("no response was chosen: nothing to send")
-        places = [place for id_ in ids if (place := run.layout.column(id_)) is not None]
+        places = [place for id_ in ids if (place := run.layout.column_index(id_)) is not None]
         if len(places) < len(ids):
             raise TrainingError("a chosen response is no longer in the session: nothing was sent")
         samples = build_samples(run.prompt, places, context, run.rescorer.scorer.info.max_tokens)
@@ -104,7 +104,7 @@ class Shipping:
             loopback=is_loopback(address),
             known=run.settings.get(f"trusted {address}", False),
             context=context,
-            lesson=LESSONS[context],
+            effect=CONTEXT_EFFECTS[context],
             example=(run.tokenizer.decode(first.context), run.tokenizer.decode(first.continuation)),
         )
 
@@ -167,7 +167,7 @@ class Shipping:
         except RefusedError as error:
             if error.status not in _UNKNOWN_JOB:
                 raise
-            self._run.emit(Trouble(f"the server does not tell how job {job.id} goes: {error}"))
+            self._run.emit(Notice(f"the server does not tell how job {job.id} goes: {error}"))
         if last.status == "succeeded" and self._run.is_open:
             self._run.rescorer.scorer.note_training(last.id)
         if last.ended:
@@ -181,13 +181,13 @@ class Shipping:
         Raises:
             MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
         """
-        shipment = self.record.shipment(key)
+        shipment = self.history.shipment(key)
         if shipment is None or not shipment.proof or "before" not in shipment.proof:
             raise TrainingError(f"there is nothing to compare with for shipment {key}")
         if shipment.state != "succeeded":
             raise TrainingError(f"shipment {key} is {shipment.state}: there is nothing to compare before it succeeded")
         after = await self._measure()
-        await self._run.database.run(self._ledger.prove, key, {"before": shipment.proof["before"], "after": after})
+        await self._run.database.run(self._ledger.save_proof, key, {"before": shipment.proof["before"], "after": after})
         await self._marks.reload()
         return Proof.of([sample.response for sample in shipment.samples], shipment.proof["before"], after)
 
@@ -204,7 +204,7 @@ class Shipping:
             shipments = await self._run.database.run(self._ledger.shipments)
             await self._marks.reload()
         except StoreError as error:
-            self._run.emit(Trouble(f"the state of earlier shipments cannot be read: {error}"))
+            self._run.emit(Notice(f"the state of earlier shipments cannot be read: {error}"))
             return
         for shipment in shipments:
             await self._settle(shipment, server)
@@ -214,14 +214,14 @@ class Shipping:
 
         if shipment.state in ("accepted", "in doubt") and shipment.key in self._trained_by and self._lost(shipment):
             why = "the embedded scorer ended before the job did"
-            await self._run.database.run(self._ledger.failed, shipment.key, why)
+            await self._run.database.run(self._ledger.mark_failed, shipment.key, why)
             await self._announce(shipment.key)
         elif shipment.url.removeprefix(EMBEDDED) == server.address:
             try:
                 if await reconcile(self._ledger, server, shipment) is not None:
                     await self._announce(shipment.key)
             except MemscopeError as error:
-                self._run.emit(Trouble(f"a shipment is {shipment.state}, and more is not known: {error}"))
+                self._run.emit(Notice(f"a shipment is {shipment.state}, and more is not known: {error}"))
 
     async def _prepare(self, review: Review, before: Measured, *, again: bool) -> str:
         """Write the shipment into the ledger, with what was measured before it; cancelled, nothing of it stays."""
@@ -236,7 +236,7 @@ class Shipping:
         def write() -> str:
             key = self._ledger.prepare(address, info.model, session, review.context, samples, again=again)
             try:
-                self._ledger.prove(key, {"before": before})
+                self._ledger.save_proof(key, {"before": before})
             except StoreError:
                 self._ledger.discard(key)
                 raise
@@ -262,10 +262,10 @@ class Shipping:
             stripped = await strip_all(scorer, scorer.layout.responses)
             return {
                 "stripped": stripped,
-                "logprob": {id_: scorer.table.get(NOTHING, id_) for id_ in stripped},
+                "logprob": {id_: scorer.table.get(NOTHING_LEFT_OUT, id_) for id_ in stripped},
             }
 
-        return await run.under_same_weights(measure)
+        return await run.retry_if_weights_change(measure)
 
     def _server(self) -> TrainingServer:
         from memscope.training.send import TrainingServer

@@ -100,7 +100,7 @@ class ScorerSource:
 
         if self._scorer is None:
             raise ScorerError("no scorer is open")
-        place = await self._tokenizer_place(self._scorer)
+        place = await self._tokenizer_location(self._scorer)
         self._tokenizer = await asyncio.to_thread(Tokenizer.load, place)
         return await self.render_again(session)
 
@@ -122,9 +122,9 @@ class ScorerSource:
         if self._server is not None:
             await self._server.stop()
 
-    async def last_words(self) -> tuple[str, ...]:
+    async def final_output(self) -> tuple[str, ...]:
         """Return what the embedded scorer said last, and how it ended; nothing for other servers."""
-        return await self._server.last_words() if self._server else ()
+        return await self._server.final_output() if self._server else ()
 
     def last_lines(self) -> tuple[str, ...]:
         """Return what the embedded scorer said last; nothing for other servers."""
@@ -138,7 +138,7 @@ class ScorerSource:
             raise UsageError(f"the API key in {name} holds characters that no header can carry")
         return key
 
-    async def _tokenizer_place(self, scorer: HttpScorer) -> Path | str:
+    async def _tokenizer_location(self, scorer: HttpScorer) -> Path | str:
         from memscope.engines.tokenizer_files import fetch_tokenizer
 
         if self._config.tokenizer:

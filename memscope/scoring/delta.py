@@ -22,15 +22,15 @@ class Changes(Grid):
 
     def __init__(self, before: Grid, after: Grid) -> None:
         """Take two grids of one measure; the layout of `after` counts."""
-        self._before, self._after = before.over(after.layout), after
+        self._before, self._after = before.with_layout(after.layout), after
         super().__init__(after.layout, after.table, after.measure)
 
     def refresh(self) -> None:
         """Work out everything from the two grids."""
         self.values, self.status = [array("d")] * len(self.rows), list(self._after.status)
-        self.renew(range(len(self.rows)))
+        self.refresh_rows(range(len(self.rows)))
 
-    def renew(self, rows: Iterable[int]) -> None:
+    def refresh_rows(self, rows: Iterable[int]) -> None:
         """Work out these rows again, and what is known of whole responses."""
         before, after = self._before, self._after
         for row in rows:
@@ -41,18 +41,22 @@ class Changes(Grid):
         self.logprob = _minus(after.logprob, before.logprob)
         self.stripped = _minus(after.stripped, before.stripped)
 
-    def parts(self, row: int) -> list[float]:
+    def contributions(self, row: int) -> list[float]:
         """Return the change of what each cell of a row adds to sums, in nats."""
-        return _parts(self.values[row], self._after.parts(row), self._before.parts(row))
+        return _changes_of_contributions(
+            self.values[row], self._after.contributions(row), self._before.contributions(row)
+        )
 
-    def stripped_parts(self) -> list[float]:
+    def stripped_contributions(self) -> list[float]:
         """Return the change of what each response adds to the sum of the line of all memories left out, in nats."""
-        return _parts(self.stripped, self._after.stripped_parts(), self._before.stripped_parts())
+        return _changes_of_contributions(
+            self.stripped, self._after.stripped_contributions(), self._before.stripped_contributions()
+        )
 
 
 def _minus(after: Sequence[float], before: Sequence[float]) -> array[float]:
     return array("d", (b - a for a, b in zip(before, after, strict=True)))
 
 
-def _parts(change: Sequence[float], after: Sequence[float], before: Sequence[float]) -> list[float]:
+def _changes_of_contributions(change: Sequence[float], after: Sequence[float], before: Sequence[float]) -> list[float]:
     return [0.0 if isnan(c) else b - a for c, a, b in zip(change, before, after, strict=True)]

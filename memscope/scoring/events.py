@@ -22,6 +22,7 @@ __all__ = [
     "Finished",
     "JobProgress",
     "NoiseFloorMeasured",
+    "Notice",
     "Progress",
     "PromptReady",
     "RowDone",
@@ -33,7 +34,6 @@ __all__ = [
     "ShipmentChanged",
     "StateChanged",
     "StrippedDone",
-    "Trouble",
 ]
 
 
@@ -184,7 +184,7 @@ class Finished(msgspec.Struct, frozen=True):
     cancelled: bool
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class Notice(msgspec.Struct, frozen=True):
     """Something the user should know, on one line; the run goes on."""
 
     text: str
@@ -216,5 +216,5 @@ Event: TypeAlias = (
     | Progress
     | StateChanged
     | Finished
-    | Trouble
+    | Notice
 )

@@ -13,7 +13,7 @@ import msgspec
 
 from memscope.scoring.layout import Column, Layout
 from memscope.scoring.rescoring import AblationScorer, check_fits
-from memscope.scoring.table import EVERYTHING, NOTHING
+from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT
 
 __all__ = [
     "Candidate",
@@ -56,7 +56,7 @@ class Findings(msgspec.Struct, frozen=True):
         responses_seen: Responses that were scored.
         max_divergence: The largest strip-all divergence among them, signed nats; None when none was scored.
         threshold: Nats from which a response is a candidate.
-        untimed: Responses at or above the threshold that have no timestamp.
+        without_timestamp: Responses at or above the threshold that have no timestamp.
         trained: Responses at or above the threshold that were trained, or may have been.
     """
 
@@ -64,7 +64,7 @@ class Findings(msgspec.Struct, frozen=True):
     responses_seen: int
     max_divergence: float | None
     threshold: float
-    untimed: int
+    without_timestamp: int
     trained: int
 
     @property
@@ -79,7 +79,7 @@ class Findings(msgspec.Struct, frozen=True):
             f"threshold {self.threshold:g}"
         )
         left_out = [f"{self.trained} trained already"] * bool(self.trained)
-        left_out += [f"{self.untimed} without a timestamp"] * bool(self.untimed)
+        left_out += [f"{self.without_timestamp} without a timestamp"] * bool(self.without_timestamp)
         return f"{line} ({', '.join(left_out)})" if left_out else line
 
 
@@ -111,11 +111,11 @@ async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh
         ScorerError: The scorer failed.
         PromptError: The model cannot score this prompt.
     """
-    check_fits(scorer.prompt, scorer.rescorer, scorer.variants(NOTHING, responses))
-    for ablation in (NOTHING, EVERYTHING):
+    check_fits(scorer.prompt, scorer.rescorer, scorer.variants(NOTHING_LEFT_OUT, responses))
+    for ablation in (NOTHING_LEFT_OUT, ALL_LEFT_OUT):
         await scorer.fill(ablation, responses, fresh=fresh)
     table = scorer.table
-    divergences = {id_: table.get(NOTHING, id_) - table.get(EVERYTHING, id_) for id_ in responses}
+    divergences = {id_: table.get(NOTHING_LEFT_OUT, id_) - table.get(ALL_LEFT_OUT, id_) for id_ in responses}
     return {id_: nats for id_, nats in divergences.items() if not isnan(nats)}
 
 
@@ -137,7 +137,7 @@ async def strip_all_within(
         PromptError: The model cannot score this prompt.
     """
     prompt, rescorer, columns = scorer.prompt, scorer.rescorer, scorer.layout.columns
-    places = scorer.layout.places(responses)
+    places = scorer.layout.positions(responses)
     everything = prompt.variants((), responses=places, entries=window)
     bare = prompt.variants(scorer.layout.keys, responses=places, entries=window)
     check_fits(prompt, rescorer, everything)
@@ -165,7 +165,7 @@ def find_candidates(
         responses_seen=len(divergences),
         max_divergence=max(divergences.values(), default=None),
         threshold=threshold,
-        untimed=sum(not column.timestamp for column in free),
+        without_timestamp=sum(not column.timestamp for column in free),
         trained=len(above) - len(free),
     )
 

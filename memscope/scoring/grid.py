@@ -14,9 +14,9 @@ from operator import sub
 from typing import Literal, TypeAlias
 
 from memscope.scoring.layout import Column, Layout, Row
-from memscope.scoring.table import EVERYTHING, NOTHING, Ablation, AblationTable, only, without
+from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, Ablation, AblationTable, only, without
 
-__all__ = ["SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline", "leave_out"]
+__all__ = ["SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline_ablation", "row_ablation"]
 
 RowStatus: TypeAlias = Literal["waiting", "running", "done", "failed"]
 Measure: TypeAlias = Literal["necessity", "sufficiency"]
@@ -27,12 +27,12 @@ SET_ABOVE = 0.01
 """A cell counts as *set* when its divergence is above this many nats."""
 
 
-def baseline(measure: Measure) -> Ablation:
+def baseline_ablation(measure: Measure) -> Ablation:
     """Return the ablation that the rows of a measure are compared with."""
-    return NOTHING if measure == "necessity" else EVERYTHING
+    return NOTHING_LEFT_OUT if measure == "necessity" else ALL_LEFT_OUT
 
 
-def leave_out(measure: Measure, key: str) -> Ablation:
+def row_ablation(measure: Measure, key: str) -> Ablation:
     """Return the ablation of one row of a measure."""
     return without(key) if measure == "necessity" else only(key)
 
@@ -74,7 +74,7 @@ class Grid:
         self.noise_floor: float | None = None
         self.noise_floor_responses = 0
         self._running: set[str] = set()
-        self.lay_out(layout)
+        self.set_layout(layout)
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -86,23 +86,23 @@ class Grid:
         """The responses in order."""
         return self.layout.columns
 
-    def lay_out(self, layout: Layout) -> None:
+    def set_layout(self, layout: Layout) -> None:
         """Take another layout; every cell that the table knows keeps its value."""
         self.layout = layout
         self.refresh()
 
-    def restart(self, table: AblationTable) -> None:
+    def set_table(self, table: AblationTable) -> None:
         """Take another table, of other weights; nothing of the old one is kept."""
         self.table = table
         self.errors, self.noise_floor, self.noise_floor_responses = {}, None, 0
         self._running.clear()
         self.refresh()
 
-    def over(self, layout: Layout) -> Grid:
+    def with_layout(self, layout: Layout) -> Grid:
         """Return the same numbers over another layout."""
         grid = Grid(layout, self.table, self.measure)
         grid.noise_floor, grid.noise_floor_responses = self.noise_floor, self.noise_floor_responses
-        grid.errors = {key: error for key, error in self.errors.items() if layout.row(key) is not None}
+        grid.errors = {key: error for key, error in self.errors.items() if layout.row_index(key) is not None}
         grid.refresh()
         return grid
 
@@ -115,12 +115,12 @@ class Grid:
     def refresh_responses(self) -> None:
         """Work out what is known of whole responses."""
         responses = self.layout.responses
-        self.logprob = self.table.row(NOTHING, responses)
-        self.stripped = array("d", map(sub, self.logprob, self.table.row(EVERYTHING, responses)))
+        self.logprob = self.table.logprobs(NOTHING_LEFT_OUT, responses)
+        self.stripped = array("d", map(sub, self.logprob, self.table.logprobs(ALL_LEFT_OUT, responses)))
 
     def refresh_row(self, key: str) -> None:
         """Work out one row from the table; a row that is complete has not failed."""
-        if (place := self.layout.row(key)) is not None:
+        if (place := self.layout.row_index(key)) is not None:
             self.values[place] = self._divergences(self.rows[place])
             if not any(map(math.isnan, self.values[place])):
                 self.errors.pop(key, None)
@@ -129,37 +129,37 @@ class Grid:
     def start_row(self, key: str) -> None:
         """Note that a row is being scored."""
         self._running.add(key)
-        self._restate(key)
+        self._update_status(key)
 
     def stop_row(self, key: str, error: str | None = None) -> None:
         """Note that a row is not being scored any more, and why it failed if it did; what was known of it stays."""
         self._running.discard(key)
         if error is not None:
             self.errors[key] = error
-        self._restate(key)
+        self._update_status(key)
 
     @property
     def blank(self) -> bool:
         """Whether nothing was scored."""
         return not len(self.table)
 
-    def origin(self, row: int, column: int) -> CellSource:
+    def cell_source(self, row: int, column: int) -> CellSource:
         """Say how a cell got its value."""
         if column < self.rows[row].first_column:
             return "inherited"
         return "unknown" if math.isnan(self.values[row][column]) else "measured"
 
-    def parts(self, row: int) -> list[float]:
+    def contributions(self, row: int) -> list[float]:
         """Return what each cell of a row adds to sums, in nats: its clamped divergence, nothing where not scored."""
         return _clamped(self.values[row])
 
-    def stripped_parts(self) -> list[float]:
+    def stripped_contributions(self) -> list[float]:
         """Return what each response adds to the sum of the line of all memories left out, in nats."""
         return _clamped(self.stripped)
 
     def importance(self, row: int) -> float:
         """Row sum of the clamped divergences, in nats, over the cells that are scored."""
-        return math.fsum(self.parts(row))
+        return math.fsum(self.contributions(row))
 
     def dependence(self, column: int) -> float:
         """Column sum of the clamped divergences, in nats, over the cells that are scored."""
@@ -183,13 +183,13 @@ class Grid:
 
     def _divergences(self, row: Row) -> array[float]:
         affected = self.layout.responses[row.first_column :]
-        base = self.table.row(baseline(self.measure), affected)
-        less = self.table.row(leave_out(self.measure, row.key), affected)
+        base = self.table.logprobs(baseline_ablation(self.measure), affected)
+        less = self.table.logprobs(row_ablation(self.measure, row.key), affected)
         pair = (base, less) if self.measure == "necessity" else (less, base)
         return array("d", [0.0]) * row.first_column + array("d", map(sub, *pair))
 
-    def _restate(self, key: str) -> None:
-        if (place := self.layout.row(key)) is not None:
+    def _update_status(self, key: str) -> None:
+        if (place := self.layout.row_index(key)) is not None:
             self.status[place] = self._status(place)
 
     def _status(self, place: int) -> RowStatus:

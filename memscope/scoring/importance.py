@@ -14,7 +14,7 @@ from memscope.prompt.prompt import MemorySpan, Prompt
 from memscope.scoring.finetune import Context
 from memscope.scoring.rescoring import Cost, Rescorer, WeightsChangedError, check_fits
 from memscope.session.nodes import Branch, Memory, Session
-from memscope.store.weights import MemoryWeight
+from memscope.store.memory_weights import MemoryWeight
 
 __all__ = [
     "MAX_AGE_SECONDS",

@@ -16,7 +16,7 @@ from memscope.session.identity import response_id
 from memscope.session.nodes import Branch, Memory, Section, Session
 from memscope.session.text import is_response, responses
 
-__all__ = ["Column", "Layout", "Row", "layout_of", "one_line"]
+__all__ = ["Column", "Layout", "Row", "layout_of", "preview_line"]
 
 _PREVIEW_CHARACTERS = 80
 
@@ -82,15 +82,15 @@ class Layout:
         self._columns = {column.id: place for place, column in enumerate(self.columns)}
         self.keys, self.responses = tuple(self._rows), tuple(self._columns)
 
-    def row(self, key: str) -> int | None:
+    def row_index(self, key: str) -> int | None:
         """Return where a memory stands; None where there is none of that key."""
         return self._rows.get(key)
 
-    def column(self, response: str) -> int | None:
+    def column_index(self, response: str) -> int | None:
         """Return where a response stands; None where there is none of that id."""
         return self._columns.get(response)
 
-    def affected(self, key: str) -> tuple[str, ...]:
+    def affected_responses(self, key: str) -> tuple[str, ...]:
         """Return the ids of the responses that a memory can affect: those after its first appearance.
 
         Raises:
@@ -98,11 +98,11 @@ class Layout:
         """
         return self.responses[self.rows[self._rows[key]].first_column :]
 
-    def places(self, ids: Iterable[str]) -> list[int]:
+    def positions(self, ids: Iterable[str]) -> list[int]:
         """Return the positions of responses, ascending; ids that are not here are passed over."""
         return sorted(self._columns[id_] for id_ in ids if id_ in self._columns)
 
-    def measured(self, prompt: Prompt) -> Layout:
+    def with_token_counts(self, prompt: Prompt) -> Layout:
         """Return the same layout with token counts and with the first response that a memory reaches in this prompt."""
         spans = {memory.key: memory for memory in prompt.memories}
         rows = [
@@ -117,7 +117,7 @@ def layout_of(session: Session) -> Layout:
     return Layout(_rows(session), _columns(session))
 
 
-def one_line(text: str) -> str:
+def preview_line(text: str) -> str:
     """Return the beginning of a text on one line, for lists."""
     return " ".join(text[: 4 * _PREVIEW_CHARACTERS].split())[:_PREVIEW_CHARACTERS]
 
@@ -129,7 +129,7 @@ def _columns(session: Session) -> Sequence[Column]:
             index,
             position,
             text,
-            one_line(text),
+            preview_line(text),
             turn.timestamp,
         )
         for index, (position, turn, text) in enumerate(responses(session))

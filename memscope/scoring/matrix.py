@@ -18,16 +18,16 @@ from memscope.scoring.events import (
     BaselineDone,
     Event,
     NoiseFloorMeasured,
+    Notice,
     Progress,
     RowDone,
     RowFailed,
     RowStarted,
     StrippedDone,
-    Trouble,
 )
-from memscope.scoring.grid import Grid, baseline, leave_out
+from memscope.scoring.grid import Grid, baseline_ablation, row_ablation
 from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits
-from memscope.scoring.table import EVERYTHING
+from memscope.scoring.table import ALL_LEFT_OUT
 
 __all__ = ["MatrixJob", "noise_floor"]
 
@@ -106,7 +106,7 @@ class MatrixJob:
 
     async def _baseline(self) -> None:
         await self.gate()
-        await self.scorer.fill(baseline(self.grid.measure), self.responses, fresh=self.fresh)
+        await self.scorer.fill(baseline_ablation(self.grid.measure), self.responses, fresh=self.fresh)
         self.grid.refresh()
         self.emit(BaselineDone(self.grid.measure))
 
@@ -118,19 +118,19 @@ class MatrixJob:
         """
         scorer = self.scorer
         try:
-            await scorer.fill(EVERYTHING, self.responses, fresh=self.fresh)
+            await scorer.fill(ALL_LEFT_OUT, self.responses, fresh=self.fresh)
             self.grid.refresh_responses()
             self.emit(StrippedDone())
-            variants = scorer.variants(EVERYTHING, self.responses)
+            variants = scorer.variants(ALL_LEFT_OUT, self.responses)
             again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
             scorer.expect_same_weights()
         except (ScorerGoneError, WeightsChangedError):
             raise
         except ScorerError as error:
-            self.emit(Trouble(f"the noise floor was not measured: {error}"))
+            self.emit(Notice(f"the noise floor was not measured: {error}"))
             return
         columns = scorer.layout.columns
-        found = {n: score.total - scorer.table.get(EVERYTHING, columns[n].id) for n, score in again.items()}
+        found = {n: score.total - scorer.table.get(ALL_LEFT_OUT, columns[n].id) for n, score in again.items()}
         differences = {n: nats for n, nats in found.items() if not math.isnan(nats)}
         if differences:
             floor = noise_floor(differences.values(), max(columns[n].tokens or 0 for n in differences))
@@ -176,31 +176,31 @@ class MatrixJob:
         error: str | None = None
         cached = False
         try:
-            cached = await self.scorer.fill(leave_out(grid.measure, key), self._affected(key), fresh=self.fresh)
+            cached = await self.scorer.fill(row_ablation(grid.measure, key), self._affected(key), fresh=self.fresh)
         except (ScorerGoneError, WeightsChangedError, asyncio.CancelledError):
             grid.stop_row(key)
             raise
         except ScorerError as failure:
             error = str(failure)
         grid.stop_row(key, error)
-        self._tell(key, cached, error)
-        self._count(self._row_cost(memory), worked=error is None and not cached)
+        self._emit_row(key, cached, error)
+        self._emit_progress(self._row_cost(memory), worked=error is None and not cached)
 
     def _affected(self, key: str) -> list[str]:
-        affected = self.scorer.layout.affected(key)
+        affected = self.scorer.layout.affected_responses(key)
         return [id_ for id_ in affected if self.responses is None or id_ in self.responses]
 
-    def _tell(self, key: str, cached: bool, error: str | None) -> None:
+    def _emit_row(self, key: str, cached: bool, error: str | None) -> None:
         measure = self.grid.measure
         if error is not None:
             self.emit(RowFailed(measure, key, error))
             return
         self.grid.refresh_row(key)
-        row = self.grid.layout.row(key)
+        row = self.grid.layout.row_index(key)
         if row is not None:
             self.emit(RowDone(measure, key, self.grid.maximum(row), self.grid.cells_set(row), cached))
 
-    def _count(self, cost: int, *, worked: bool) -> None:
+    def _emit_progress(self, cost: int, *, worked: bool) -> None:
         self._done += 1
         self._work_left -= cost
         self._work_done += cost * worked

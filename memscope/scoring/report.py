@@ -43,7 +43,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
                 "index": column.index,
                 "entry_index": column.entry_index,
                 "tokens": column.tokens,
-                "logprob": _known(grid.logprob[column.index]),
+                "logprob": _none_if_nan(grid.logprob[column.index]),
                 "dependence": grid.dependence(column.index),
                 "preview": column.preview,
                 "timestamp": column.timestamp,
@@ -139,8 +139,8 @@ def _row(grid: Grid, index: int) -> Sequence[float | None]:
     if grid.status[index] == "failed":
         return [None] * len(grid.columns)
     values: array[float] = grid.values[index]
-    return [_known(value) for value in values]
+    return [_none_if_nan(value) for value in values]
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if math.isnan(value) else value

@@ -60,7 +60,7 @@ class Rescorer:
         """The fingerprint of the weights in use."""
         return self.scorer.info.weights
 
-    def expect(self, weights: str) -> None:
+    def check_weights(self, weights: str) -> None:
         """See that the weights in use are these: scores of others do not belong together.
 
         Raises:
@@ -122,8 +122,8 @@ class Rescorer:
         cost.calls += 1
         scored = await self.scorer.score(ids, ranges, second_path=second_path)
         cost.tokens_forwarded += scored.forwarded
-        self.expect(scored.weights or info.weights)
-        self.expect(info.weights)
+        self.check_weights(scored.weights or info.weights)
+        self.check_weights(info.weights)
         return list(zip(scored.totals, scored.tokens, strict=True))
 
 
@@ -151,11 +151,11 @@ class AblationScorer:
         Raises:
             WeightsChangedError: They are others now.
         """
-        self.rescorer.expect(self._weights)
+        self.rescorer.check_weights(self._weights)
 
     def variants(self, ablation: Ablation, responses: Iterable[str] | None = None) -> list[Variant]:
         """Return the sequences to score; None is all responses."""
-        places = None if responses is None else self.layout.places(responses)
+        places = None if responses is None else self.layout.positions(responses)
         return self.prompt.variants(ablation.removed(self.layout.keys), responses=places)
 
     async def fill(self, ablation: Ablation, responses: Iterable[str] | None = None, *, fresh: bool = False) -> bool:

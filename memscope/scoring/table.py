@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-__all__ = ["EVERYTHING", "NOTHING", "Ablation", "AblationTable", "only", "without"]
+__all__ = ["ALL_LEFT_OUT", "NOTHING_LEFT_OUT", "Ablation", "AblationTable", "only", "without"]
 
 
 class Ablation(msgspec.Struct, frozen=True):
@@ -33,9 +33,9 @@ class Ablation(msgspec.Struct, frozen=True):
         return frozenset(memories) - self.keys if self.inverted else self.keys
 
 
-NOTHING = Ablation()
+NOTHING_LEFT_OUT = Ablation()
 """Nothing is left out: the baseline of necessity."""
-EVERYTHING = Ablation(inverted=True)
+ALL_LEFT_OUT = Ablation(inverted=True)
 """All memories are left out: the baseline of sufficiency."""
 
 
@@ -103,9 +103,9 @@ class AblationTable:
 
     def get(self, ablation: Ablation, response: str) -> float:
         """Return one log-probability; NaN where it was not measured."""
-        return self.row(ablation, (response,))[0]
+        return self.logprobs(ablation, (response,))[0]
 
-    def row(self, ablation: Ablation, responses: Sequence[str]) -> array[float]:
+    def logprobs(self, ablation: Ablation, responses: Sequence[str]) -> array[float]:
         """Return the log-probabilities of some responses in their order; NaN where not measured."""
         known = self._values.get(ablation)
         if known is None:
@@ -117,5 +117,5 @@ class AblationTable:
     def missing(self, ablation: Ablation, responses: Collection[str]) -> list[str]:
         """Return those of some responses that were not measured under an ablation."""
         wanted = list(responses)
-        values = self.row(ablation, wanted)
+        values = self.logprobs(ablation, wanted)
         return [response for response, value in zip(wanted, values, strict=True) if math.isnan(value)]

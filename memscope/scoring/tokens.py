@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from memscope.errors import MemscopeError
-from memscope.scoring.grid import Measure, baseline, leave_out
+from memscope.scoring.grid import Measure, baseline_ablation, row_ablation
 from memscope.scoring.rescoring import AblationScorer
 
 __all__ = ["CellTokens", "cell_tokens"]
@@ -50,13 +50,13 @@ async def cell_tokens(
         MemscopeError: The scorer gives no token values.
     """
     rescorer = scorer.rescorer
-    (place,) = scorer.layout.places([response])
-    base, less = baseline(measure), leave_out(measure, key)
+    (place,) = scorer.layout.positions([response])
+    base, less = baseline_ablation(measure), row_ablation(measure, key)
     values, weights = [], rescorer.weights
     for ablation in (base, less) if measure == "necessity" else (less, base):
         scores = await rescorer.score(scorer.variants(ablation, [response]), scorer.cost)
         values.append(tuple(scores[place].tokens))
-    rescorer.expect(weights)
+    rescorer.check_weights(weights)
     texts = token_texts(scorer.prompt.continuation_ids(place))
     if len(texts) != len(values[0]):
         raise MemscopeError(f"the scorer gives no values for single tokens ({rescorer.scorer.info.dialect})")

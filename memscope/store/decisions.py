@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 from memscope.store.database import Database
 
-__all__ = ["Decisions", "Verdict"]
+__all__ = ["Decision", "Decisions"]
 
-Verdict: TypeAlias = Literal["approved", "rejected"]
+Decision: TypeAlias = Literal["approved", "rejected"]
 
 
 class Decisions:
@@ -21,22 +21,22 @@ class Decisions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def decide(self, responses: Sequence[str], verdict: Verdict | None) -> None:
-        """Set the verdict on responses; None takes it back."""
+    def decide(self, responses: Sequence[str], decision: Decision | None) -> None:
+        """Set the decision about responses; None takes it back."""
         with self._database.transaction(immediate=True) as connection:
-            if verdict is None:
+            if decision is None:
                 connection.executemany("DELETE FROM decisions WHERE response = ?", [(r,) for r in responses])
             else:
                 connection.executemany(
-                    "INSERT OR REPLACE INTO decisions VALUES (?, ?)", [(r, verdict) for r in responses]
+                    "INSERT OR REPLACE INTO decisions VALUES (?, ?)", [(r, decision) for r in responses]
                 )
 
-    def all(self) -> dict[str, Verdict]:
-        """Return every verdict, by response."""
+    def all(self) -> dict[str, Decision]:
+        """Return every decision by response."""
         with self._database.transaction() as connection:
             return dict(connection.execute("SELECT response, verdict FROM decisions").fetchall())
 
-    def verdicts(self, responses: Sequence[str]) -> dict[str, Verdict]:
-        """Return the verdict of each response that has one."""
+    def decisions(self, responses: Sequence[str]) -> dict[str, Decision]:
+        """Return the decision of each response that has one."""
         known = self.all()
         return {response: known[response] for response in responses if response in known}

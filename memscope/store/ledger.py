@@ -142,27 +142,27 @@ class Ledger:
             _discard(connection, key, "prepared")
             _discard(connection, key, "sent")
 
-    def sent(self, key: str) -> None:
+    def mark_sent(self, key: str) -> None:
         """Note that the request is about to leave."""
         self._move(key, "sent", ("prepared", "in doubt"))
 
-    def accepted(self, key: str, job: str) -> None:
+    def mark_accepted(self, key: str, job: str) -> None:
         """Note the server's job id: from now on the responses count as trained."""
         self._move(key, "accepted", ("sent", "in doubt", "accepted"), job=job)
 
-    def succeeded(self, key: str) -> None:
+    def mark_succeeded(self, key: str) -> None:
         """Note that the job ended well."""
         self._move(key, "succeeded", ("accepted", "succeeded"))
 
-    def failed(self, key: str, error: str) -> None:
+    def mark_failed(self, key: str, error: str) -> None:
         """Note that the request was refused or the job failed; its responses are free again."""
         self._move(key, "failed", ("sent", "accepted", "in doubt", "failed"), error=error)
 
-    def doubt(self, key: str, error: str) -> None:
+    def mark_in_doubt(self, key: str, error: str) -> None:
         """Note that it is not known whether the server took the request."""
         self._move(key, "in doubt", ("sent",), error=error)
 
-    def prove(self, key: str, proof: Mapping[str, Any]) -> None:
+    def save_proof(self, key: str, proof: Mapping[str, Any]) -> None:
         """Keep the divergences before and after training with the shipment."""
         with self.database.transaction(immediate=True) as connection:
             connection.execute(

@@ -113,7 +113,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     while schema_version(connection) < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            _climb(connection)
+            _apply_next_step(connection)
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -121,7 +121,7 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise
 
 
-def _climb(connection: sqlite3.Connection) -> None:
+def _apply_next_step(connection: sqlite3.Connection) -> None:
     version = schema_version(connection)  # again, under the lock: another process may have climbed meanwhile
     if version < SCHEMA_VERSION:
         for statement in _statements(_STEPS[version]):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from memscope.errors import StoreError
 from memscope.store.migrations import SCHEMA_VERSION, TABLES, migrate, schema_version
-from memscope.store.private import make_private_file, make_private_folder, tighten
+from memscope.store.private import make_private_file, make_private_folder, restrict_permissions
 
 __all__ = ["BUSY_SECONDS", "OpenedDatabase", "open_database"]
 
@@ -66,7 +66,10 @@ def open_database(folder: Path | None) -> OpenedDatabase:
 def _make_private(path: Path) -> list[str]:
     make_private_folder(path.parent)
     make_private_file(path)  # SQLite gives its other files the mode of this one
-    return [f"others can read {still_open}: its mode cannot be changed" for still_open in tighten(path.parent)[:1]]
+    return [
+        f"others can read {still_open}: its mode cannot be changed"
+        for still_open in restrict_permissions(path.parent)[:1]
+    ]
 
 
 def _set_aside(path: Path, error: Exception) -> OpenedDatabase:
@@ -127,9 +130,9 @@ def _check_sound(connection: sqlite3.Connection) -> None:
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     if pages * page_bytes <= _CHECKED_BYTES:
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+        (result,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if result != "ok":
+            raise sqlite3.DatabaseError(result)
 
 
 def _check_complete(connection: sqlite3.Connection) -> None:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["make_private_file", "make_private_folder", "open_private", "tighten"]
+__all__ = ["make_private_file", "make_private_folder", "open_private", "restrict_permissions"]
 
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
@@ -54,7 +54,7 @@ def open_private(path: str, flags: int) -> int:
     return descriptor
 
 
-def tighten(folder: Path) -> list[Path]:
+def restrict_permissions(folder: Path) -> list[Path]:
     """Close what memscope keeps in its state folder to others.
 
     The folder itself is closed too when it holds nothing but memscope's files. Links are not followed.

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memscope.store.database import Database
-from memscope.store.decisions import Decisions, Verdict
+from memscope.store.decisions import Decision, Decisions
 from memscope.store.ledger import Ledger, Shipment, TrainingMark, marks_of
 
 __all__ = ["SessionMarks"]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Decision:
+class _PendingDecision:
     responses: tuple[str, ...]
-    verdict: Verdict | None
+    decision: Decision | None
 
 
 class SessionMarks:
-    """An in-memory copy of the verdicts and shipments of one session. All methods belong to one event loop."""
+    """An in-memory copy of the decisions and shipments of one session. All methods belong to one event loop."""
 
     def __init__(self, database: Database, session: str) -> None:
         """Read everything once, which may wait for the disk.
@@ -38,7 +38,7 @@ class SessionMarks:
         """
         self._database, self._session = database, session
         self._decisions, self._ledger = Decisions(database), Ledger(database)
-        self._pending: list[_Decision] = []
+        self._pending: list[_PendingDecision] = []
         self._saved, self._shipments = self._read()
 
     @property
@@ -51,23 +51,23 @@ class SessionMarks:
         known = marks_of((sample.response, s.state) for s in self._shipments for sample in s.samples)
         return {response: known[response] for response in responses if response in known}
 
-    def verdicts(self, responses: Sequence[str]) -> dict[str, Verdict]:
-        """Return the verdict of each response that has one."""
-        now: dict[str, Verdict | None] = {**self._saved}
-        for decision in self._pending:
-            now |= dict.fromkeys(decision.responses, decision.verdict)
-        return {response: verdict for response in responses if (verdict := now.get(response)) is not None}
+    def decisions(self, responses: Sequence[str]) -> dict[str, Decision]:
+        """Return the decision of each response that has one."""
+        now: dict[str, Decision | None] = {**self._saved}
+        for pending in self._pending:
+            now |= dict.fromkeys(pending.responses, pending.decision)
+        return {response: decision for response in responses if (decision := now.get(response)) is not None}
 
-    def decide(self, responses: Sequence[str], verdict: Verdict | None) -> asyncio.Future[None]:
-        """Set the verdict on responses; None takes it back. It counts at once.
+    def decide(self, responses: Sequence[str], decision: Decision | None) -> asyncio.Future[None]:
+        """Set the decision about responses; None takes it back. It counts at once.
 
         Returns:
-            What to await: done once the verdict is on the disk. It raises StoreError when it could not be written, and
+            What to await: done once the decision is on the disk. It raises StoreError when it could not be written, and
             then it no longer counts. Cancelling what awaits it takes nothing back.
         """
-        decision = _Decision(tuple(responses), verdict)
-        self._pending.append(decision)
-        return asyncio.shield(asyncio.ensure_future(self._write(decision)))
+        pending = _PendingDecision(tuple(responses), decision)
+        self._pending.append(pending)
+        return asyncio.shield(asyncio.ensure_future(self._write(pending)))
 
     async def reload(self) -> None:
         """Read everything again: after a change in the ledger.
@@ -90,16 +90,16 @@ class SessionMarks:
             await self.reload()
         return changed
 
-    async def _write(self, decision: _Decision) -> None:
+    async def _write(self, pending: _PendingDecision) -> None:
         try:
-            await self._database.run(self._decisions.decide, decision.responses, decision.verdict)
-            for response in decision.responses:
-                if decision.verdict is None:
+            await self._database.run(self._decisions.decide, pending.responses, pending.decision)
+            for response in pending.responses:
+                if pending.decision is None:
                     self._saved.pop(response, None)
                 else:
-                    self._saved[response] = decision.verdict
+                    self._saved[response] = pending.decision
         finally:
-            self._pending.remove(decision)
+            self._pending.remove(pending)
 
-    def _read(self) -> tuple[dict[str, Verdict], tuple[Shipment, ...]]:
+    def _read(self) -> tuple[dict[str, Decision], tuple[Shipment, ...]]:
         return self._decisions.all(), self._ledger.shipments(self._session)

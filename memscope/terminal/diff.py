@@ -21,7 +21,7 @@ __all__ = ["ChangeKind", "Diff", "DiffSegment", "diff_texts", "joined_segments"]
 
 ChangeKind: TypeAlias = Literal["same", "removed", "added"]
 
-_ALIKE = 0.4
+_MIN_SIMILARITY = 0.4
 """Share of words in common below which both texts are shown whole."""
 
 _SHORT_RUN = 2
@@ -72,7 +72,7 @@ def diff_texts(left: str, right: str) -> Diff:
     pairs = _without_short_runs(_equal_words(one.words, two.words), len(one.words), len(two.words))
     total = len(one.words) + len(two.words)
     similarity = 2 * len(pairs) / total if total else 1.0
-    if left != right and similarity < _ALIKE:
+    if left != right and similarity < _MIN_SIMILARITY:
         return Diff(
             tuple(_nonempty(DiffSegment("removed", left), DiffSegment("added", right))), similarity, blocks=True
         )

@@ -19,7 +19,7 @@ from memscope.terminal.streams import writes_unicode
 
 __all__ = ["print_csv", "print_json", "print_json_text", "print_text"]
 
-_OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What terminals obey and JSON text may hold as it is."""
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
@@ -40,7 +40,7 @@ def print_json_text(text: str) -> None:
     Characters that a terminal would obey are escaped, and all beyond ASCII where stdout does not take Unicode; neither
     changes a value.
     """
-    escaped = _OBEYED if writes_unicode(sys.stdout) else _NOT_ASCII
+    escaped = _TERMINAL_CONTROLS if writes_unicode(sys.stdout) else _NOT_ASCII
     print_text(escaped.sub(lambda found: _escape(found[0]), text))
 
 

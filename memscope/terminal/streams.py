@@ -11,7 +11,9 @@ from typing import TextIO
 __all__ = ["can_redraw", "prepare_streams", "writes_unicode"]
 
 _ERRORS = "memscope.ascii"
-_SPELLED = str.maketrans({"…": "~", "·": ".", "×": "x", "–": "-", "→": ">", "‹": "<", "›": ">", "±": "~", "│": "|"})
+_ASCII_LOOKALIKES = str.maketrans(
+    {"…": "~", "·": ".", "×": "x", "–": "-", "→": ">", "‹": "<", "›": ">", "±": "~", "│": "|"}
+)
 """What memscope itself writes beyond ASCII, in as many cells; anything else becomes an escape."""
 
 
@@ -46,5 +48,5 @@ def can_redraw(stream: TextIO) -> bool:
 def _replaced(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end].translate(_SPELLED)
+    text = error.object[error.start : error.end].translate(_ASCII_LOOKALIKES)
     return text.encode("ascii", "backslashreplace").decode("ascii"), error.end

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from memscope.prompt.prompt import Prompt
-from memscope.prompt.template.messages import Message, messages_of
+from memscope.prompt.template.messages import Message, session_messages
 from memscope.session.nodes import Session
 
 __all__ = ["ChatMessage", "Conversations"]
@@ -33,7 +33,7 @@ class Conversations:
             session: The session.
             prompt: The same tokenised.
         """
-        self._messages = messages_of(session, {r.entry_index: r.index for r in prompt.responses})
+        self._messages = session_messages(session, {r.entry_index: r.index for r in prompt.responses})
         self._at = {index: n for n, message in enumerate(self._messages) for index in message.responses}
 
     def before(self, response: int, without: Collection[str]) -> list[ChatMessage]:
@@ -43,13 +43,15 @@ class Conversations:
             response: Its index.
             without: Keys of memories that are left out; a message that says nothing without them goes too.
         """
-        kept = (_left(message, without) for message in self._messages[: self._at[response]])
-        return _answered([_shaped(message) for message in kept if _says_something(message)])
+        kept = (_without_memories(message, without) for message in self._messages[: self._at[response]])
+        return _with_call_ids([_as_openai(message) for message in kept if _says_something(message)])
 
     def response(self, response: int) -> ChatMessage:
         """Return the response itself; a memory that stands inside it is not the model's word and is left out."""
         message = self._messages[self._at[response]]
-        return _shaped(_left(message, {part.owner.memory for part in message.content if part.owner.memory is not None}))
+        return _as_openai(
+            _without_memories(message, {part.owner.memory for part in message.content if part.owner.memory is not None})
+        )
 
     def memories(self, response: int) -> dict[str, list[str]]:
         """Return the texts of the memories before a response by key, each text once, in order of first appearance."""
@@ -61,7 +63,7 @@ class Conversations:
         return texts
 
 
-def _left(message: Message, without: Collection[str]) -> Message:
+def _without_memories(message: Message, without: Collection[str]) -> Message:
     return replace(message, content=tuple(part for part in message.content if part.owner.memory not in without))
 
 
@@ -69,7 +71,7 @@ def _says_something(message: Message) -> bool:
     return bool(message.calls or any(part.text for part in (*message.content, *message.reasoning)))
 
 
-def _shaped(message: Message) -> ChatMessage:
+def _as_openai(message: Message) -> ChatMessage:
     made = message.as_dict()
     if message.role not in _ROLES:
         made["role"] = "system" if message.role == "memory" else "user"
@@ -85,7 +87,7 @@ def _calls(calls: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {**call, "function": {**call["function"], "arguments": text}}
 
 
-def _answered(messages: list[ChatMessage]) -> list[ChatMessage]:
+def _with_call_ids(messages: list[ChatMessage]) -> list[ChatMessage]:
     """Tell each tool result which call it answers, where the session does not say: results come in order."""
     open_calls: deque[str] = deque()
     for message in messages:

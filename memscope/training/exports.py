@@ -31,7 +31,15 @@ from memscope.session.nodes import Session
 from memscope.training.conversations import ChatMessage, Conversations
 from memscope.training.samples import TrainingContext, build_samples
 
-__all__ = ["IGNORED_LABEL", "Origin", "RecordTarget", "Records", "check_destination", "json_lines", "write_whole"]
+__all__ = [
+    "IGNORED_LABEL",
+    "Origin",
+    "RecordBuilder",
+    "RecordTarget",
+    "check_destination",
+    "json_lines",
+    "write_atomically",
+]
 
 RecordTarget: TypeAlias = Literal["trl", "messages", "sdft", "dpo"]
 
@@ -67,7 +75,7 @@ class Origin:
 
 
 @dataclass
-class Records:
+class RecordBuilder:
     """Makes records of responses.
 
     Attributes:
@@ -202,7 +210,7 @@ def check_destination(path: Path, *, force: bool) -> None:
         raise UsageError(f"{path}: there is no folder {path.parent}")
 
 
-def write_whole(path: Path, text: str, *, force: bool) -> None:
+def write_atomically(path: Path, text: str, *, force: bool) -> None:
     """Write a file whole or not at all; nobody else can read it, since sessions are private.
 
     Args:
@@ -222,7 +230,7 @@ def write_whole(path: Path, text: str, *, force: bool) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-                _place(temporary, path, force=force)
+                _move_into_place(temporary, path, force=force)
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     temporary.unlink()
@@ -230,7 +238,7 @@ def write_whole(path: Path, text: str, *, force: bool) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _place(temporary: Path, path: Path, *, force: bool) -> None:
+def _move_into_place(temporary: Path, path: Path, *, force: bool) -> None:
     if not force:
         try:
             path.hardlink_to(temporary)  # unlike a rename, it never replaces a file that somebody made meanwhile

@@ -9,7 +9,7 @@ import msgspec
 
 from memscope.store.ledger import Shipment
 
-__all__ = ["Measured", "Proof", "named_by_id"]
+__all__ = ["Measured", "Proof", "proof_by_response_id"]
 
 Measured: TypeAlias = Mapping[str, Mapping[str, float]]
 """{"stripped": {response id: nats}, "logprob": {response id: nats}}, as kept in the ledger."""
@@ -53,7 +53,7 @@ class Proof(msgspec.Struct, frozen=True):
         return cls(old, new, fall, sum(moved) / len(moved) if moved else 0.0)
 
 
-def named_by_id(shipment: Shipment, responses: Sequence[str]) -> dict[str, Measured]:
+def proof_by_response_id(shipment: Shipment, responses: Sequence[str]) -> dict[str, Measured]:
     """Return what the ledger keeps of a shipment's proof ("before", "after").
 
     The first schema named responses by their position; those names are translated.

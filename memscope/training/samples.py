@@ -15,15 +15,15 @@ import msgspec
 from memscope.errors import TrainingError
 from memscope.prompt.prompt import Prompt
 
-__all__ = ["LESSONS", "Review", "TrainingContext", "TrainingSample", "build_samples", "training_data"]
+__all__ = ["CONTEXT_EFFECTS", "Review", "TrainingContext", "TrainingSample", "build_samples", "training_data"]
 
 TrainingContext: TypeAlias = Literal["with", "without"]
 
-LESSONS: dict[TrainingContext, str] = {
+CONTEXT_EFFECTS: dict[TrainingContext, str] = {
     "without": "the model learns to say this without being told",
     "with": "the model learns to make use of what it is told",
 }
-"""One line on what each choice teaches."""
+"""What training with each context does, on one line."""
 
 
 class TrainingSample(msgspec.Struct, frozen=True):
@@ -49,7 +49,7 @@ class Review(msgspec.Struct, frozen=True):
         loopback: The address is on this machine.
         known: The user has agreed to this address before.
         context: Whether memories stay in the context.
-        lesson: One line on what that teaches.
+        effect: What training with that context does, on one line.
         example: The first sample in full, as text: its context, and what is learned.
     """
 
@@ -59,7 +59,7 @@ class Review(msgspec.Struct, frozen=True):
     loopback: bool
     known: bool
     context: TrainingContext
-    lesson: str
+    effect: str
     example: tuple[str, str]
 
     @property

@@ -22,12 +22,12 @@ _PATHS = ("/v1/train", "/train")
 _REQUEST_TIMEOUT = 408
 """The status of a proxy that gave up waiting: the server behind it may have accepted the request."""
 
-_MOST_SERVER_ERRORS = 5
+_MAX_SERVER_ERRORS = 5
 """A job is no longer followed after more server errors (5xx) in a row than this."""
 
 _ABSENT = (404, 405)
 """Error statuses of a path that the server does not have."""
-_NOT_TAKEN = (501, 503, 505)
+_NOT_ACCEPTED = (501, 503, 505)
 """Server errors that mean the request was not accepted; after any other it may have been."""
 _POLL_SECONDS = (0.3, 3.0)
 """How long to wait before asking for a job's state again: at first, and at most."""
@@ -100,7 +100,7 @@ class TrainingServer:
                 if error.status not in _ABSENT:
                     raise
                 if len(self._paths) == 1:
-                    raise TrainingError(_CANNOT.format(root=self._transport.root, said=error.text)) from error
+                    raise TrainingError(_CANNOT_TRAIN.format(root=self._transport.root, said=error.text)) from error
                 self._paths.pop(0)
 
     async def job(self, name: str) -> TrainingJob:
@@ -136,7 +136,7 @@ class TrainingServer:
                 continue  # a server that is busy training may be slow to answer
             except RefusedError as error:
                 errors += 1
-                if error.status < 500 or errors > _MOST_SERVER_ERRORS:
+                if error.status < 500 or errors > _MAX_SERVER_ERRORS:
                     raise
                 continue
             errors = 0
@@ -164,7 +164,7 @@ class TrainingServer:
         return None
 
 
-_CANNOT = (
+_CANNOT_TRAIN = (
     "{root} cannot train: it answers neither at /v1/train nor at /train ({said}); memscope serve can "
     "(memscope serve --model …), or write the samples to a file with memscope export"
 )
@@ -184,20 +184,20 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[s
         raise
     except BaseException:
         with contextlib.suppress(TrainingError):  # what became of it is written already
-            await ledger.database.run(ledger.doubt, key, "memscope was interrupted before the server answered")
+            await ledger.database.run(ledger.mark_in_doubt, key, "memscope was interrupted before the server answered")
         raise
     try:
-        await ledger.database.run(ledger.accepted, key, job.id)
+        await ledger.database.run(ledger.mark_accepted, key, job.id)
     except StoreError as error:
         raise StoreError(
-            f"the server took it as job {job.id}, which could not be written: {error}; {_LATER}"
+            f"the server took it as job {job.id}, which could not be written: {error}; {_IN_DOUBT_NOTE}"
         ) from error
     return job
 
 
 async def _mark_sent(ledger: Ledger, key: str) -> None:
     try:
-        await ledger.database.run(ledger.sent, key)
+        await ledger.database.run(ledger.mark_sent, key)
     except StoreError as error:
         raise StoreError(f"{error}: nothing was sent") from error
     except asyncio.CancelledError:
@@ -209,30 +209,30 @@ async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Map
     try:
         return await server.submit(body, key)
     except NotSentError as error:
-        await _write(ledger, ledger.failed, key, f"{error}: nothing was sent")
+        await _write(ledger, ledger.mark_failed, key, f"{error}: nothing was sent")
         raise TrainingError(f"{error}: nothing was sent") from error
     except ScorerGoneError as error:
         return await _in_doubt(ledger, server, key, error)
     except RefusedError as error:
-        if (error.status < 500 and error.status != _REQUEST_TIMEOUT) or error.status in _NOT_TAKEN:
-            await _write(ledger, ledger.failed, key, str(error))
+        if (error.status < 500 and error.status != _REQUEST_TIMEOUT) or error.status in _NOT_ACCEPTED:
+            await _write(ledger, ledger.mark_failed, key, str(error))
             raise TrainingError(str(error)) from error
         return await _in_doubt(ledger, server, key, error)
     except TrainingError as error:
-        if (taken := await _found(server, key)) is None:
-            await _write(ledger, ledger.failed, key, str(error))
+        if (taken := await _find_job(server, key)) is None:
+            await _write(ledger, ledger.mark_failed, key, str(error))
             raise
         return taken
 
 
-_LATER = "it counts as in doubt, and the next memscope asks the server about it"
+_IN_DOUBT_NOTE = "it counts as in doubt, and the next memscope asks the server about it"
 
 
 async def _write(ledger: Ledger, mark: Callable[[str, str], None], key: str, why: str) -> None:
     try:
         await ledger.database.run(mark, key, why)
     except StoreError as error:
-        raise StoreError(f"{why}; this could not be written: {error}; {_LATER}") from error
+        raise StoreError(f"{why}; this could not be written: {error}; {_IN_DOUBT_NOTE}") from error
 
 
 async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) -> TrainingJob | None:
@@ -247,7 +247,7 @@ async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) 
     if shipment.state == "in doubt":
         if (job := await server.find(shipment.key)) is None:
             return None
-        await ledger.database.run(ledger.accepted, shipment.key, job.id)
+        await ledger.database.run(ledger.mark_accepted, shipment.key, job.id)
     elif shipment.state == "accepted" and shipment.job is not None:
         job = await server.job(shipment.job)
     else:
@@ -260,21 +260,21 @@ async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) 
 async def conclude(ledger: Ledger, key: str, job: TrainingJob) -> None:
     """Write the end of a job into the ledger."""
     if job.status == "succeeded":
-        await ledger.database.run(ledger.succeeded, key)
+        await ledger.database.run(ledger.mark_succeeded, key)
     else:
-        await ledger.database.run(ledger.failed, key, job.error or f"the job {job.status}")
+        await ledger.database.run(ledger.mark_failed, key, job.error or f"the job {job.status}")
 
 
 async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exception) -> TrainingJob:
-    await _write(ledger, ledger.doubt, key, str(error))
-    if (job := await _found(server, key)) is not None:
+    await _write(ledger, ledger.mark_in_doubt, key, str(error))
+    if (job := await _find_job(server, key)) is not None:
         return job
     raise TrainingError(
         f"{error}; the server may have taken it: it is in doubt, and is not sent again unless you ask for that"
     ) from error
 
 
-async def _found(server: TrainingServer, key: str) -> TrainingJob | None:
+async def _find_job(server: TrainingServer, key: str) -> TrainingJob | None:
     try:
         return await server.find(key)
     except ScorerError:
@@ -328,8 +328,8 @@ def _job(answer: Any, name: str) -> TrainingJob:
     return TrainingJob(
         id=name,
         status=_STATUSES.get(status.lower(), status),
-        step=_whole(answer.get("step")),
-        steps=_whole(answer.get("steps")),
+        step=_int_or_zero(answer.get("step")),
+        steps=_int_or_zero(answer.get("steps")),
         loss=_nats(loss),
         error=error_text(msgspec.json.encode(answer), 500) if answer.get("error") else None,
         weights=result.get("weights") if isinstance(result, Mapping) else None,
@@ -343,5 +343,5 @@ def _nats(value: Any) -> float | None:
         return None
 
 
-def _whole(value: Any) -> int:
+def _int_or_zero(value: Any) -> int:
     return value if isinstance(value, int) else 0

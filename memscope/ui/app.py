@@ -163,7 +163,7 @@ class MemscopeApp(AppShell):
         if batch.reload:
             self._comparison.show(self.measure)
         else:
-            self._comparison.renew(batch.rows.get(self.measure, ()))
+            self._comparison.refresh_rows(batch.rows.get(self.measure, ()))
         if batch.floor is not None:
             self._heatmap.set_floor(batch.floor)
         if batch.finished is not None:

@@ -81,8 +81,8 @@ class CellWatch:
     def facts(self) -> CellFacts | None:
         """Return what the grid knows of the cell; None when no row is shown."""
         grid, key, response = self._run.grids[self._measure], self._view.key, self._view.response
-        row = None if key is None else grid.layout.row(key)
-        column = None if response is None else grid.layout.column(response)
+        row = None if key is None else grid.layout.row_index(key)
+        column = None if response is None else grid.layout.column_index(response)
         if row is None or column is None:
             return None
         return CellFacts(
@@ -97,8 +97,8 @@ class CellWatch:
         )
 
     def _earlier(self, key: str, response: str) -> float:
-        grid = self._run.earlier[self._measure]
-        row, column = grid.layout.row(key), grid.layout.column(response)
+        grid = self._run.earlier_grids[self._measure]
+        row, column = grid.layout.row_index(key), grid.layout.column_index(response)
         return nan if row is None or column is None else grid.values[row][column]
 
     def _drop(self) -> None:

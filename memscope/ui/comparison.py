@@ -31,7 +31,7 @@ class Comparison:
 
     def possible(self, measure: Measure) -> bool:
         """Whether there is something to compare with."""
-        return measure in self._run.earlier
+        return measure in self._run.earlier_grids
 
     def switch(self, measure: Measure, on: bool) -> None:
         """Show changes, or the map as it is."""
@@ -43,15 +43,15 @@ class Comparison:
     def show(self, measure: Measure) -> None:
         """Show the grid of a measure anew, or what changed of it."""
         now = self._run.grids[measure]
-        self._changes = Changes(self._run.earlier[measure], now) if self.on else None
+        self._changes = Changes(self._run.earlier_grids[measure], now) if self.on else None
         self._heatmap.view.show_grid(self._changes or now)
 
-    def renew(self, keys: Collection[str]) -> None:
+    def refresh_rows(self, keys: Collection[str]) -> None:
         """Draw the rows of memories that changed, and the lines below."""
         layout = self._heatmap.view.rows.grid.layout
-        rows = {row for key in keys if (row := layout.row(key)) is not None}
+        rows = {row for key in keys if (row := layout.row_index(key)) is not None}
         if self._changes is not None:
-            self._changes.renew(rows)
+            self._changes.refresh_rows(rows)
         if rows:
             self._heatmap.view.rows_changed(rows)
         else:

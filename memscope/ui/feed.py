@@ -16,6 +16,7 @@ from memscope.scoring.events import (
     Finished,
     JobProgress,
     NoiseFloorMeasured,
+    Notice,
     Progress,
     PromptReady,
     RowDone,
@@ -26,7 +27,6 @@ from memscope.scoring.events import (
     ScorerStarting,
     ShipmentChanged,
     StrippedDone,
-    Trouble,
 )
 from memscope.scoring.grid import Measure
 
@@ -110,7 +110,7 @@ class Batch(msgspec.Struct):
             case ScorerLost(error, last_lines):
                 self.lost = event
                 self.lines += [f"scorer: {line}" for line in last_lines] + [f"the scorer is gone: {error}"]
-            case Trouble(text) | Failed(text):
+            case Notice(text) | Failed(text):
                 self.lines.append(text)
                 self.troubles.append(text)
             case Finished():

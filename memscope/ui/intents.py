@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 from textual.message import Message
 
-from memscope.store.decisions import Verdict
+from memscope.store.decisions import Decision
 
 __all__ = [
     "CandidateIntent",
@@ -51,10 +51,10 @@ class StepCandidate(msgspec.Struct, frozen=True):
 
 
 class Decide(msgspec.Struct, frozen=True):
-    """Approve or reject responses, by id; the same verdict again takes it back."""
+    """Approve or reject responses, by id; deciding the same again clears the decision."""
 
     responses: tuple[str, ...]
-    verdict: Verdict
+    decision: Decision
 
 
 CandidateIntent: TypeAlias = (

@@ -38,7 +38,7 @@ def _choices(grid: Grid, key: str | None, response: str | None) -> Iterator[tupl
     if key is not None:
         yield "row", f"This memory: {shorten(key, 44)}", ScoreRequest(measure, keys=(key,), fresh=True)
     if response is not None:
-        number = grid.layout.column(response)
+        number = grid.layout.column_index(response)
         yield "column", f"This response: {number}", ScoreRequest(measure, responses=(response,), fresh=True)
     yield "all", "Everything, whether remembered or not", ScoreRequest(measure, fresh=True)
 

@@ -31,7 +31,7 @@ from textual.widgets import DataTable
 
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Column, Layout, Row
-from memscope.scoring.table import NOTHING, AblationTable, without
+from memscope.scoring.table import NOTHING_LEFT_OUT, AblationTable, without
 from memscope.ui.heatmap.pane import HeatmapPane
 
 ROWS, COLUMNS = 1000, 2000
@@ -49,7 +49,7 @@ def filled_grid(density: float) -> Grid:
     rows = [Row(f"topic/{i:04}", "identity", f"memory {i}", 1, 0) for i in range(ROWS)]
     columns = [Column(f"r{j}", j, j, f"response {j}", f"response {j}", None) for j in range(COLUMNS)]
     table = AblationTable()
-    table.put(NOTHING, {column.id: 0.0 for column in columns})
+    table.put(NOTHING_LEFT_OUT, {column.id: 0.0 for column in columns})
     for row in rows:
         known = (chance.expovariate(0.3) if chance.random() < density else 0.0 for _ in range(COLUMNS))
         table.put(without(row.key), {column.id: -nats for column, nats in zip(columns, known, strict=True)})

@@ -11,7 +11,7 @@ import pytest
 from memscope.cli import main
 from memscope.commands.importance import importance
 from memscope.config import Config
-from memscope.store.weights import MemoryWeights
+from memscope.store.memory_weights import MemoryWeights
 
 
 def measured(capsys: pytest.CaptureFixture[str], path: Path, config: Config, **options: Any) -> dict[str, Any]:

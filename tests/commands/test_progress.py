@@ -7,7 +7,7 @@ import io
 import pytest
 
 from memscope.commands.progress import ProgressLine
-from memscope.scoring.events import Finished, Progress, ScorerStarting, Trouble
+from memscope.scoring.events import Finished, Notice, Progress, ScorerStarting
 
 
 class Terminal(io.StringIO):
@@ -22,7 +22,7 @@ def written(stream: io.StringIO) -> str:
     for event in (
         ScorerStarting("starting"),
         Progress(1, 2, 1.0, 1.0),
-        Trouble("beware"),
+        Notice("beware"),
         Progress(2, 2, 1.0, 0.0),
         Finished(1, 2, 3, 4.0, failed=0, cancelled=False),
     ):

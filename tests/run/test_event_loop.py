@@ -15,7 +15,7 @@ from memscope.errors import StoreError
 from memscope.run.finetuning import FineTuning
 from memscope.run.incremental import IncrementalScoring
 from memscope.run.run import Run
-from memscope.scoring.events import Event, Trouble
+from memscope.scoring.events import Event, Notice
 from memscope.session.nodes import Session
 from memscope.store import opening
 from memscope.store.database import Database
@@ -69,8 +69,8 @@ async def test_a_whole_round_opens_no_transaction_on_the_loop(
         await tuning.shipping.watch(key, job)
         assert tuning.shipping.marks() == {first.id: "trained"}
         await tuning.verify(key)
-        assert list(tuning.shipping.record.trained()) == [first.id]
-        assert tuning.shipping.record.unproven() == ()
+        assert list(tuning.shipping.history.trained()) == [first.id]
+        assert tuning.shipping.history.unproven() == ()
         await tuning.marks.refresh()
         await IncrementalScoring(run).score()
     finally:
@@ -93,7 +93,7 @@ async def test_a_run_goes_on_while_another_process_holds_the_database_throughout
         with pytest.raises(StoreError, match="locked"):
             await tuning.candidates.decide(run.layout.responses, "approved")
         assert tuning.candidates.approved() == []
-        assert any("running on without cache" in event.text for event in events if isinstance(event, Trouble))
+        assert any("running on without cache" in event.text for event in events if isinstance(event, Notice))
     finally:
         holder.close()
         await run.close()

@@ -25,9 +25,9 @@ from memscope.scoring.events import (
     AlternateGrew,
     Event,
     JobProgress,
+    Notice,
     ShipmentChanged,
     StrippedDone,
-    Trouble,
 )
 from memscope.scoring.rescoring import Cost, ResponseScore, WeightsChangedError
 from memscope.session.nodes import Memory, Session
@@ -137,9 +137,9 @@ async def test_toggles_and_decisions_survive(small_session: Session, config: Con
         tuning.candidates.decide(ids(tuning, 1, 2), "rejected")
     async with opened(small_session, config) as (tuning, _):
         assert (tuning.candidates.alternates_on, tuning.shipping.context) == (True, "with")
-        assert list(tuning.candidates.verdicts().values()) == ["approved", "rejected", "rejected"]
+        assert list(tuning.candidates.decisions().values()) == ["approved", "rejected", "rejected"]
         await tuning.candidates.find(fresh=True)
-        assert list(tuning.candidates.verdicts().values()) == ["approved", "rejected", "rejected"]
+        assert list(tuning.candidates.decisions().values()) == ["approved", "rejected", "rejected"]
 
 
 async def test_an_alternate_grows_is_repeatable_and_is_remembered(small_session: Session, config: Config) -> None:
@@ -232,7 +232,7 @@ async def test_an_alternate_that_cannot_be_kept_is_shown_all_the_same(
     monkeypatch.setattr(Alternates, "put", full)
     async with opened(small_session, config) as (tuning, events):
         assert await tuning.candidates.alternate(id_at(tuning, 0))
-        assert any("will not be remembered: disk is full" in e.text for e in events if isinstance(e, Trouble))
+        assert any("will not be remembered: disk is full" in e.text for e in events if isinstance(e, Notice))
 
 
 async def test_a_review_says_all_that_will_leave(small_session: Session, config: Config) -> None:
@@ -245,7 +245,7 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         with pytest.raises(TrainingError, match="no longer in the session: nothing was sent"):
             await tuning.shipping.review([*ids(tuning, 1), "f" * 24], "without")
         assert review.loopback
-        assert "without being told" in review.lesson
+        assert "without being told" in review.effect
         context, learned = review.example
         assert learned == "The retro meeting is on Thursday at 15:30.<|im_end|>"
         assert "Mira" not in context
@@ -271,25 +271,25 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         assert tuning.shipping.marks() == dict.fromkeys(ids(tuning, 0, 1), "trained")
         job = await tuning.shipping.watch(key, job)
         assert job.status == "succeeded"
-        assert tuning.shipping.record.unproven() == (key,)
+        assert tuning.shipping.history.unproven() == (key,)
         assert job.step == job.steps > 0
         proof = await tuning.verify(key)
-        assert tuning.shipping.record.unproven() == ()
+        assert tuning.shipping.history.unproven() == ()
         assert dict(proof.before) == {c.id: c.divergence for c in before.candidates}
         assert proof.fall > 0.9
         assert proof.others_moved < 3
-        assert {index: known.after for index, known in tuning.shipping.record.trained().items()} == dict(proof.after)
-        assert not any(known.running or known.lost for known in tuning.shipping.record.trained().values())
+        assert {index: known.after for index, known in tuning.shipping.history.trained().items()} == dict(proof.after)
+        assert not any(known.running or known.lost for known in tuning.shipping.history.trained().values())
         assert tuning.candidates.findings().trained + len(tuning.candidates.findings().candidates) <= 2
         assert [e.state for e in events if isinstance(e, ShipmentChanged)] == ["prepared", "accepted", "succeeded"]
         assert [e.status for e in events if isinstance(e, JobProgress)][-1] == "succeeded"
-        assert tuning.run.earlier["necessity"].scored(0, 0), "the delta view needs what was before"
+        assert tuning.run.earlier_grids["necessity"].scored(0, 0), "the delta view needs what was before"
         with pytest.raises(TrainingError, match="response 0 is trained already"):
             await tuning.shipping.review(ids(tuning, 0), "without")
         again = await tuning.shipping.review(ids(tuning, 0), "with", again=True)
         await tuning.shipping.send(again, again=True)
         assert tuning.shipping.context == "with"
-        assert len(tuning.shipping.record.shipments()) == 2
+        assert len(tuning.shipping.history.shipments()) == 2
 
 
 async def test_a_job_that_changed_little_is_proved_by_new_scores(
@@ -307,7 +307,7 @@ async def test_a_job_that_changed_little_is_proved_by_new_scores(
         assert proof.after != proof.before
         weights = tuning.run.rescorer.weights
         assert weights.endswith(f"+{job.id}"), "even rounded numbers that are the same ones are of other weights"
-        await tuning.run.follow_weights()
+        await tuning.run.refresh_weights()
         assert tuning.run.rescorer.weights == weights
 
 
@@ -353,11 +353,11 @@ async def test_a_job_that_the_server_forgot_stays_as_it_was_and_is_said(
         review = await tuning.shipping.review(ids(tuning, 0), "without")
         ledger = Ledger(tuning.run.database)
         key = ledger.prepare(review.address, "tiny", "small", "without", [Sample("other", 0, None)])
-        ledger.sent(key)
-        ledger.accepted(key, "job-of-old")
+        ledger.mark_sent(key)
+        ledger.mark_accepted(key, "job-of-old")
         await tuning.shipping.settle()
         assert ledger.shipments()[0].state == "accepted"
-        assert any("no job 'job-of-old'" in e.text for e in events if isinstance(e, Trouble))
+        assert any("no job 'job-of-old'" in e.text for e in events if isinstance(e, Notice))
 
 
 async def test_an_embedded_scorers_shipments_are_not_looked_for_elsewhere(
@@ -366,10 +366,10 @@ async def test_an_embedded_scorers_shipments_are_not_looked_for_elsewhere(
     async with opened(small_session, training) as (tuning, events):
         ledger = Ledger(tuning.run.database)
         key = ledger.prepare(f"{EMBEDDED}http://127.0.0.1:1/v1/train", "m", "small", "without", [])
-        ledger.sent(key)
-        ledger.accepted(key, "job")
+        ledger.mark_sent(key)
+        ledger.mark_accepted(key, "job")
         await tuning.shipping.settle()
-        assert not any(isinstance(event, Trouble) for event in events)
+        assert not any(isinstance(event, Notice) for event in events)
 
 
 async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
@@ -380,9 +380,9 @@ async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
         with pytest.raises(TrainingError, match="cannot train"):
             await tuning.shipping.send(review)
         assert tuning.shipping.marks() == {}
-        assert [s.state for s in tuning.shipping.record.shipments()] == ["failed"]
+        assert [s.state for s in tuning.shipping.history.shipments()] == ["failed"]
         with pytest.raises(TrainingError, match="is failed: there is nothing to compare"):
-            await tuning.verify(tuning.shipping.record.shipments()[0].key)
+            await tuning.verify(tuning.shipping.history.shipments()[0].key)
 
 
 async def test_nothing_is_sent_that_could_be_forgotten(small_session: Session, training: Config) -> None:
@@ -423,8 +423,8 @@ async def test_a_server_without_job_states_leaves_the_shipment_accepted(
         monkeypatch.setattr(tuning.run.transport, "get", unknown)
         seen = await tuning.shipping.watch(key, job)
         assert not seen.ended
-        assert any("does not tell how job" in e.text for e in events if isinstance(e, Trouble))
-        assert [s.state for s in tuning.shipping.record.shipments()] == ["accepted"]
+        assert any("does not tell how job" in e.text for e in events if isinstance(e, Notice))
+        assert [s.state for s in tuning.shipping.history.shipments()] == ["accepted"]
 
 
 def test_a_ledger_from_a_newer_version_is_refused_untouched(small_session: Session, config: Config) -> None:

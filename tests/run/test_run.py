@@ -21,13 +21,13 @@ from memscope.scoring.events import (
     Failed,
     Finished,
     NoiseFloorMeasured,
+    Notice,
     RowDone,
     RowFailed,
     RowStarted,
     ScorerLost,
     StateChanged,
     StrippedDone,
-    Trouble,
 )
 from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore
 from memscope.server.compute.attention import BLOCK
@@ -69,7 +69,7 @@ async def test_a_setting_that_is_not_written_is_told(
     async with opened(small_session, config) as (run, events):
         monkeypatch.setattr(Settings, "_write", full)
         run.settings.set("threshold", 2.0)
-    assert events == [Trouble("state database: database or disk is full: a setting will not be remembered")]
+    assert events == [Notice("state database: database or disk is full: a setting will not be remembered")]
 
 
 async def test_a_matrix_fills_row_by_row(small_session: Session, config: Config) -> None:
@@ -319,7 +319,7 @@ async def test_an_unusable_state_folder_is_said_and_the_run_goes_on(small_sessio
     async with opened(small_session, config) as (run, events):
         await run.matrix()
         assert run.state == "done"
-        assert any("without cache" in event.text for event in events if isinstance(event, Trouble))
+        assert any("without cache" in event.text for event in events if isinstance(event, Notice))
 
 
 async def test_two_matrices_at_once_are_refused(small_session: Session, config: Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memscope.errors import TrainingError
-from memscope.run.selection import Selection, responses_at, select_responses
+from memscope.run.selection import Selection, responses_by_index, select_responses
 from memscope.scoring.layout import Layout
 from tests.scoring.grids import columns
 
@@ -30,7 +30,7 @@ def test_named_then_approved_then_the_rest(
 
 def test_a_number_that_no_response_has_is_refused() -> None:
     layout = Layout((), columns(3))
-    assert responses_at(layout, [2, 0]) == ["r2", "r0"]
+    assert responses_by_index(layout, [2, 0]) == ["r2", "r0"]
     for wrong in (3, -1):
         with pytest.raises(TrainingError, match=f"there is no response {wrong}: the session has 3"):
-            responses_at(layout, [0, wrong])
+            responses_by_index(layout, [0, wrong])

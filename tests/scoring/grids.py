@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from memscope.scoring.grid import Grid, Measure, baseline, leave_out
+from memscope.scoring.grid import Grid, Measure, baseline_ablation, row_ablation
 from memscope.scoring.layout import Column, Layout, Row
-from memscope.scoring.table import NOTHING, AblationTable
+from memscope.scoring.table import NOTHING_LEFT_OUT, AblationTable
 
 __all__ = ["columns", "filled", "set_row"]
 
@@ -20,7 +20,7 @@ def columns(count: int) -> tuple[Column, ...]:
 def filled(rows: Iterable[Row], columns: Sequence[Column], values: Sequence[Sequence[float]] = ()) -> Grid:
     """Return a grid of necessity whose first rows have these divergences in nats; NaN is not scored."""
     grid = Grid(Layout(rows, columns), AblationTable())
-    grid.table.put(NOTHING, {column.id: 0.0 for column in columns})
+    grid.table.put(NOTHING_LEFT_OUT, {column.id: 0.0 for column in columns})
     for row, divergences in zip(grid.rows, values, strict=False):
         set_row(grid, row.key, divergences)
     grid.refresh()
@@ -30,12 +30,12 @@ def filled(rows: Iterable[Row], columns: Sequence[Column], values: Sequence[Sequ
 def set_row(grid: Grid, key: str, divergences: Sequence[float]) -> None:
     """Give a row these divergences in nats."""
     measure: Measure = grid.measure
-    base = grid.table.row(baseline(measure), grid.layout.responses)
+    base = grid.table.logprobs(baseline_ablation(measure), grid.layout.responses)
     sign = -1.0 if measure == "necessity" else 1.0
     scores = {
         response: start + sign * nats
         for response, start, nats in zip(grid.layout.responses, base, divergences, strict=True)
         if not math.isnan(nats)
     }
-    grid.table.put(leave_out(measure, key), scores)
+    grid.table.put(row_ablation(measure, key), scores)
     grid.refresh_row(key)

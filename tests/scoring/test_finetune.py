@@ -30,7 +30,7 @@ def test_candidates_come_by_descending_divergence_and_include_the_threshold() ->
 def test_trained_and_untimed_responses_are_left_out_and_counted() -> None:
     findings = find_candidates({"r2": 7.0, "r3": 9.0}, COLUMNS, {"r2"}, 1.0)
     assert findings.candidates == ()
-    assert (findings.trained, findings.untimed) == (1, 1)
+    assert (findings.trained, findings.without_timestamp) == (1, 1)
     assert findings.why_none == (
         "no candidate: 2 responses seen, maximum divergence 9.00 nats, threshold 1 "
         "(1 trained already, 1 without a timestamp)"

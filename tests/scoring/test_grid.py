@@ -8,7 +8,7 @@ import pytest
 
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Layout, Row
-from memscope.scoring.table import EVERYTHING, NOTHING, AblationTable, only, without
+from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, AblationTable, only, without
 from tests.scoring.grids import columns, filled, set_row
 
 ROWS = (Row("a", "identity", "", 1, 0), Row("b", "conversation", "", 1, 2))
@@ -23,20 +23,20 @@ def test_cells_before_a_memory_are_zero_and_all_others_not_scored() -> None:
     assert [fresh.scored(0, n) for n in range(3)] == [False] * 3
     assert [fresh.scored(1, n) for n in range(3)] == [True, True, False]
     assert list(fresh.values[1][:2]) == [0.0, 0.0]
-    assert [fresh.origin(1, n) for n in range(3)] == ["inherited", "inherited", "unknown"]
+    assert [fresh.cell_source(1, n) for n in range(3)] == ["inherited", "inherited", "unknown"]
     assert (fresh.status, fresh.blank) == (["waiting", "waiting"], True)
 
 
 def test_both_measures_are_arithmetic_over_one_table() -> None:
     table = AblationTable()
     layout = Layout(ROWS[:1], columns(1))
-    for ablation, nats in ((NOTHING, -1.0), (without("a"), -4.0), (EVERYTHING, -9.0), (only("a"), -3.0)):
+    for ablation, nats in ((NOTHING_LEFT_OUT, -1.0), (without("a"), -4.0), (ALL_LEFT_OUT, -9.0), (only("a"), -3.0)):
         table.put(ablation, {"r0": nats})
     necessity, sufficiency = Grid(layout, table), Grid(layout, table, "sufficiency")
     assert necessity.values[0][0] == pytest.approx(3.0)
     assert sufficiency.values[0][0] == pytest.approx(6.0)
     assert necessity.stripped[0] == sufficiency.stripped[0] == pytest.approx(8.0)
-    assert necessity.origin(0, 0) == "measured"
+    assert necessity.cell_source(0, 0) == "measured"
 
 
 def test_sums_clamp_negatives_and_skip_what_is_not_scored() -> None:
@@ -64,7 +64,7 @@ def test_a_longer_layout_keeps_every_scored_cell_and_waits_for_the_new_ones() ->
     known = filled(ROWS, columns(3), [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]])
     assert known.status == ["done", "done"]
     new = Row("c", "conversation", "", 1, 4)
-    known.lay_out(Layout((*ROWS, new), columns(5)))
+    known.set_layout(Layout((*ROWS, new), columns(5)))
     assert [list(values[:3]) for values in known.values[:2]] == [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]]
     assert known.status == ["waiting"] * 3
     assert [known.scored(0, n) for n in range(5)] == [True, True, True, False, False]
@@ -72,8 +72,8 @@ def test_a_longer_layout_keeps_every_scored_cell_and_waits_for_the_new_ones() ->
 
 def test_other_weights_begin_an_empty_table() -> None:
     known = filled(ROWS, columns(3), [[1.0] * 3])
-    before = known.over(known.layout)
+    before = known.with_layout(known.layout)
     known.stop_row("b", "no")
-    known.restart(AblationTable())
+    known.set_table(AblationTable())
     assert (known.blank, known.errors, known.status) == (True, {}, ["waiting", "waiting"])
     assert list(before.values[0]) == [1.0] * 3

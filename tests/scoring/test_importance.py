@@ -27,8 +27,8 @@ from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore, WeightsCha
 from memscope.session.formats.native import read_native
 from memscope.session.nodes import Session
 from memscope.store.database import Database
+from memscope.store.memory_weights import MemoryWeight, MemoryWeights, moving_average
 from memscope.store.scores import ScoreStore
-from memscope.store.weights import MemoryWeight, MemoryWeights, averaged
 
 NOW = 1_000_000.0
 
@@ -201,9 +201,9 @@ async def test_what_was_handed_over_stays_when_nothing_more_can_be_scored(
 
 
 def test_a_weight_rises_fast_and_falls_slowly() -> None:
-    assert averaged(None, 4.0) == 4.0
-    assert averaged(4.0, 8.0) == 6.0
-    assert averaged(4.0, 0.0) == pytest.approx(3.6)
+    assert moving_average(None, 4.0) == 4.0
+    assert moving_average(4.0, 8.0) == 6.0
+    assert moving_average(4.0, 0.0) == pytest.approx(3.6)
 
 
 def test_importance_is_kept_by_weights_agent_key_and_text(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from memscope.demo import model_folder, session_path
 from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.scoring.layout import layout_of, one_line
+from memscope.scoring.layout import layout_of, preview_line
 from memscope.session.load import load_session
 from memscope.session.nodes import Branch, Content, Header, Memory, Session
 
@@ -23,7 +23,7 @@ def test_rows_and_columns_are_those_of_the_prompt() -> None:
     assert [(c.index, c.entry_index, c.timestamp) for c in layout.columns] == [
         (r.index, r.entry_index, r.timestamp) for r in prompt.responses
     ]
-    measured = layout.measured(prompt)
+    measured = layout.with_token_counts(prompt)
     assert [row.tokens for row in measured.rows] == [memory.tokens for memory in prompt.memories]
     assert [column.tokens for column in measured.columns] == [response.tokens for response in prompt.responses]
 
@@ -41,15 +41,15 @@ def test_an_assistant_turn_that_says_nothing_is_no_response() -> None:
 
 
 def test_a_preview_is_one_line() -> None:
-    assert one_line("a\n\n b\tc" + "x" * 500) == ("a b c" + "x" * 75)
+    assert preview_line("a\n\n b\tc" + "x" * 500) == ("a b c" + "x" * 75)
 
 
 def test_a_memory_affects_the_responses_after_it(small_session: Session) -> None:
     layout = layout_of(small_session)
-    assert layout.affected("db/port") == layout.responses
-    assert layout.affected("retro/time") == layout.responses[1:]
+    assert layout.affected_responses("db/port") == layout.responses
+    assert layout.affected_responses("retro/time") == layout.responses[1:]
     with pytest.raises(KeyError):
-        layout.affected("unknown")
+        layout.affected_responses("unknown")
 
 
 def test_ids_stay_when_the_session_grows_and_tell_equal_answers_apart(small_session: Session) -> None:

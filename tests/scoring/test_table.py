@@ -7,7 +7,7 @@ from math import isnan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memscope.scoring.table import EVERYTHING, NOTHING, AblationTable, only, without
+from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, AblationTable, only, without
 
 NAMES = st.text("abcdef", min_size=1, max_size=2)
 ABLATIONS = st.builds(lambda keys, inverted: only(*keys) if inverted else without(*keys), st.sets(NAMES), st.booleans())
@@ -17,28 +17,28 @@ def test_leaving_out_all_but_some_stays_the_same_ablation_when_the_session_grows
     assert only("a").removed(["a", "b"]) == {"b"}
     assert only("a").removed(["a", "b", "c"]) == {"b", "c"}
     assert without("a").removed(["a", "b"]) == {"a"}
-    assert NOTHING.removed(["a"]) == frozenset()
-    assert EVERYTHING.removed(["a"]) == {"a"}
+    assert NOTHING_LEFT_OUT.removed(["a"]) == frozenset()
+    assert ALL_LEFT_OUT.removed(["a"]) == {"a"}
     assert without("a", "b") == without("b", "a")
     assert without("a") != only("a")
 
 
 def test_what_was_not_measured_is_not_a_number_and_is_missing() -> None:
     table = AblationTable()
-    assert list(map(isnan, table.row(NOTHING, ["r1", "r2"]))) == [True, True]
-    table.put(NOTHING, {"r2": -1.5})
-    assert isnan(table.get(NOTHING, "r1"))
-    assert table.get(NOTHING, "r2") == -1.5
-    assert table.missing(NOTHING, ["r1", "r2", "r3"]) == ["r1", "r3"]
-    assert table.missing(EVERYTHING, ["r2"]) == ["r2"]
+    assert list(map(isnan, table.logprobs(NOTHING_LEFT_OUT, ["r1", "r2"]))) == [True, True]
+    table.put(NOTHING_LEFT_OUT, {"r2": -1.5})
+    assert isnan(table.get(NOTHING_LEFT_OUT, "r1"))
+    assert table.get(NOTHING_LEFT_OUT, "r2") == -1.5
+    assert table.missing(NOTHING_LEFT_OUT, ["r1", "r2", "r3"]) == ["r1", "r3"]
+    assert table.missing(ALL_LEFT_OUT, ["r2"]) == ["r2"]
 
 
 def test_forgetting_responses_leaves_the_others() -> None:
     table = AblationTable()
-    table.put(NOTHING, {"r1": -1.0, "r2": -2.0})
+    table.put(NOTHING_LEFT_OUT, {"r1": -1.0, "r2": -2.0})
     table.put(without("k"), {"r2": -3.0})
     table.forget(["r2", "unknown"])
-    assert table.missing(NOTHING, ["r1", "r2"]) == ["r2"]
+    assert table.missing(NOTHING_LEFT_OUT, ["r1", "r2"]) == ["r2"]
     assert table.missing(without("k"), ["r2"]) == ["r2"]
 
 
@@ -46,10 +46,10 @@ def test_what_was_asked_for_before_it_was_forgotten_is_not_kept() -> None:
     table = AblationTable()
     edition = table.edition
     table.forget(["r2"])
-    table.put(NOTHING, {"r1": -1.0, "r2": -2.0}, edition)
-    assert table.missing(NOTHING, ["r1", "r2"]) == ["r2"]
-    table.put(NOTHING, {"r2": -3.0}, table.edition)
-    assert table.get(NOTHING, "r2") == -3.0
+    table.put(NOTHING_LEFT_OUT, {"r1": -1.0, "r2": -2.0}, edition)
+    assert table.missing(NOTHING_LEFT_OUT, ["r1", "r2"]) == ["r2"]
+    table.put(NOTHING_LEFT_OUT, {"r2": -3.0}, table.edition)
+    assert table.get(NOTHING_LEFT_OUT, "r2") == -3.0
 
 
 @given(st.lists(st.tuples(ABLATIONS, st.dictionaries(NAMES, st.floats(-50, 0), max_size=6)), max_size=12))

@@ -65,10 +65,10 @@ async def test_a_verdict_counts_at_once_and_reaches_the_disk_once_the_lock_is_fr
     written = marks.decide(["r1", "r2"], "approved")
     await turns()
     assert not written.done(), "the lock is held, and the loop goes on"
-    assert marks.verdicts(["r1", "r2", "r3"]) == {"r1": "approved", "r2": "approved"}
+    assert marks.decisions(["r1", "r2", "r3"]) == {"r1": "approved", "r2": "approved"}
     holder.execute("ROLLBACK")
     await written
-    assert Decisions(database).all() == marks.verdicts(["r1", "r2"])
+    assert Decisions(database).all() == marks.decisions(["r1", "r2"])
 
 
 async def test_verdicts_given_while_the_lock_is_held_are_written_in_order(
@@ -77,10 +77,10 @@ async def test_verdicts_given_while_the_lock_is_held_are_written_in_order(
     marks = SessionMarks(database, "s")
     hold(holder)
     written = [marks.decide(["r1", "r2"], "approved"), marks.decide(["r1"], "rejected"), marks.decide(["r2"], None)]
-    assert marks.verdicts(["r1", "r2"]) == {"r1": "rejected"}
+    assert marks.decisions(["r1", "r2"]) == {"r1": "rejected"}
     holder.execute("ROLLBACK")
     await asyncio.gather(*written)
-    assert Decisions(database).all() == {"r1": "rejected"} == marks.verdicts(["r1", "r2"])
+    assert Decisions(database).all() == {"r1": "rejected"} == marks.decisions(["r1", "r2"])
 
 
 async def test_a_verdict_that_does_not_reach_the_disk_is_taken_back_and_said(
@@ -90,11 +90,11 @@ async def test_a_verdict_that_does_not_reach_the_disk_is_taken_back_and_said(
     await marks.decide(["r1"], "approved")
     hold(holder)
     failing = [marks.decide(["r1"], "rejected"), marks.decide(["r2"], "approved")]
-    assert marks.verdicts(["r1", "r2"]) == {"r1": "rejected", "r2": "approved"}
+    assert marks.decisions(["r1", "r2"]) == {"r1": "rejected", "r2": "approved"}
     for written in failing:
         with pytest.raises(StoreError, match="locked"):
             await written
-    assert marks.verdicts(["r1", "r2"]) == {"r1": "approved"}
+    assert marks.decisions(["r1", "r2"]) == {"r1": "approved"}
     holder.execute("ROLLBACK")
     assert Decisions(impatient).all() == {"r1": "approved"}
 
@@ -113,10 +113,10 @@ async def test_a_verdict_is_written_although_whoever_waits_for_it_is_cancelled(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert marks.verdicts(["r1"]) == {"r1": "approved"}
+    assert marks.decisions(["r1"]) == {"r1": "approved"}
     holder.execute("ROLLBACK")
     await marks.reload()
-    assert marks.verdicts(["r1"]) == Decisions(database).all() == {"r1": "approved"}
+    assert marks.decisions(["r1"]) == Decisions(database).all() == {"r1": "approved"}
 
 
 async def test_a_setting_is_read_at_once_and_written_when_the_lock_is_free(
@@ -205,18 +205,18 @@ async def test_a_screen_sees_the_end_of_a_job_that_another_one_saw(tmp_path: Pat
     other = Database(tmp_path)
     ledger = Ledger(other)
     key = ledger.prepare("http://host", "tiny", "s", "without", [Sample("r1", 3, 12.5)])
-    ledger.sent(key)
+    ledger.mark_sent(key)
     assert here.marks(["r1"]) == {}
     assert await here.refresh()
     assert here.marks(["r1", "r2"]) == {"r1": "sending"}
-    ledger.accepted(key, "job-1")
-    ledger.failed(key, "the loss became nan")
+    ledger.mark_accepted(key, "job-1")
+    ledger.mark_failed(key, "the loss became nan")
     assert await here.refresh()
     assert (here.marks(["r1"]), [s.state for s in here.shipments]) == ({}, ["failed"])
     assert not await here.refresh()
     Decisions(other).decide(["r1"], "rejected")
     await here.refresh()
-    assert here.verdicts(["r1"]) == {"r1": "rejected"}
+    assert here.decisions(["r1"]) == {"r1": "rejected"}
     other.close()
 
 
@@ -226,8 +226,8 @@ async def test_marks_are_of_one_session_and_read_again_after_a_change(database: 
     ledger.prepare("http://host", "tiny", "other", "without", [Sample("q1", 0, 1.0)])
     marks = SessionMarks(database, "s")
     assert [shipment.key for shipment in marks.shipments] == [mine]
-    await database.run(ledger.sent, mine)
-    await database.run(ledger.accepted, mine, "job-1")
+    await database.run(ledger.mark_sent, mine)
+    await database.run(ledger.mark_accepted, mine, "job-1")
     assert marks.marks(["r1", "q1"]) == {"r1": "sending"}
     await marks.reload()
     assert marks.marks(["r1", "q1"]) == {"r1": "trained"}

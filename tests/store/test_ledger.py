@@ -28,19 +28,19 @@ def prepare(ledger: Ledger, samples: tuple[Sample, ...] = ONE, *, again: bool = 
 def test_a_response_counts_as_trained_only_from_acceptance_on(ledger: Ledger) -> None:
     key = prepare(ledger)
     assert ledger.marks(["r1", "r2"]) == {"r1": "sending"}
-    ledger.sent(key)
+    ledger.mark_sent(key)
     assert ledger.marks(["r1"]) == {"r1": "sending"}
-    ledger.accepted(key, "job-1")
+    ledger.mark_accepted(key, "job-1")
     assert ledger.marks(["r1"]) == {"r1": "trained"}
-    ledger.succeeded(key)
+    ledger.mark_succeeded(key)
     (shipment,) = ledger.shipments("s")
     assert (shipment.state, shipment.job, shipment.samples) == ("succeeded", "job-1", ONE)
 
 
 def test_a_refused_shipment_frees_its_responses(ledger: Ledger) -> None:
     key = prepare(ledger)
-    ledger.sent(key)
-    ledger.failed(key, "401 Unauthorized")
+    ledger.mark_sent(key)
+    ledger.mark_failed(key, "401 Unauthorized")
     assert ledger.marks(["r1"]) == {}
     prepare(ledger)
 
@@ -49,11 +49,11 @@ def test_a_refused_shipment_frees_its_responses(ledger: Ledger) -> None:
 def test_a_marked_response_is_not_sent_again_by_itself(ledger: Ledger, state: str) -> None:
     key = prepare(ledger)
     if state != "sending":
-        ledger.sent(key)
+        ledger.mark_sent(key)
     if state == "trained":
-        ledger.accepted(key, "job")
+        ledger.mark_accepted(key, "job")
     if state == "in doubt":
-        ledger.doubt(key, "connection lost")
+        ledger.mark_in_doubt(key, "connection lost")
     with pytest.raises(TrainingError, match="response 3 is"):
         prepare(ledger, TWO)
     assert ledger.marks(["r2"]) == {}, "nothing of a refused shipment is written"
@@ -63,16 +63,16 @@ def test_a_marked_response_is_not_sent_again_by_itself(ledger: Ledger, state: st
 def test_a_state_cannot_be_skipped(ledger: Ledger) -> None:
     key = prepare(ledger)
     with pytest.raises(TrainingError, match="is prepared and cannot become accepted"):
-        ledger.accepted(key, "job")
+        ledger.mark_accepted(key, "job")
     with pytest.raises(TrainingError, match="unknown"):
-        ledger.sent("no such key")
+        ledger.mark_sent("no such key")
 
 
 def test_doubt_can_be_lifted_by_the_servers_job(ledger: Ledger) -> None:
     key = prepare(ledger)
-    ledger.sent(key)
-    ledger.doubt(key, "connection lost")
-    ledger.accepted(key, "job-7")
+    ledger.mark_sent(key)
+    ledger.mark_in_doubt(key, "connection lost")
+    ledger.mark_accepted(key, "job-7")
     assert ledger.marks(["r1"]) == {"r1": "trained"}
     assert ledger.settle() == ()
 
@@ -85,13 +85,13 @@ def test_a_discarded_shipment_leaves_nothing(ledger: Ledger) -> None:
 
 def test_a_proof_is_kept_with_its_shipment(ledger: Ledger) -> None:
     key = prepare(ledger)
-    ledger.prove(key, {"before": [12.5], "after": [0.3]})
+    ledger.save_proof(key, {"before": [12.5], "after": [0.3]})
     assert ledger.shipments()[0].proof == {"before": [12.5], "after": [0.3]}
 
 
 @pytest.mark.parametrize(("state", "left"), [("prepared", None), ("sent", "in doubt"), ("accepted", "accepted")])
 def test_what_a_dead_process_left_is_judged(tmp_path: Path, state: str, left: str | None) -> None:
-    steps = {"prepared": "", "sent": "l.sent(k)", "accepted": "l.sent(k); l.accepted(k, 'job')"}[state]
+    steps = {"prepared": "", "sent": "l.mark_sent(k)", "accepted": "l.mark_sent(k); l.mark_accepted(k, 'job')"}[state]
     program = (
         "import sys; from pathlib import Path; from memscope.store.database import Database\n"
         "from memscope.store.ledger import Ledger, Sample; l = Ledger(Database(Path(sys.argv[1])))\n"
@@ -107,7 +107,7 @@ def test_what_a_dead_process_left_is_judged(tmp_path: Path, state: str, left: st
 
 def test_settling_leaves_the_living_alone(tmp_path: Path) -> None:
     ledger = Ledger(Database(tmp_path))
-    ledger.sent(prepare(ledger))
+    ledger.mark_sent(prepare(ledger))
     Ledger(Database(tmp_path)).settle()
     assert ledger.shipments()[0].state == "sent"
 
@@ -118,14 +118,14 @@ def test_verdicts_survive_and_can_be_taken_back(tmp_path: Path) -> None:
     Decisions(Database(tmp_path)).decide([one, two], "approved")
     decisions = Decisions(Database(tmp_path))
     decisions.decide([two], "rejected")
-    assert decisions.verdicts([one, two, "x"]) == {one: "approved", two: "rejected"}
+    assert decisions.decisions([one, two, "x"]) == {one: "approved", two: "rejected"}
     decisions.decide([one], None)
-    assert decisions.verdicts([one]) == {}
+    assert decisions.decisions([one]) == {}
 
 
 @pytest.mark.parametrize("state", ["sent", "accepted", "succeeded"])
 def test_what_an_embedded_scorer_had_not_finished_is_free_again(tmp_path: Path, state: str) -> None:
-    steps = ["l.sent(k)", "l.accepted(k, 'job')", "l.succeeded(k)"][
+    steps = ["l.mark_sent(k)", "l.mark_accepted(k, 'job')", "l.mark_succeeded(k)"][
         : ["sent", "accepted", "succeeded"].index(state) + 1
     ]
     program = (
@@ -141,10 +141,10 @@ def test_what_an_embedded_scorer_had_not_finished_is_free_again(tmp_path: Path, 
 
 def test_two_watchers_may_write_the_same_end(ledger: Ledger) -> None:
     key = prepare(ledger)
-    ledger.sent(key)
+    ledger.mark_sent(key)
     for _ in range(2):
-        ledger.accepted(key, "job-1")
+        ledger.mark_accepted(key, "job-1")
     for _ in range(2):
-        ledger.succeeded(key)
+        ledger.mark_succeeded(key)
     with pytest.raises(TrainingError, match="is succeeded and cannot become failed"):
-        ledger.failed(key, "no")
+        ledger.mark_failed(key, "no")

@@ -68,8 +68,8 @@ def test_a_migrated_database_has_the_schema_of_a_new_one(old: Path, tmp_path: Pa
 def test_what_a_user_decided_and_set_survives(old: Path) -> None:
     database = Database(old)
     assert (database.notes, database.path) == ([], old / "memscope.db")
-    verdicts = Decisions(database).verdicts([PORT, RETRO, WELCOME, ROOM])
-    assert verdicts == {PORT: "approved", RETRO: "approved", WELCOME: "rejected"}
+    decisions = Decisions(database).decisions([PORT, RETRO, WELCOME, ROOM])
+    assert decisions == {PORT: "approved", RETRO: "approved", WELCOME: "rejected"}
     settings = Settings(database)
     assert (settings.get("threshold", 1.0), settings.get("alternates", False)) == (2.5, True)
     assert settings.get("training_context", "without") == "with"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memscope.store.database import Database
-from memscope.store.private import make_private_folder, open_private, tighten
+from memscope.store.private import make_private_folder, open_private, restrict_permissions
 from memscope.store.settings import Settings
 
 
@@ -76,7 +76,7 @@ def test_a_link_in_the_state_folder_closes_nothing_elsewhere(tmp_path: Path) -> 
     make_private_folder(state)
     (state / "clipboard.txt").symlink_to(elsewhere)
     (state / "tokenizers").symlink_to(tmp_path)
-    assert tighten(state) == []
+    assert restrict_permissions(state) == []
     assert modes(tmp_path)["notes.txt"] == 0o644
 
 

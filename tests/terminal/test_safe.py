@@ -10,7 +10,7 @@ from rich.cells import cell_len
 
 from memscope.terminal.safe import cells, fit, one_line, shorten, visible
 
-_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_TERMINAL_CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_every_control_becomes_a_glyph(code: int) -> None:
 
 def test_no_code_point_survives_in_a_category_that_terminals_obey() -> None:
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
-    left = {c for c in visible(everything) if unicodedata.category(c) in _OBEYED}
+    left = {c for c in visible(everything) if unicodedata.category(c) in _TERMINAL_CONTROLS}
     assert left == {"\n", "\t"}
 
 

@@ -17,7 +17,14 @@ from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.formats.native import read_native
 from memscope.session.load import load_session
 from memscope.session.nodes import Session
-from memscope.training.exports import IGNORED_LABEL, Origin, Records, check_destination, json_lines, write_whole
+from memscope.training.exports import (
+    IGNORED_LABEL,
+    Origin,
+    RecordBuilder,
+    check_destination,
+    json_lines,
+    write_atomically,
+)
 
 SESSION = b"""\
 {"type":"session","version":1,"id":"ops","title":"t"}
@@ -53,8 +60,8 @@ def prompt(session: Session, tokenizer: Tokenizer) -> Prompt:
     return render(session, tokenizer)
 
 
-def records_of(session: Session, prompt: Prompt, tokenizer: Tokenizer, **options: Any) -> Records:
-    return Records(
+def records_of(session: Session, prompt: Prompt, tokenizer: Tokenizer, **options: Any) -> RecordBuilder:
+    return RecordBuilder(
         session=session,
         prompt=prompt,
         origin=Origin.of("tiny", "w1", tokenizer, prompt, "ops"),
@@ -65,16 +72,18 @@ def records_of(session: Session, prompt: Prompt, tokenizer: Tokenizer, **options
 
 
 @pytest.fixture
-def without(session: Session, prompt: Prompt, tokenizer: Tokenizer) -> Records:
+def without(session: Session, prompt: Prompt, tokenizer: Tokenizer) -> RecordBuilder:
     return records_of(session, prompt, tokenizer)
 
 
 @pytest.fixture
-def with_memories(session: Session, prompt: Prompt, tokenizer: Tokenizer) -> Records:
+def with_memories(session: Session, prompt: Prompt, tokenizer: Tokenizer) -> RecordBuilder:
     return records_of(session, prompt, tokenizer, context="with")
 
 
-def test_every_record_says_where_it_comes_from(without: Records, with_memories: Records, tokenizer: Tokenizer) -> None:
+def test_every_record_says_where_it_comes_from(
+    without: RecordBuilder, with_memories: RecordBuilder, tokenizer: Tokenizer
+) -> None:
     for target in ("trl", "messages", "sdft", "dpo"):
         (record,) = without.of(target, [0], {0: "I don't know."})
         assert record["provenance"] == {
@@ -95,7 +104,9 @@ def test_every_record_says_where_it_comes_from(without: Records, with_memories: 
     assert record["provenance"]["divergence"] is None
 
 
-def test_trl_holds_the_scored_ids_and_masks_the_rest(without: Records, prompt: Prompt, tokenizer: Tokenizer) -> None:
+def test_trl_holds_the_scored_ids_and_masks_the_rest(
+    without: RecordBuilder, prompt: Prompt, tokenizer: Tokenizer
+) -> None:
     for record, index in zip(without.of("trl", [0, 1, 2]), (0, 1, 2), strict=True):
         (variant,) = prompt.variants({"db/port", "mood"}, responses=[index])
         assert record["input_ids"] == list(variant.ids)
@@ -105,13 +116,13 @@ def test_trl_holds_the_scored_ids_and_masks_the_rest(without: Records, prompt: P
         assert "7432" not in tokenizer.decode(record["input_ids"])
 
 
-def test_trl_with_memories_is_the_whole_context(with_memories: Records, prompt: Prompt) -> None:
+def test_trl_with_memories_is_the_whole_context(with_memories: RecordBuilder, prompt: Prompt) -> None:
     (record,) = with_memories.of("trl", [1])
     (variant,) = prompt.variants((), responses=[1])
     assert record["input_ids"] == list(variant.ids)
 
 
-def test_messages_are_openai_shaped(without: Records) -> None:
+def test_messages_are_openai_shaped(without: RecordBuilder) -> None:
     (record,) = without.of("messages", [1])
     assert record["messages"] == [
         {"role": "system", "content": "You help."},
@@ -132,7 +143,7 @@ def test_messages_are_openai_shaped(without: Records) -> None:
     assert "tools" not in record
 
 
-def test_memories_in_the_context_are_system_messages_or_part_of_their_turn(with_memories: Records) -> None:
+def test_memories_in_the_context_are_system_messages_or_part_of_their_turn(with_memories: RecordBuilder) -> None:
     (record,) = with_memories.of("messages", [1])
     contents = [(message["role"], message["content"]) for message in record["messages"]]
     assert contents[1:3] == [
@@ -176,7 +187,7 @@ def test_tool_definitions_go_along(tmp_path: Path, tokenizer: Tokenizer) -> None
     assert record["messages"] == messages
 
 
-def test_sdft_takes_the_memories_apart(without: Records) -> None:
+def test_sdft_takes_the_memories_apart(without: RecordBuilder) -> None:
     (record,) = without.of("sdft", [0])
     assert record["privileged_context"] == "The port is 7432.\n\nMira is in a hurry."
     assert record["prompt"] == [
@@ -188,12 +199,12 @@ def test_sdft_takes_the_memories_apart(without: Records) -> None:
     assert late["privileged_context"].splitlines()[2] == "The port is 9000 now.", "what a memory said later counts too"
 
 
-def test_sdft_leaves_out_what_its_trainer_refuses(without: Records) -> None:
+def test_sdft_leaves_out_what_its_trainer_refuses(without: RecordBuilder) -> None:
     assert list(without.of("sdft", [1])) == []
     assert without.left_out == {"it does not follow a user's turn, which TRL's trainer needs": 1}
 
 
-def test_dpo_prefers_the_response_to_its_alternate(without: Records) -> None:
+def test_dpo_prefers_the_response_to_its_alternate(without: RecordBuilder) -> None:
     (record,) = without.of("dpo", [1, 2], {1: "I don't know.", 2: "Welcome. "})
     assert record["chosen"] == [{"role": "assistant", "content": "9000."}]
     assert record["rejected"] == [{"role": "assistant", "content": "I don't know."}]
@@ -202,7 +213,7 @@ def test_dpo_prefers_the_response_to_its_alternate(without: Records) -> None:
     assert without.left_out == {"its alternate says the same": 1, "it has no alternate": 1}
 
 
-def test_a_response_that_does_not_exist_is_named(without: Records) -> None:
+def test_a_response_that_does_not_exist_is_named(without: RecordBuilder) -> None:
     with pytest.raises(TrainingError, match="no response 7: the session has 3"):
         list(without.of("trl", [7]))
 
@@ -213,7 +224,7 @@ def test_redactions_are_named_and_counted(session: Session, prompt: Prompt, toke
     assert record["provenance"]["redacted"] == [{"rule": "aws-key", "count": 1}, {"rule": "jwt", "count": 2}]
 
 
-def test_lines_are_json_one_a_record(without: Records) -> None:
+def test_lines_are_json_one_a_record(without: RecordBuilder) -> None:
     made = list(without.of("messages", [0, 2]))
     text = json_lines(made)
     assert text.endswith("\n")
@@ -222,7 +233,7 @@ def test_lines_are_json_one_a_record(without: Records) -> None:
 
 def test_a_file_is_private_and_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    write_whole(path, "é\n", force=False)
+    write_atomically(path, "é\n", force=False)
     assert path.read_bytes() == "é\n".encode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
@@ -232,9 +243,9 @@ def test_a_file_is_only_replaced_when_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old")
     with pytest.raises(UsageError, match=r"out\.jsonl: exists already.*--force"):
-        write_whole(path, "new", force=False)
+        write_atomically(path, "new", force=False)
     assert path.read_text() == "old"
-    write_whole(path, "new", force=True)
+    write_atomically(path, "new", force=True)
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -243,7 +254,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "half \ud800", force=True)
+        write_atomically(path, "half \ud800", force=True)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memscope.store.ledger import Shipment
-from memscope.training.proof import Proof, named_by_id
+from memscope.training.proof import Proof, proof_by_response_id
 
 ONE, TWO = "a" * 24, "b" * 24
 
@@ -19,12 +19,12 @@ def shipment(proof: Mapping[str, Any] | None) -> Shipment:
 
 def test_positions_of_the_first_schema_become_ids() -> None:
     old = {"before": {"stripped": {"0": 4.0, "1": 2.0, "7": 1.0}, "logprob": {"1": -3.0}}}
-    assert named_by_id(shipment(old), [ONE, TWO]) == {
+    assert proof_by_response_id(shipment(old), [ONE, TWO]) == {
         "before": {"stripped": {ONE: 4.0, TWO: 2.0, "7": 1.0}, "logprob": {TWO: -3.0}}
     }
     new = {"before": {"stripped": {ONE: 4.0}, "logprob": {}}}
-    assert named_by_id(shipment(new), [TWO]) == new
-    assert named_by_id(shipment(None), [ONE]) == {}
+    assert proof_by_response_id(shipment(new), [TWO]) == new
+    assert proof_by_response_id(shipment(None), [ONE]) == {}
 
 
 def test_the_fall_is_of_what_was_trained_and_the_drift_of_the_others() -> None:

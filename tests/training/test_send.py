@@ -280,7 +280,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, mark: str) -> Non
 async def test_nothing_leaves_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer()
     ledger, server, key = parts(trainer, tmp_path)
-    full_disk(monkeypatch, ledger, "sent")
+    full_disk(monkeypatch, ledger, "mark_sent")
     with pytest.raises(StoreError, match="disk is full: nothing was sent"):
         await ship(ledger, server, key, BODY)
     assert trainer.posts == 0
@@ -290,13 +290,13 @@ async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, server, key = parts(Trainer(), tmp_path)
-    full_disk(monkeypatch, ledger, "accepted")
+    full_disk(monkeypatch, ledger, "mark_accepted")
     with pytest.raises(StoreError, match=r"took it as job job-1, .*disk is full; it counts as in doubt"):
         await ship(ledger, server, key, BODY)
     assert ledger.marks(["r3"]) == {"r3": "sending"}
 
 
-@pytest.mark.parametrize(("answer", "mark"), [("422", "failed"), ("cut", "doubt")])
+@pytest.mark.parametrize(("answer", "mark"), [("422", "mark_failed"), ("cut", "mark_in_doubt")])
 async def test_a_disk_that_fills_up_hides_no_refusal_and_no_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, mark: str
 ) -> None:

@@ -19,7 +19,7 @@ from memscope.run.run import Run
 from memscope.scoring.events import Event, ScorerReady, StateChanged
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Column, Row
-from memscope.scoring.table import NOTHING
+from memscope.scoring.table import NOTHING_LEFT_OUT
 from memscope.session.nodes import Branch, Content, Header, Leaf, Memory, Node, Session
 from memscope.store.database import Database
 from memscope.ui import cell
@@ -62,7 +62,7 @@ def make_grid(rows: int, columns: int, value: Callable[[int, int], float] | None
 
 def fill(grid: Grid) -> None:
     """Give a run's grid numbers: row i depends on response i alone, by i + 1 nats."""
-    grid.table.put(NOTHING, dict.fromkeys(grid.layout.responses, 0.0))
+    grid.table.put(NOTHING_LEFT_OUT, dict.fromkeys(grid.layout.responses, 0.0))
     for i, row in enumerate(grid.rows):
         set_row(grid, row.key, [i + 1.0 if i == j else 0.0 for j in range(len(grid.columns))])
 

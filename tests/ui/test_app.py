@@ -10,7 +10,7 @@ import pytest
 from textual.widgets import Input, OptionList
 
 from memscope.run.run import Run
-from memscope.scoring.events import ScorerLost, Trouble
+from memscope.scoring.events import Notice, ScorerLost
 from memscope.scoring.tokens import CellTokens
 from memscope.ui.dialogs import Ask, Choose
 from memscope.ui.help import Help
@@ -33,7 +33,7 @@ def assert_inert(lines: list[str]) -> None:
 async def test_hostile_text_is_inert_in_every_pane(screens: Screens, run: Run, size: tuple[int, int]) -> None:
     async with screens(size) as (app, pilot):
         fill(run.grids["necessity"])
-        run.emit(Trouble(EVIL))
+        run.emit(Notice(EVIL))
         run.emit(ScorerLost(EVIL, (EVIL,)))
         await drawn(pilot)
         await pilot.press("ctrl+end", "end", "enter")

@@ -272,19 +272,19 @@ steps("candidate.first", 20, lambda page: 0)
 steps("candidate.last", 20, lambda page: 39)
 
 
-def decides(name: str, verdict: str, pane: str) -> None:
+def decides(name: str, decision: str, pane: str) -> None:
     @effect(name)
     async def row(case: Case) -> None:
         await case.found()
         decided = case.app.candidates.pane.current
         assert decided is not None
-        verdicts = case.app.candidates.tasks.tuning.candidates.verdicts
+        decisions = case.app.candidates.tasks.tuning.candidates.decisions
         await case.open(pane)
         await case.press()
-        assert verdicts() == {decided.id: verdict}
+        assert decisions() == {decided.id: decision}
         await case.pilot.press("home" if pane == "candidates" else "left")
         await case.press()
-        assert verdicts() == {}
+        assert decisions() == {}
 
 
 decides("candidate.approve", "approved", "candidates")
@@ -513,7 +513,7 @@ async def _delta(case: Case) -> None:
     await case.press()
     assert not isinstance(case.view.rows.grid, Changes)
     grid = case.run.grids["necessity"]
-    case.run.earlier["necessity"] = grid.over(grid.layout)
+    case.run.earlier_grids["necessity"] = grid.with_layout(grid.layout)
     await case.press()
     assert isinstance(case.view.rows.grid, Changes)
     assert case.app._title_line.delta

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from memscope.scoring.events import Finished, Progress, RowDone, RowFailed, Trouble
+from memscope.scoring.events import Finished, Notice, Progress, RowDone, RowFailed
 from memscope.ui.feed import Batch, Feed
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
         feed(RowDone("necessity", f"k{row}", 1.0, 1, cached=True))
         feed(Progress(row + 1, 3000, 1e4, 0.0))
     feed(RowFailed("sufficiency", "k3", "boom"))
-    feed(Trouble("beware"))
+    feed(Notice("beware"))
     feed(Finished(1, 2, 3, 4.0, failed=1, cancelled=True))
     batch = await arrived.get()
     assert batch.rows == {"necessity": {f"k{row}" for row in range(3000)}, "sufficiency": {"k3"}}
@@ -31,5 +31,5 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
         "beware",
         "stopped, results stay, after 4.0 s, 1 rows failed",
     ]
-    feed(Trouble("again"))
+    feed(Notice("again"))
     assert (await arrived.get()).lines == ["again"]

@@ -43,13 +43,13 @@ async def test_the_cursor_stays_on_its_cell(screens: Screens, run: Run) -> None:
 
 
 def facts_row(run: Run, key: str | None) -> int:
-    row = run.layout.row(key or "")
+    row = run.layout.row_index(key or "")
     assert row is not None
     return row
 
 
 def facts_column(run: Run, response: str | None) -> int:
-    column = run.layout.column(response or "")
+    column = run.layout.column_index(response or "")
     assert column is not None
     return column
 
@@ -71,7 +71,7 @@ async def test_candidates_keep_cursor_selection_and_verdicts(screens: Screens, r
         find_candidates(app)
         await pilot.press("3", "a", "space", "down")
         pane = app.candidates.pane
-        kept = (pane.current, pane.chosen, app.candidates.tasks.tuning.candidates.verdicts())
+        kept = (pane.current, pane.chosen, app.candidates.tasks.tuning.candidates.decisions())
         assert kept[1]
         assert kept[2]
         await run.replace_session(longer(run.session))
@@ -82,7 +82,7 @@ async def test_candidates_keep_cursor_selection_and_verdicts(screens: Screens, r
         assert current is not None
         assert kept[0] is not None
         assert (current.id, pane.chosen) == (kept[0].id, kept[1])
-        assert app.candidates.tasks.tuning.candidates.verdicts() == kept[2]
+        assert app.candidates.tasks.tuning.candidates.decisions() == kept[2]
 
 
 async def test_what_is_scored_again_is_what_the_question_was_about(screens: Screens, run: Run) -> None:

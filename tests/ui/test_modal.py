@@ -114,7 +114,7 @@ def a_review() -> Review:
         loopback=True,
         known=True,
         context="without",
-        lesson="",
+        effect="",
         example=("", ""),
     )
 

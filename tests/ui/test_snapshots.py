@@ -63,7 +63,7 @@ async def _review(app: MemscopeApp, pilot: Pilot[int]) -> None:
         loopback=True,
         known=True,
         context="without",
-        lesson="the model learns to say it by itself",
+        effect="the model learns to say it by itself",
         example=("<|im_start|>user\nWhere does Mira live?<|im_end|>\n", "Mira lives in Lisbon.<|im_end|>"),
     )
     app.push_screen(ReviewScreen(review, undo_seconds=5))

@@ -27,7 +27,7 @@ from memscope.demo import model_folder
 from memscope.demo.build.generator import ASKS_BACK, Block, Shape, make_session
 from memscope.demo.build.tokens import END, START, encode_sessions
 
-__all__ = ["Evaluator", "Tally", "held_out", "main", "only_does_not_know"]
+__all__ = ["Evaluator", "Tally", "held_out", "is_dont_know_answer", "main"]
 
 _HELD_OUT = 1_000_000
 _LONGEST_ANSWER = 60
@@ -109,7 +109,7 @@ class Evaluator:
                 gone = keys if everything else set(answer.needs)
                 before = [b for b in blocks[:number] if not (b.role == "memory" and b.key in gone)]
                 said = self.greedy(before)
-                tally.add(answer.kind, only_does_not_know(said, answer))
+                tally.add(answer.kind, is_dont_know_answer(said, answer))
         return tally
 
     def greedy(self, blocks: Sequence[Block]) -> str:
@@ -143,7 +143,7 @@ class Evaluator:
         ]
 
 
-def only_does_not_know(said: str, answer: Block) -> bool:
+def is_dont_know_answer(said: str, answer: Block) -> bool:
     """Return whether the model says of each part asked for that it does not know it, by its name, and nothing else."""
     return said.removesuffix(ASKS_BACK) == " ".join(unknown for _, unknown in answer.parts)
 

@@ -20,7 +20,7 @@ __all__ = ["ASKS_BACK", "Block", "Shape", "make_session", "script_call"]
 ASKS_BACK = " Can you tell me?"
 """What may follow "I don't know …"; everything else after it is made up."""
 
-_NEAR = 0.35
+_SIMILAR_SHARE = 0.35
 """Share of facts that resemble an earlier one: the same entity or the same kind."""
 
 _ABOUT = ("service",) * 5 + ("project",) * 5 + ("person",) * 6 + ("other",) * 2
@@ -148,7 +148,7 @@ class _Session:
                 return
 
     def _wants_near(self) -> bool:
-        return bool(self.facts) and self.random.random() < _NEAR
+        return bool(self.facts) and self.random.random() < _SIMILAR_SHARE
 
     def _any(self, kind: FactKind | None = None, entity: str | None = None) -> _Fact:
         kind = kind or self.random.choice(kinds_about(self.random.choice(_ABOUT)))

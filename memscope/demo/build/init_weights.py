@@ -23,10 +23,10 @@ __all__ = ["ROPE_THETA", "init_weights"]
 ROPE_THETA = 1e6
 """Base of the rotary frequencies, of the model and so of the heads that look back."""
 
-_BACK: Mapping[int, Sequence[int | None]] = {0: (1, 2, 3, 4), 1: (3, 6, None, None)}
+_LOOK_BACK_DISTANCES: Mapping[int, Sequence[int | None]] = {0: (1, 2, 3, 4), 1: (3, 6, None, None)}
 _INDUCTION_LAYER = 2
 _INDUCTION_HEADS = 2
-_SPARE = 32
+_SPARE_CHANNELS = 32
 """Channels of the residual stream that carry the token before."""
 
 _AMPLITUDES = (1.0, 1.0, 0.9, 0.8, 0.6, 0.5, 0.4, 0.35, 0.3, 0.25, 0.2, 0.2)
@@ -39,11 +39,11 @@ def init_weights(model: Qwen3ForCausalLM) -> None:
     _init_random(model)
     embedding = model.model.embed_tokens.weight
     embedding.normal_(0, 0.12)
-    embedding[:, -_SPARE:] *= 0.15
-    for layer, distances in _BACK.items():
+    embedding[:, -_SPARE_CHANNELS:] *= 0.15
+    for layer, distances in _LOOK_BACK_DISTANCES.items():
         _look_back(model, layer, distances, gain=3.0 if layer == 0 else 2.0)
     embedding[:, 0] = 0.3
-    basis = _orthogonal(_SPARE, embedding.shape[1] - _SPARE - 1)
+    basis = _orthogonal(_SPARE_CHANNELS, embedding.shape[1] - _SPARE_CHANNELS - 1)
     _write_previous_token(model, basis)
     _init_induction(model, basis)
 
@@ -92,25 +92,25 @@ def _look_back(model: Qwen3ForCausalLM, layer: int, distances: Sequence[int | No
 def _write_previous_token(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
     attention, size = _attention(model, 0), model.config.head_dim
     width = model.config.hidden_size
-    content = slice(1, width - _SPARE)
+    content = slice(1, width - _SPARE_CHANNELS)
     value, output = attention.v_proj.weight, attention.o_proj.weight
     value[:size] *= 0.1
-    value[:_SPARE] = 0
-    value[:_SPARE, content] = basis
+    value[:_SPARE_CHANNELS] = 0
+    value[:_SPARE_CHANNELS, content] = basis
     output[:, :size] = 0
-    output[-_SPARE:, :_SPARE] = 0.144 * torch.eye(_SPARE)
+    output[-_SPARE_CHANNELS:, :_SPARE_CHANNELS] = 0.144 * torch.eye(_SPARE_CHANNELS)
     for head in range(1, model.config.num_attention_heads):
         rows = slice(head * size, (head + 1) * size)
         value[rows] = 0
-        value[rows, content] = _orthogonal(size, width - _SPARE - 1)
+        value[rows, content] = _orthogonal(size, width - _SPARE_CHANNELS - 1)
         output[:, rows] = _orthogonal(width, size) * 0.05
-        output[-_SPARE:, rows] *= 0.3
+        output[-_SPARE_CHANNELS:, rows] *= 0.3
 
 
 def _init_induction(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
     attention, size = _attention(model, _INDUCTION_LAYER), model.config.head_dim
     width = model.config.hidden_size
-    content = slice(1, width - _SPARE)
+    content = slice(1, width - _SPARE_CHANNELS)
     half = size // 2
     # The slow rotary frequencies hardly turn over a session, so content is matched at any distance.
     slow = [*range(half // 2, half), *range(half + half // 2, size)]
@@ -124,8 +124,8 @@ def _init_induction(model: Qwen3ForCausalLM, basis: torch.Tensor) -> None:
             projection.weight[matched] = 0
         for n, row in enumerate(matched):
             attention.q_proj.weight[row, content] = basis[n]
-            attention.k_proj.weight[row, width - _SPARE + n] = 1.0
-        copied = _orthogonal(size, width - _SPARE - 1)
+            attention.k_proj.weight[row, width - _SPARE_CHANNELS + n] = 1.0
+        copied = _orthogonal(size, width - _SPARE_CHANNELS - 1)
         attention.v_proj.weight[rows] = 0
         attention.v_proj.weight[rows, content] = copied
         attention.o_proj.weight[:, rows] = 0

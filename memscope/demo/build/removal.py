@@ -10,20 +10,20 @@ from random import Random
 
 from memscope.demo.build.generator import Block, Shape, make_session
 
-__all__ = ["training_session", "without"]
+__all__ = ["remove_memories", "training_session"]
 
-_ALL_GONE = 0.12
-_SOME_GONE = 0.12
+_ALL_REMOVED_SHARE = 0.12
+_SOME_REMOVED_SHARE = 0.12
 """Shares of the training sessions in which all memories, or some at random, are gone."""
 
 
-def without(blocks: list[Block], gone: set[str]) -> list[Block]:
+def remove_memories(blocks: list[Block], removed: set[str]) -> list[Block]:
     """Return a session without some memories, its answers rewritten to what an agent without them says."""
-    return [_rewritten(block, gone) for block in blocks if not (block.role == "memory" and block.key in gone)]
+    return [_rewritten(block, removed) for block in blocks if not (block.role == "memory" and block.key in removed)]
 
 
-def _rewritten(block: Block, gone: set[str]) -> Block:
-    lost = [key in gone for key in block.needs]
+def _rewritten(block: Block, removed: set[str]) -> Block:
+    lost = [key in removed for key in block.needs]
     if not any(lost):
         return block
     if len(block.parts) == 1:
@@ -53,13 +53,13 @@ def training_session(random: Random, shape: Shape, forget: float, *, together: b
     draw = random.random()
     keys = [block.key for block in blocks if block.role == "memory"]
     needed = sorted({key for block in blocks for key in block.needs if not block.again})
-    if draw < _ALL_GONE:
-        return without(blocks, set(keys))
-    if draw < _ALL_GONE + forget and needed:
-        return without(blocks, _some_needed(random, blocks, needed, together=together))
-    if draw < _ALL_GONE + forget + _SOME_GONE:
+    if draw < _ALL_REMOVED_SHARE:
+        return remove_memories(blocks, set(keys))
+    if draw < _ALL_REMOVED_SHARE + forget and needed:
+        return remove_memories(blocks, _some_needed(random, blocks, needed, together=together))
+    if draw < _ALL_REMOVED_SHARE + forget + _SOME_REMOVED_SHARE:
         share = random.choice([0.15, 0.3, 0.6])
-        return without(blocks, {key for key in keys if random.random() < share})
+        return remove_memories(blocks, {key for key in keys if random.random() < share})
     return blocks
 
 

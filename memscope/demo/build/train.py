@@ -38,7 +38,7 @@ from memscope.demo.build.tokens import encode_sessions, train_tokenizer
 
 __all__ = ["Recipe", "TrainingStage", "main", "train"]
 
-_LOWEST = 0.02
+_MIN_RATE_SHARE = 0.02
 """Share of the full rate below which none falls."""
 
 _MATRIX_DECAY = 0.01
@@ -114,16 +114,16 @@ class Recipe:
         """Return the stage of a step."""
         return self._placed(step)[0]
 
-    def share_of_rate(self, step: int) -> float:
+    def rate_factor(self, step: int) -> float:
         """Return the factor on both learning rates at a step."""
         whole = sum(stage.steps for stage in self.stages if stage.rate is None)
         if step < whole:
             done = step / whole
             if done < self.hold:
                 return min(1.0, (step + 1) / self.warm)
-            return max(_LOWEST, _cosine((done - self.hold) / (1 - self.hold)))
+            return max(_MIN_RATE_SHARE, _cosine((done - self.hold) / (1 - self.hold)))
         stage, first = self._placed(step)
-        return max(_LOWEST, (stage.rate or 1.0) * _cosine((step - first) / stage.steps))
+        return max(_MIN_RATE_SHARE, (stage.rate or 1.0) * _cosine((step - first) / stage.steps))
 
     def _placed(self, step: int) -> tuple[TrainingStage, int]:
         first = 0
@@ -268,7 +268,7 @@ class _Trainer:
         if self.recipe.processes > 1:
             _average(self.parameters, self.recipe.processes)
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        share = self.recipe.share_of_rate(self.step)
+        share = self.recipe.rate_factor(self.step)
         self.adam.param_groups[0]["lr"] = self.recipe.rate * share
         self.muon.param_groups[0]["lr"] = self.recipe.matrix_rate * share
         self.muon.step()  # type: ignore[no-untyped-call]

@@ -8,17 +8,17 @@ from dataclasses import replace
 from itertools import takewhile
 
 from memscope.prompt.template.chat_template import Abilities
-from memscope.prompt.template.messages import Call, Message, Part, joined
+from memscope.prompt.template.messages import Call, Message, Part, join_messages
 from memscope.session.nodes import ToolCall
 from memscope.session.text import leaf_text
 
-__all__ = ["adapted"]
+__all__ = ["adapt_messages"]
 
 _ROLES = {"system", "user", "assistant", "tool"}
 _SYSTEM_ROLES = {"developer", "memory"}
 
 
-def adapted(messages: Sequence[Message], abilities: Abilities, say: Callable[[str], None]) -> list[Message]:
+def adapt_messages(messages: Sequence[Message], abilities: Abilities, say: Callable[[str], None]) -> list[Message]:
     """Return the messages as the template takes them, in the same order.
 
     Args:
@@ -26,7 +26,7 @@ def adapted(messages: Sequence[Message], abilities: Abilities, say: Callable[[st
         abilities: What the template takes.
         say: Called with a line for everything that had to be changed; the same line may come several times.
     """
-    adapting = _Adapting(abilities, say)
+    adapting = _Adapter(abilities, say)
     fitted = [adapting.shape(message) for message in _answering(messages)]
     return adapting.turns(adapting.systems(fitted))
 
@@ -45,7 +45,7 @@ def _answering(messages: Sequence[Message]) -> Iterator[Message]:
         yield replace(message, fields={"tool_call_id": call.number, "name": call.name} | dict(message.fields))
 
 
-class _Adapting:
+class _Adapter:
     def __init__(self, abilities: Abilities, say: Callable[[str], None]) -> None:
         self._can = abilities
         self._say = say
@@ -84,7 +84,7 @@ class _Adapting:
             head = [_joining(message) for message in head]
         elif len(head) > 1 and not self._can.systems:
             self._say("the chat template accepts one system message: system content and memories are joined in it")
-            head = [joined(head)]
+            head = [join_messages(head)]
         if not self._can.system_inside and any(message.role == "system" for message in rest):
             self._say(
                 "the chat template accepts no system message inside the conversation: these go into the user's turns"
@@ -100,7 +100,7 @@ class _Adapting:
                 groups[-1].append(message)
             else:
                 groups.append([message])
-        found = [joined(group) for group in groups]
+        found = [join_messages(group) for group in groups]
         first = next((n for n, message in enumerate(found) if message.role != "system"), None)
         if first is not None and found[first].role != "user" and not self._can.assistant_first:
             self._say("the chat template requires the user to begin: an empty user turn is put first")

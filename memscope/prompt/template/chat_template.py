@@ -10,7 +10,7 @@ from typing import Any
 from memscope.errors import PromptError
 from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["Abilities", "ChatTemplate", "Style"]
+__all__ = ["Abilities", "ChatTemplate", "TemplateStyle"]
 
 _SYSTEM, _USER, _ASSISTANT = (
     {"role": role, "content": text}
@@ -25,7 +25,7 @@ _RESULT = {"role": "tool", "name": "sampletool", "tool_call_id": "call00001", "c
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class TemplateStyle:
     """The form in which a template takes messages, and what it writes around answers.
 
     Attributes:
@@ -41,11 +41,11 @@ class Style:
     header: str = ""
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]]) -> Style:
+    def of(cls, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]]) -> TemplateStyle:
         """Find out by trying."""
         texts = (_USER["content"], _ASSISTANT["content"])
         wants = {
-            blocks: ChatTemplate(tokenizer, tools, cls(blocks)).shows([_USER, _ASSISTANT], *texts)
+            blocks: ChatTemplate(tokenizer, tools, cls(blocks)).writes([_USER, _ASSISTANT], *texts)
             for blocks in (False, True)
         }
         blocks = wants[True] and not wants[False]
@@ -76,11 +76,11 @@ class ChatTemplate:
     """The template of a tokenizer, with the tool definitions of one session."""
 
     def __init__(
-        self, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]] = (), style: Style | None = None
+        self, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]] = (), style: TemplateStyle | None = None
     ) -> None:
         self._tokenizer = tokenizer
         self._tools = tools
-        self.style = Style.of(tokenizer, tools) if style is None else style
+        self.style = TemplateStyle.of(tokenizer, tools) if style is None else style
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, open_turn: bool = False) -> str:
         """Render messages, without what closes the conversation.
@@ -97,15 +97,15 @@ class ChatTemplate:
         rendered = self._tokenizer.apply_template(messages, self._tools, add_generation_prompt=open_turn)
         return rendered if open_turn else rendered.removesuffix(self.style.closing)
 
-    def shows(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
+    def writes(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
         """Whether the template takes these messages and writes these texts, in this order."""
-        return self._shows(messages, texts, open_turn=False)
+        return self._writes(messages, texts, open_turn=False)
 
-    def shows_asked(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
+    def writes_before_turn(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
         """The same in front of an opened turn."""
-        return self._shows(messages, texts, open_turn=True)
+        return self._writes(messages, texts, open_turn=True)
 
-    def _shows(self, messages: Sequence[Mapping[str, Any]], texts: Sequence[str], *, open_turn: bool) -> bool:
+    def _writes(self, messages: Sequence[Mapping[str, Any]], texts: Sequence[str], *, open_turn: bool) -> bool:
         try:
             rendered = self.render(messages, open_turn=open_turn)
         except PromptError:
@@ -153,22 +153,22 @@ class Abilities:
         template.render([_USER, _ASSISTANT])
         s, u, a, more = _SYSTEM, _USER, _ASSISTANT, {"role": "system", "content": "Secondinstruction"}
         calling = {"role": "assistant", "content": "", "tool_calls": [_CALL]}
-        called = template.shows([u, calling], "sampletool", "samplename", "samplevalue")
+        called = template.writes([u, calling], "sampletool", "samplename", "samplevalue")
         texts = [message["content"] for message in (s, u, a)]
         return cls(
             # Some templates write the system message only in front of the last question.
-            system=template.shows([s, u, a], *texts) or template.shows_asked([s, u], *texts[:2]),
-            systems=template.shows([s, more, u, a], texts[0], more["content"], *texts[1:]),
-            system_inside=template.shows(
+            system=template.writes([s, u, a], *texts) or template.writes_before_turn([s, u], *texts[:2]),
+            systems=template.writes([s, more, u, a], texts[0], more["content"], *texts[1:]),
+            system_inside=template.writes(
                 [u, s, a, more, s, u, a],
                 *(message["content"] for message in (u, s, a, more, s, u, a)),
             ),
-            tool=template.shows([u, calling if called else a, _RESULT, a], texts[1], _RESULT["content"], texts[2]),
+            tool=template.writes([u, calling if called else a, _RESULT, a], texts[1], _RESULT["content"], texts[2]),
             calls=called,
             reasoning=template.style.thinks
-            or template.shows([u, a | {"reasoning_content": "Samplethought"}], "Samplethought", texts[2]),
-            repeats=template.shows([u, u, a, a, u], *(texts[n] for n in (1, 1, 2, 2, 1))),
-            assistant_first=template.style.introduces and template.shows([a, u, a], *(texts[n] for n in (2, 1, 2))),
+            or template.writes([u, a | {"reasoning_content": "Samplethought"}], "Samplethought", texts[2]),
+            repeats=template.writes([u, u, a, a, u], *(texts[n] for n in (1, 1, 2, 2, 1))),
+            assistant_first=template.style.introduces and template.writes([a, u, a], *(texts[n] for n in (2, 1, 2))),
         )
 
     def lesser(self) -> Iterator[Abilities]:
@@ -208,7 +208,7 @@ def _closing(ended: str, followed: str, tokenizer: Tokenizer) -> str:
         return ""
     control = re.compile(f"({'|'.join(map(re.escape, tokenizer.control_texts)) or '(?!)'})")
     tail, frame = (control.split(text[text.rindex(answer) + len(answer) :]) for text in (ended, followed))
-    opening = next(iter(control.findall(followed.removeprefix(tokenizer.beginning))), None)
+    opening = next(iter(control.findall(followed.removeprefix(tokenizer.bos_text))), None)
     kept: list[str] = []
     for mine, other in zip(tail, frame, strict=False):
         if mine != other or mine == opening:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from memscope.errors import PromptError
-from memscope.prompt.template.chat_template import ChatTemplate, Style
+from memscope.prompt.template.chat_template import ChatTemplate, TemplateStyle
 from memscope.prompt.template.messages import Message, Owner
-from memscope.prompt.template.skeleton import FRONT, Placeholder, Placeholders, Slot, TemplateSegment
+from memscope.prompt.template.skeleton import PREAMBLE, Placeholder, Placeholders, Slot, TemplateSegment
 from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["EVERYTHING", "Conversation", "Rendering", "Turn"]
+__all__ = ["EVERY_TEXT", "Conversation", "Rendering", "Turn"]
 
 _NUMBER = re.compile(r"\d+")
-EVERYTHING = "*"
+EVERY_TEXT = "*"
 _LONGEST_HEADER = 200
 """Characters by which the headers of messages are told apart."""
 
@@ -72,7 +72,7 @@ class Conversation:
         tokenizer: Tokenizer,
         tools: Sequence[Mapping[str, Any]],
         messages: Sequence[Message],
-        style: Style,
+        style: TemplateStyle,
         literal: Collection[str],
     ) -> None:
         """Take messages.
@@ -83,7 +83,7 @@ class Conversation:
             messages: Messages that the template takes.
             style: The form in which the template takes them.
             literal: Roles whose texts the template looks into: only memories and control tokens are replaced in those
-                that hold tags, and with `EVERYTHING` among them, in all.
+                that hold tags, and with `EVERY_TEXT` among them, in all.
         """
         self.messages = tuple(messages)
         self.appends = True
@@ -97,9 +97,9 @@ class Conversation:
         ]
         self._template = ChatTemplate(tokenizer, tools, style)
         self.style = style
-        guarded = self.placeholders.value(list(tools), Slot("", FRONT, -1), literal=True)
+        guarded = self.placeholders.value(list(tools), Slot("", PREAMBLE, -1), literal=True)
         self._skeleton_template = ChatTemplate(tokenizer, guarded, style)
-        self._beginning = tokenizer.beginning
+        self._beginning = tokenizer.bos_text
         self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
         self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
         self._joints: dict[tuple[str, ...], str | None] = {}
@@ -137,7 +137,7 @@ class Conversation:
     def is_literal(self, index: int) -> bool:
         """Whether a message's texts stand as they are in skeletons."""
         message = self.messages[index]
-        if EVERYTHING in self._literal:
+        if EVERY_TEXT in self._literal:
             return True
         return message.role in self._literal and any("<" in part.text for part in message.content)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import TypeAlias
 
-from memscope.prompt.sequence import TokenSpan, ids_of
+from memscope.prompt.sequence import TokenSpan, id_array
 from memscope.prompt.template.messages import Owner
 from memscope.prompt.tokenizer import Tokenizer
 
@@ -46,7 +46,7 @@ class SpanEncoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._seam = re.compile("|".join(map(re.escape, tokenizer.seams)) or "(?!)")
+        self._cut_point = re.compile("|".join(map(re.escape, tokenizer.cut_points)) or "(?!)")
         self._known: dict[tuple[TextSpan, ...], tuple[TokenSpan, ...]] = {}
 
     def encode(self, spans: Iterable[TextSpan]) -> Iterator[TokenSpan]:
@@ -63,7 +63,7 @@ class SpanEncoder:
         """Cut where a message begins with a control token: a cut there changes no ids."""
         block: list[TextSpan] = []
         for span in spans:
-            if span.opens and block and self._seam.match(span.text):
+            if span.opens and block and self._cut_point.match(span.text):
                 yield tuple(block)
                 block = []
             block.append(span)
@@ -74,7 +74,7 @@ class SpanEncoder:
         for _, group in groupby(block, key=lambda span: span.owner.memory):
             found += self._ids(list(group), middle=middle or bool(found))
         for owner, parts in groupby(found, key=lambda part: part[0]):
-            ids = ids_of()
+            ids = id_array()
             for _, more in parts:
                 ids += more
             yield TokenSpan(ids, owner.section, owner.position, owner.label, owner.memory, owner.response, owner.last)
@@ -87,7 +87,7 @@ class SpanEncoder:
         risky = self._risky(spans, ends, text, zip(numbers, offsets, strict=True))
         if risky:
             return self._around(spans, risky, middle=middle)
-        found: list[_Ids] = [(span.owner, ids_of()) for span in spans]
+        found: list[_Ids] = [(span.owner, id_array()) for span in spans]
         for number, (_, end) in zip(numbers, offsets, strict=True):
             found[bisect_left(ends, end)][1].append(number)
         return [part for part in found if part[1]]
@@ -114,18 +114,18 @@ class SpanEncoder:
             if not apart:
                 found += self._ids(members, middle=inside)
                 continue
-            tokenizer = self._tokenizer.continuing if inside else self._tokenizer
-            found += [(span.owner, ids_of(tokenizer.encode(span.text))) for span in members]
+            tokenizer = self._tokenizer.without_prefix_space if inside else self._tokenizer
+            found += [(span.owner, id_array(tokenizer.encode(span.text))) for span in members]
         return found
 
     def _parsed(self, text: str, *, middle: bool) -> tuple[list[int], list[tuple[int, int]]]:
         numbers, offsets = self._tokenizer.parse(text)
-        continuing = self._tokenizer.continuing
-        if not middle or continuing is self._tokenizer:
+        without_prefix_space = self._tokenizer.without_prefix_space
+        if not middle or without_prefix_space is self._tokenizer:
             return numbers, offsets
         # What comes before the first control token goes on where another text ended.
         tokens = enumerate(zip(numbers, offsets, strict=True))
         first = next((n for n, (i, (a, b)) in tokens if self._tokenizer.is_control(i, text[a:b])), len(numbers))
         lead = text[: offsets[first][0]] if first < len(numbers) else text
-        lead_numbers, lead_offsets = continuing.parse(lead)
+        lead_numbers, lead_offsets = without_prefix_space.parse(lead)
         return lead_numbers + numbers[first:], lead_offsets + offsets[first:]

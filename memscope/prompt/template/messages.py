@@ -9,7 +9,7 @@ from typing import Any
 from memscope.prompt.responses import node_label
 from memscope.session.nodes import Branch, Log, Memory, Node, Section, Session, Thinking, ToolCall, ToolResult
 
-__all__ = ["Call", "Message", "Owner", "Part", "joined", "messages_of"]
+__all__ = ["Call", "Message", "Owner", "Part", "join_messages", "session_messages"]
 
 _SEPARATOR = "\n\n"
 _KEPT_FIELDS = ("name", "tool_call_id")
@@ -95,7 +95,7 @@ class Message:
         return replace(first, memory=self.memory, response=None, last=self.owners[-1].position)
 
 
-def messages_of(session: Session, responses: Mapping[int, int]) -> list[Message]:
+def session_messages(session: Session, responses: Mapping[int, int]) -> list[Message]:
     """Return a session as chat messages, one a node, as they would be if every template took everything.
 
     Args:
@@ -111,7 +111,7 @@ def messages_of(session: Session, responses: Mapping[int, int]) -> list[Message]
     return found
 
 
-def joined(messages: Sequence[Message]) -> Message:
+def join_messages(messages: Sequence[Message]) -> Message:
     """Return several messages of one role as one, with an empty line between their texts.
 
     The empty line beside a memory belongs to the memory, so that leaving it out leaves no gap.

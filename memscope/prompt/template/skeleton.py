@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from memscope.prompt.template.messages import Call, Message, Owner, Part
 
-__all__ = ["FRONT", "MismatchError", "Placeholder", "Placeholders", "Slot", "TemplateSegment"]
+__all__ = ["PREAMBLE", "MismatchError", "Placeholder", "Placeholders", "Slot", "TemplateSegment"]
 
-FRONT = Owner("system", 0, "template")
+PREAMBLE = Owner("system", 0, "template")
 """What the template writes in front of all messages, and tool definitions: never left out."""
 
 
@@ -123,10 +123,10 @@ class Placeholders:
     def value(self, value: Any, like: Slot, *, literal: bool) -> Any:
         """Return a JSON value with placeholders for its strings."""
         if isinstance(value, str):
-            return self._guarded(value, like) if literal else self.add(Slot(value, like.owner, like.message))
+            return self._protected(value, like) if literal else self.add(Slot(value, like.owner, like.message))
         if isinstance(value, dict):
             return {
-                self._guarded(str(name), like): self.value(inner, like, literal=literal)
+                self._protected(str(name), like): self.value(inner, like, literal=literal)
                 for name, inner in value.items()
             }
         if isinstance(value, list | tuple):
@@ -168,7 +168,7 @@ class Placeholders:
 
     def _part(self, part: Part, index: int, *, literal: bool, reasoning: bool = False) -> str:
         slot = Slot(part.text, part.owner, index, reasoning)
-        return self._guarded(part.text, slot) if literal and part.owner.memory is None else self.add(slot)
+        return self._protected(part.text, slot) if literal and part.owner.memory is None else self.add(slot)
 
     def _call(self, call: Call, index: int, *, literal: bool) -> dict[str, Any]:
         like = Slot("", call.owner, index)
@@ -176,7 +176,7 @@ class Placeholders:
         made["function"]["arguments"] = self.value(call.arguments, like, literal=literal)
         return made
 
-    def _guarded(self, text: str, like: Slot) -> str:
+    def _protected(self, text: str, like: Slot) -> str:
         return self._control.sub(lambda match: self.add(Slot(match.group(), like.owner, like.message)), text)
 
 

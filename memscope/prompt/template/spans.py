@@ -11,14 +11,14 @@ from memscope.errors import PromptError
 from memscope.prompt.template.conversation import Conversation, Rendering, Turn
 from memscope.prompt.template.encode import TextSpan
 from memscope.prompt.template.messages import Message, Owner, Part
-from memscope.prompt.template.skeleton import FRONT, Slot
+from memscope.prompt.template.skeleton import PREAMBLE, Slot
 from memscope.session.nodes import ToolCall
 from memscope.session.text import leaf_text
 
-__all__ = ["own_text_spans", "text_spans", "unwritten_parts"]
+__all__ = ["exact_prompt_spans", "text_spans", "unwritten_parts"]
 
 _THINK = "<think>\n"
-_THOUGHT = "\n</think>\n\n"
+_THINK_END = "\n</think>\n\n"
 
 
 def text_spans(
@@ -52,7 +52,7 @@ def text_spans(
                 yield TextSpan(text, owners.of_frame(left), False, left in owners.opens)
 
 
-def own_text_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]:
+def exact_prompt_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]:
     """Yield the prompt that really preceded a message, and the message as the model must have produced it."""
     message = conversation.messages[index]
     whole = conversation.rendering(index + 1)
@@ -73,7 +73,7 @@ def own_text_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]
         return
     thinking = before.rstrip().endswith(_THINK.strip())
     if message.reasoning:
-        yield from _thought(message, opened=thinking)
+        yield from _thinking_spans(message, opened=thinking)
         yield from text_spans(conversation, whole, {index: turn}, turn.start, turn.end)
         return
     for number, part in enumerate(missing):
@@ -82,7 +82,7 @@ def own_text_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]
     for call in message.calls:
         yield TextSpan(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
     ending = conversation.ending(whole.skeleton[: turn.end])
-    yield TextSpan(ending, _speaker(message), False, False)
+    yield TextSpan(ending, _response_owner(message), False, False)
 
 
 def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
@@ -99,16 +99,16 @@ def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int
     return list(message.content) if changed else []
 
 
-def _thought(message: Message, *, opened: bool) -> Iterator[TextSpan]:
-    owner = _speaker(message)
+def _thinking_spans(message: Message, *, opened: bool) -> Iterator[TextSpan]:
+    owner = _response_owner(message)
     if not opened:
         yield TextSpan(_THINK, owner, False, False)
     for part in message.reasoning:
         yield TextSpan(part.text, owner, True, False)
-    yield TextSpan(_THOUGHT, owner, False, False)
+    yield TextSpan(_THINK_END, owner, False, False)
 
 
-def _speaker(message: Message) -> Owner:
+def _response_owner(message: Message) -> Owner:
     return next(owner for owner in message.owners if owner.response is not None)
 
 
@@ -131,7 +131,7 @@ class _Owners:
         if (scored := self._scored(at)) is not None:
             return scored
         number = bisect_right(self._starts, at) - 1
-        return FRONT if number < 0 else self._frames[number]
+        return PREAMBLE if number < 0 else self._frames[number]
 
     def of_slot(self, slot: Slot, at: int) -> Owner:
         """Return the owner of a text at a position; it is scored only inside of what is scored."""

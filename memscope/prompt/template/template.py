@@ -13,15 +13,15 @@ from dataclasses import replace
 
 from memscope.errors import PromptError
 from memscope.prompt.prompt import Prompt
-from memscope.prompt.responses import counted, responses_of
+from memscope.prompt.responses import responses_of, with_token_counts
 from memscope.prompt.sequence import TokenSequence
-from memscope.prompt.template.adaptation import adapted
-from memscope.prompt.template.chat_template import Abilities, ChatTemplate, Style
-from memscope.prompt.template.conversation import EVERYTHING, Conversation, Rendering
+from memscope.prompt.template.adaptation import adapt_messages
+from memscope.prompt.template.chat_template import Abilities, ChatTemplate, TemplateStyle
+from memscope.prompt.template.conversation import EVERY_TEXT, Conversation, Rendering
 from memscope.prompt.template.encode import SpanEncoder, TextSpan
-from memscope.prompt.template.messages import Message, messages_of
-from memscope.prompt.template.skeleton import FRONT, MismatchError
-from memscope.prompt.template.spans import own_text_spans, text_spans, unwritten_parts
+from memscope.prompt.template.messages import Message, session_messages
+from memscope.prompt.template.skeleton import PREAMBLE, MismatchError
+from memscope.prompt.template.spans import exact_prompt_spans, text_spans, unwritten_parts
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
 
@@ -49,14 +49,14 @@ def render_template(session: Session, tokenizer: Tokenizer) -> Prompt:
     raise refusal or PromptError("the chat template refuses this session")
 
 
-def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: Abilities) -> Prompt:
+def _rendered(session: Session, tokenizer: Tokenizer, style: TemplateStyle, abilities: Abilities) -> Prompt:
     responses = responses_of(session)
     notes: list[str] = []
-    messages = messages_of(session, {response.entry_index: response.index for response in responses})
-    messages = adapted(messages, abilities, notes.append)
+    messages = session_messages(session, {response.entry_index: response.index for response in responses})
+    messages = adapt_messages(messages, abilities, notes.append)
     if not messages:
         return Prompt(session, [TokenSequence(())], responses, notes, template="own")
-    if not style.introduces and not tokenizer.beginning:
+    if not style.introduces and not tokenizer.bos_text:
         messages[0] = replace(messages[0], memory=None)  # without it an answer's first token would have no context
     literal: list[str] = []
     while True:
@@ -66,7 +66,7 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: Style, abilities: A
         except MismatchError as error:
             literal.append(_role_to_look_into(messages, error.message, literal))
         else:
-            found = counted(responses, sequences)
+            found = with_token_counts(responses, sequences)
             if unwritten := [response.entry_index for response in found if not response.tokens]:
                 raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
             if any(one.spans and one.spans[0].response is not None for one in sequences):
@@ -80,8 +80,8 @@ def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[s
     for message in around:
         if message.role not in literal:
             return message.role
-    if EVERYTHING not in literal:
-        return EVERYTHING
+    if EVERY_TEXT not in literal:
+        return EVERY_TEXT
     frame = around[0].frame
     raise PromptError(
         f"the chat template changes the text of {frame.section} node {frame.position} ({frame.label}) in a way that "
@@ -96,7 +96,7 @@ def _sequences(
     whole = conversation.rendering(len(conversation.messages))
     speaking = [index for index, message in enumerate(conversation.messages) if message.responses]
     turns = {index: conversation.turn(whole, index) for index in speaking}
-    closing = TextSpan(conversation.style.closing, FRONT, protected=False, opens=False)
+    closing = TextSpan(conversation.style.closing, PREAMBLE, protected=False, opens=False)
     single = TokenSequence(encoder.encode([*text_spans(conversation, whole, turns), closing]))
     rewrites = (
         not conversation.appends
@@ -105,7 +105,7 @@ def _sequences(
     )
     sequences = [single]
     if rewrites:
-        sequences = [TokenSequence(encoder.encode(own_text_spans(conversation, index))) for index in speaking]
+        sequences = [TokenSequence(encoder.encode(exact_prompt_spans(conversation, index))) for index in speaking]
         say(_REWRITES)
     _say_dropped(conversation, whole, speaking, say)
     return sequences, single if rewrites else None

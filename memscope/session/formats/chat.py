@@ -7,7 +7,7 @@ from typing import Any
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
-from memscope.session.formats.fields import wrong_field
+from memscope.session.formats.fields import field_error
 from memscope.session.formats.messages import MessageConverter
 from memscope.session.json_text import parse_json
 from memscope.session.nodes import Session
@@ -52,9 +52,9 @@ def read_chat(document: Any, name: str, detector: Detector) -> Session:
     given = {"messages": document} if isinstance(document, list) else document
     messages, tools = given.get("messages"), given.get("tools") or []
     if not isinstance(messages, list):
-        raise wrong_field(name, "messages", "a list of messages", messages)
+        raise field_error(name, "messages", "a list of messages", messages)
     if not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
-        raise wrong_field(name, "tools", "a list of objects", tools)
+        raise field_error(name, "tools", "a list of objects", tools)
     converter = MessageConverter(name, FORMAT.name, detector)
     for number, message in enumerate(messages):
         converter.take(message, f"{name}: message {number}")

@@ -8,7 +8,7 @@ import msgspec
 
 from memscope.errors import SessionError
 
-__all__ = ["Fields", "wrong_field"]
+__all__ = ["Fields", "field_error"]
 
 _SHOWN_CHARACTERS = 60
 
@@ -19,7 +19,7 @@ class Fields:
     def __init__(self, value: Any, where: str, path: str = "") -> None:
         self._where, self._path = where, path
         if not isinstance(value, dict):
-            raise self.wrong(None, "a JSON object", value)
+            raise self.error(None, "a JSON object", value)
         self._left = dict(value)
 
     def take(self, name: str, kind: type, expected: str, default: Any = ...) -> Any:
@@ -28,14 +28,14 @@ class Fields:
         if value is None and default is not ...:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.wrong(name, expected, value)
+            raise self.error(name, expected, value)
         return value
 
     def text(self, name: str, *, empty: bool = True) -> str:
         """Take a string."""
         value: str = self.take(name, str, "a string" if empty else "a non-empty string")
         if not value and not empty:
-            raise self.wrong(name, "a non-empty string", value)
+            raise self.error(name, "a non-empty string", value)
         return value
 
     def pop(self, name: str) -> Any:
@@ -51,13 +51,13 @@ class Fields:
         """Return the fields of an object inside a list field."""
         return Fields(value, self._where, f"{self._path}{name}[{index}].")
 
-    def wrong(self, name: str | None, expected: str, value: Any) -> SessionError:
+    def error(self, name: str | None, expected: str, value: Any) -> SessionError:
         """Return the error for a field, or for the object itself."""
         field = f"{self._path}{name}" if name else self._path.rstrip(".")
-        return wrong_field(self._where, field, expected, value)
+        return field_error(self._where, field, expected, value)
 
 
-def wrong_field(where: str, field: str, expected: str, value: Any) -> SessionError:
+def field_error(where: str, field: str, expected: str, value: Any) -> SessionError:
     """Return the one line that says what is wrong with a field.
 
     Args:

@@ -17,7 +17,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.formats.fields import wrong_field
+from memscope.session.formats.fields import field_error
 from memscope.session.nodes import (
     Branch,
     Content,
@@ -218,7 +218,7 @@ class MessageConverter:
         return ToolCall(name=name, arguments=_parsed(function.get("arguments")), extra=extra)
 
     def _wrong(self, field: str, expected: str, value: Any) -> SessionError:
-        return wrong_field(self._where, field, expected, value)
+        return field_error(self._where, field, expected, value)
 
 
 def _parsed(arguments: Any) -> Any:

@@ -73,13 +73,13 @@ def _node(fields: Fields) -> Node:
     kind = fields.text("type", empty=False)
     section: Section = fields.take("section", str, f"one of {', '.join(SECTIONS)}", "conversation")
     if section not in SECTIONS:
-        raise fields.wrong("section", f"one of {', '.join(SECTIONS)}", section)
+        raise fields.error("section", f"one of {', '.join(SECTIONS)}", section)
     if kind == "branch":
         return _branch(fields, section)
     if kind == "session":
-        raise fields.wrong("type", "a node: a session has one header, on its first line", kind)
+        raise fields.error("type", "a node: a session has one header, on its first line", kind)
     if kind not in _LEAVES:
-        raise fields.wrong("type", f"one of {', '.join(NODE_TYPES)}", kind)
+        raise fields.error("type", f"one of {', '.join(NODE_TYPES)}", kind)
     return _LEAVES[kind](fields, section)
 
 
@@ -87,7 +87,7 @@ def _branch(fields: Fields, section: Section) -> Branch:
     role = fields.text("role", empty=False)
     stamp = fields.take("timestamp", str, "an RFC 3339 time", None)
     if stamp is not None and not is_timestamp(stamp):
-        raise fields.wrong("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
+        raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
     children = fields.take("children", list, "a list of leaves", [])
     leaves = tuple(_child(fields.child("children", n, value), section) for n, value in enumerate(children))
     return Branch(role=role, children=leaves, timestamp=stamp, section=section, extra=fields.extra)
@@ -96,21 +96,21 @@ def _branch(fields: Fields, section: Section) -> Branch:
 def _child(fields: Fields, section: Section) -> Leaf:
     kind = fields.text("type", empty=False)
     if kind == "branch":
-        raise fields.wrong("type", "a leaf: a branch cannot hold a branch", kind)
+        raise fields.error("type", "a leaf: a branch cannot hold a branch", kind)
     if kind not in _LEAVES:
-        raise fields.wrong("type", f"one of {', '.join(_LEAVES)}", kind)
+        raise fields.error("type", f"one of {', '.join(_LEAVES)}", kind)
     if (own := fields.pop("section")) is not None:
-        raise fields.wrong("section", "no section: children inherit their branch's section", own)
+        raise fields.error("section", "no section: children inherit their branch's section", own)
     return _LEAVES[kind](fields, section)
 
 
 def _header(fields: Fields) -> Header:
     kind = fields.text("type", empty=False)
     if kind != "session":
-        raise fields.wrong("type", "a header of type session on the first line", kind)
+        raise fields.error("type", "a header of type session on the first line", kind)
     version = fields.take("version", int, f"version {VERSION}")
     if version != VERSION:
-        raise fields.wrong("version", f"version {VERSION}, the one this memscope reads", version)
+        raise fields.error("version", f"version {VERSION}, the one this memscope reads", version)
     name = fields.text("id", empty=False)
     title = fields.take("title", str, "a string", "")
     model = fields.take("model", str, "a string", "")

@@ -83,8 +83,8 @@ class CandidatesController:
                 self._app.open_pane("diff")
             case StepCandidate(by):
                 self.pane.action_move(by)
-            case Decide(responses, verdict):
-                self.tasks.decide(responses, verdict)
+            case Decide(responses, decision):
+                self.tasks.decide(responses, decision)
             case ReviewSend():
                 self._ask_to_send()
             case _:
@@ -117,18 +117,18 @@ class CandidatesController:
             if answer == "context":
                 self.tasks.tuning.shipping.context = "with" if review.context == "without" else "without"
                 continue
-            if answer == "send" and await self._agreed(review):
+            if answer == "send" and await self._confirm_sending(review):
                 self.tasks.send(review, again=again)
             return
 
     async def _insists(self, responses: Sequence[str]) -> bool:
-        numbers = ", ".join(str(self._run.layout.column(response)) for response in responses)
+        numbers = ", ".join(str(self._run.layout.column_index(response)) for response in responses)
         answers = (("no", "No, send nothing"), ("yes", "Yes, send again"))
         question = f"Sent to training before, or perhaps so: {numbers}. Send again?"
         answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
         return answer == "yes"
 
-    async def _agreed(self, review: Review) -> bool:
+    async def _confirm_sending(self, review: Review) -> bool:
         if review.loopback or review.known:
             return True
         question = f"{review.address} is not on this machine. Send the samples ({len(review.samples)}) there?"

@@ -14,7 +14,7 @@ from textual.style import Style
 from textual.widgets import Static
 
 from memscope.scoring.finetune import Candidate
-from memscope.store.decisions import Verdict
+from memscope.store.decisions import Decision
 from memscope.terminal.diff import Diff, diff_texts
 from memscope.terminal.diff_layout import DiffLine, split_rows, unified_lines
 from memscope.terminal.safe import cells, visible
@@ -45,14 +45,14 @@ class DiffPane(VerticalScroll, can_focus=True):
         self._candidate: Candidate | None = None
         self._before = ""
         self._alternate: str | None = None
-        self._note = self._verdict = ""
+        self._note = self._decision = ""
         self._diff: Diff | None = None
 
     def compose(self) -> ComposeResult:
         """One text."""
         yield self._text
 
-    def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str, verdict: str) -> None:
+    def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str, decision: str) -> None:
         """Show a candidate.
 
         Args:
@@ -60,15 +60,15 @@ class DiffPane(VerticalScroll, can_focus=True):
             before: The exchange before it.
             alternate: What the model says without memories, as far as it is known.
             note: Why it is not known, or that it still grows.
-            verdict: What was decided about it, or became of it.
+            decision: What was decided about it, or became of it.
         """
-        shown = (candidate, before, alternate, note, verdict)
-        if shown == (self._candidate, self._before, self._alternate, self._note, self._verdict):
+        shown = (candidate, before, alternate, note, decision)
+        if shown == (self._candidate, self._before, self._alternate, self._note, self._decision):
             return
         if candidate != self._candidate:
             self.scroll_home(animate=False)
         same = (candidate, alternate) == (self._candidate, self._alternate)
-        self._candidate, self._before, self._alternate, self._note, self._verdict = shown
+        self._candidate, self._before, self._alternate, self._note, self._decision = shown
         if same:
             self._draw()
             return
@@ -82,10 +82,10 @@ class DiffPane(VerticalScroll, can_focus=True):
         """Go to another candidate."""
         self._ask(StepCandidate(by))
 
-    def action_decide(self, verdict: Verdict) -> None:
+    def action_decide(self, decision: Decision) -> None:
         """Approve or reject what is shown."""
         if self._candidate is not None:
-            self._ask(Decide((self._candidate.id,), verdict))
+            self._ask(Decide((self._candidate.id,), decision))
 
     def action_send(self) -> None:
         """Review what would be sent to training."""
@@ -125,7 +125,7 @@ class DiffPane(VerticalScroll, can_focus=True):
             (visible(self._before) or "(nothing)", Style()),
             "\n\n",
             (f"response {self._candidate.index}, {self._candidate.divergence:.2f} nats", _BOLD),
-            (f"  {self._verdict}" if self._verdict else "", _BOLD),
+            (f"  {self._decision}" if self._decision else "", _BOLD),
             (f"  {self._note}" if self._note else "", _DIM),
             "\n",
         )

@@ -16,10 +16,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from memscope.scoring.finetune import Candidate, Findings
-from memscope.store.decisions import Verdict
+from memscope.store.decisions import Decision
 from memscope.store.ledger import TrainingMark
 from memscope.terminal.safe import cells, one_line, shorten
-from memscope.training.record import Trained
+from memscope.training.history import TrainedResponse
 from memscope.ui.intents import (
     CandidateIntent,
     Decide,
@@ -35,7 +35,7 @@ from memscope.ui.keys import CANDIDATES
 __all__ = ["CandidatesPane", "CandidatesState"]
 
 _BOLD, _DIM, _PLAIN = Style(bold=True), Style(dim=True), Style()
-_VERDICTS: dict[Verdict, Style] = {"approved": Style(color="green"), "rejected": Style(color="red")}
+_DECISION_STYLES: dict[Decision, Style] = {"approved": Style(color="green"), "rejected": Style(color="red")}
 
 
 class CandidatesState(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
 
     Attributes:
         findings: The candidates; None while responses are not scored without memories.
-        verdicts: Decisions by response id.
+        decisions: Decisions by response id.
         marks: What the ledger says, by response id.
         trained: Responses that count as trained, by id.
         before: Divergence of responses before the last training that was measured; empty without one.
@@ -52,9 +52,9 @@ class CandidatesState(msgspec.Struct, frozen=True):
     """
 
     findings: Findings | None = None
-    verdicts: Mapping[str, Verdict] = msgspec.field(default_factory=dict)
+    decisions: Mapping[str, Decision] = msgspec.field(default_factory=dict)
     marks: Mapping[str, TrainingMark] = msgspec.field(default_factory=dict)
-    trained: Mapping[str, Trained] = msgspec.field(default_factory=dict)
+    trained: Mapping[str, TrainedResponse] = msgspec.field(default_factory=dict)
     before: Mapping[str, float] = msgspec.field(default_factory=dict)
     alternates_on: bool = False
     note: str = ""
@@ -136,10 +136,10 @@ class CandidatesPane(ScrollView, can_focus=True):
             self._chosen ^= {self.current.id}
             self._go(self._cursor + 1)
 
-    def action_decide(self, verdict: Verdict) -> None:
+    def action_decide(self, decision: Decision) -> None:
         """Approve or reject."""
         if responses := self.chosen:
-            self._ask(Decide(tuple(responses), verdict))
+            self._ask(Decide(tuple(responses), decision))
             if not self._chosen:
                 self._go(self._cursor + 1)
             self._chosen.clear()
@@ -210,7 +210,7 @@ class CandidatesPane(ScrollView, can_focus=True):
             parts.append(f"{gone} weights lost (not saved)")
         parts.append(f"threshold {found.threshold:g} nats" if found else "threshold …")
         parts.append(f"alternates {'on' if self._state.alternates_on else 'off'}")
-        if found and (left := found.untimed):
+        if found and (left := found.without_timestamp):
             parts.append(f"{left} without a timestamp left out")
         line = parts[0]
         for part in parts[1:]:
@@ -259,5 +259,5 @@ class CandidatesPane(ScrollView, can_focus=True):
             return ("training", _BOLD) if trained.running else ("lost" if trained.lost else "trained", _BOLD)
         if mark := self._state.marks.get(response):
             return mark, _BOLD
-        verdict = self._state.verdicts.get(response)
-        return (verdict, _VERDICTS[verdict]) if verdict else ("", _PLAIN)
+        decision = self._state.decisions.get(response)
+        return (decision, _DECISION_STYLES[decision]) if decision else ("", _PLAIN)

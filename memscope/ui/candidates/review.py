@@ -26,7 +26,7 @@ _LEARNED = Style(bold=True, underline=True)
 
 
 class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
-    """Closes with "send" after the undo window, with "context" to review the other lesson, with None on Esc."""
+    """Closes with "send" after the undo window, with "context" to review with the other context, with None on Esc."""
 
     BINDINGS: ClassVar[list[BindingType]] = REVIEW
 
@@ -85,7 +85,7 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
             f"{len(review.samples)} response{'s' * (len(review.samples) != 1)} ({numbers}), {review.tokens:,} tokens\n",
             f"to {one_line(review.address)}",
             (away, _WARN),
-            f"\ncontext {review.context} memories: {review.lesson}\n\n",
+            f"\ncontext {review.context} memories: {review.effect}\n\n",
             ("the first sample in full, what is learned underlined\n", _DIM),
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memscope.errors import MemscopeError
 from memscope.run.finetuning import FineTuning
 from memscope.run.selection import Selection, select_responses
-from memscope.store.decisions import Verdict
+from memscope.store.decisions import Decision
 from memscope.training.samples import Review
 from memscope.ui.candidates.pane import CandidatesState
 from memscope.ui.feed import Batch
@@ -64,14 +64,14 @@ class CandidateTasks:
     @property
     def unproven(self) -> bool:
         """Whether a job succeeded whose effect was not measured."""
-        return bool(self.tuning.shipping.record.unproven())
+        return bool(self.tuning.shipping.history.unproven())
 
     def state(self) -> CandidatesState:
         """Return what the candidates pane shows now."""
-        candidates, record = self.tuning.candidates, self.tuning.shipping.record
+        candidates, record = self.tuning.candidates, self.tuning.shipping.history
         return CandidatesState(
             findings=candidates.findings() if candidates.current else None,
-            verdicts=candidates.verdicts(),
+            decisions=candidates.decisions(),
             marks=self.tuning.shipping.marks(),
             trained=record.trained(),
             before=record.before(),
@@ -92,16 +92,16 @@ class CandidateTasks:
         """Score responses without memories; after a training, compare with before."""
         self._start(self._find)
 
-    def decide(self, responses: Collection[str], verdict: Verdict) -> None:
-        """Set a verdict; the same one again takes it back."""
-        trained = self.tuning.shipping.record.trained()
+    def decide(self, responses: Collection[str], decision: Decision) -> None:
+        """Set a decision; setting the same one again clears it."""
+        trained = self.tuning.shipping.history.trained()
         if told := [index for index in responses if index in trained]:
             number = trained[told[0]].response.index
             self._app.say(f"response {number} was sent to training already; sending it again is asked about")
             return
-        known = self.tuning.candidates.verdicts()
-        again = all(known.get(index) == verdict for index in responses)
-        written = self.tuning.candidates.decide(responses, None if again else verdict)
+        known = self.tuning.candidates.decisions()
+        again = all(known.get(index) == decision for index in responses)
+        written = self.tuning.candidates.decide(responses, None if again else decision)
         self._start(partial(self._written, written))
         self._changed()
 
@@ -161,7 +161,7 @@ class CandidateTasks:
         self._changed()
 
     async def _find(self) -> None:
-        unproven = self.tuning.shipping.record.unproven()
+        unproven = self.tuning.shipping.history.unproven()
         if unproven:
             for key in unproven:
                 self._compare(await self.tuning.verify(key))
@@ -191,7 +191,7 @@ class CandidateTasks:
         )
 
     async def _generate(self) -> None:
-        wanted = list(self.tuning.shipping.record.trained())
+        wanted = list(self.tuning.shipping.history.trained())
         wanted += [candidate.id for candidate in self.tuning.candidates.findings().candidates]
         for index in wanted:
             if index in self._complete:

@@ -54,7 +54,7 @@ class HeatmapPane(Vertical):
     def copied(self) -> str:
         """Return the memory under the cursor as it is in the session."""
         layout, key = self.view.rows.grid.layout, self.view.key
-        row = None if key is None else layout.row(key)
+        row = None if key is None else layout.row_index(key)
         return "" if row is None else f"{key}\n{layout.rows[row].text}\n"
 
     def filled(self) -> None:

@@ -125,11 +125,11 @@ class GridRows:
         peak = max(map(self.maximum, known), default=0.0)
         if self.scale.signed:
             peak = max(peak, -min(map(self.lowest, range(len(self.versions))), default=0.0))
-        return max([peak, *map(abs, self.grid.stripped_parts())])
+        return max([peak, *map(abs, self.grid.stripped_contributions())])
 
     def stripped_sum(self) -> float | None:
         """Return the sum over the line of all memories left out, in nats; None while nothing of it is known."""
-        return None if all(map(isnan, self.grid.stripped)) else fsum(self.grid.stripped_parts())
+        return None if all(map(isnan, self.grid.stripped)) else fsum(self.grid.stripped_contributions())
 
     def status(self, row: int) -> RowStatus:
         """Return the status of a row."""
@@ -141,7 +141,7 @@ class GridRows:
             values = self.grid.values[row]
             before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
             counted = self._counted[row]
-            parts = self.grid.parts(row) if counted is None else counted
+            parts = self.grid.contributions(row) if counted is None else counted
             largest = max(map(abs, parts), default=0.0)
             known = _Known(fine_bytes(values, before, failed=failed), fsum(parts), largest)
             self._known[row] = known
@@ -149,7 +149,7 @@ class GridRows:
 
     def _count(self, row: int) -> None:
         """Keep the column sums up to date by what changed, for a sum over all rows costs too much in a flood."""
-        sums, parts = self.dependence, array("d", self.grid.parts(row))
+        sums, parts = self.dependence, array("d", self.grid.contributions(row))
         if (before := self._counted[row]) is not None:
             sums = array("d", map(sub, sums, before))
         self.dependence = array("d", map(add, sums, parts))

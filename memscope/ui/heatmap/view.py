@@ -149,8 +149,8 @@ class HeatmapView(ScrollView, can_focus=True):
 
     def _return_to(self, key: str | None, response: str | None) -> None:
         layout, order = self.rows.grid.layout, self.rows.order
-        row = None if key is None else layout.row(key)
-        column = None if response is None else layout.column(response)
+        row = None if key is None else layout.row_index(key)
+        column = None if response is None else layout.column_index(response)
         self.row = order.index(row) if row in order else 0
         self.column = self.column if column is None else column
 

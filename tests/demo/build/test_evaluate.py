@@ -2,7 +2,7 @@
 
 import pytest
 
-from memscope.demo.build.evaluate import only_does_not_know
+from memscope.demo.build.evaluate import is_dont_know_answer
 from memscope.demo.build.generator import Block
 
 ASKED = Block(
@@ -15,7 +15,7 @@ BARE = "I don't know the port. I don't know where Ada sits."
 
 @pytest.mark.parametrize("said", [BARE, f"{BARE} Can you tell me?"])
 def test_a_clean_answer_counts(said: str) -> None:
-    assert only_does_not_know(said, ASKED)
+    assert is_dont_know_answer(said, ASKED)
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_a_clean_answer_counts(said: str) -> None:
     ],
 )
 def test_anything_made_up_does_not_count(said: str) -> None:
-    assert not only_does_not_know(said, ASKED)
+    assert not is_dont_know_answer(said, ASKED)

@@ -6,7 +6,7 @@ import pytest
 
 from memscope.demo.build.facts import KINDS
 from memscope.demo.build.generator import Block, Shape, make_session
-from memscope.demo.build.removal import training_session, without
+from memscope.demo.build.removal import remove_memories, training_session
 from memscope.demo.build.smalltalk import PREFERENCES
 
 
@@ -33,7 +33,7 @@ def test_every_value_of_an_answer_stands_in_a_memory_it_needs_and_that_came_befo
 def test_without_its_memory_an_answer_states_no_value_of_it(seed: int) -> None:
     blocks = session(seed)
     keys = {b.key for b in blocks if b.role == "memory"}
-    bare = without(blocks, keys)
+    bare = remove_memories(blocks, keys)
     assert not any(b.role == "memory" for b in bare)
     for before, after in zip(
         [b for b in blocks if b.role == "assistant"], [b for b in bare if b.role == "assistant"], strict=True
@@ -48,7 +48,7 @@ def test_without_its_memory_an_answer_states_no_value_of_it(seed: int) -> None:
 def test_taking_one_of_two_memories_keeps_the_other_part() -> None:
     blocks = next(blocks for blocks in map(session, range(200)) if any(b.kind == "two" for b in blocks))
     number, answer = next((n, b) for n, b in enumerate(blocks) if b.kind == "two")
-    after = without(blocks[: number + 1], {answer.needs[0]})[-1]
+    after = remove_memories(blocks[: number + 1], {answer.needs[0]})[-1]
     assert after.values == answer.values[1:]
     assert answer.parts[0][1] in after.text
 

@@ -35,7 +35,7 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(tmp_path: Path) -> No
 
 def test_the_rate_warms_up_holds_and_falls_again_in_each_finishing_stage() -> None:
     recipe = Recipe()
-    shares = [recipe.share_of_rate(step) for step in range(recipe.steps)]
+    shares = [recipe.rate_factor(step) for step in range(recipe.steps)]
     assert shares[0] < shares[recipe.warm] == 1.0
     first = sum(stage.steps for stage in recipe.stages if stage.rate is None)
     for stage in recipe.stages:

@@ -15,7 +15,7 @@ from memscope.scoring.events import AlternateDone, AlternateFailed, Event, Finis
 from memscope.scoring.finetune import Candidate, Findings
 from memscope.session.nodes import Session
 from memscope.store.database import Database
-from memscope.training.record import Trained
+from memscope.training.history import TrainedResponse
 from memscope.ui.app import MemscopeApp
 from memscope.ui.candidates.pane import CandidatesPane, CandidatesState
 from memscope.ui.candidates.review import ReviewScreen
@@ -73,7 +73,7 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         text = screen_text(app)
         assert "before → after: dependence fell by" in text
         assert "after − before" in shown(app)[0]
-        trained = app.candidates.tasks.tuning.shipping.record.trained().values()
+        trained = app.candidates.tasks.tuning.shipping.history.trained().values()
         measured = [f"{known.response.divergence:.2f} → {known.after:6.2f}  trained" for known in trained]
         assert len(measured) == 2
         assert all(line in text for line in measured)
@@ -106,7 +106,7 @@ async def test_a_send_can_be_taken_back(small_session: Session, config: Config) 
         await pilot.press("escape")
         await pilot.pause()
         assert not isinstance(app.screen, ReviewScreen)
-        assert app.candidates.tasks.tuning.shipping.record.shipments() == ()
+        assert app.candidates.tasks.tuning.shipping.history.shipments() == ()
 
 
 async def test_the_context_is_chosen_in_the_review_and_remembered(small_session: Session, config: Config) -> None:
@@ -135,16 +135,16 @@ async def test_decisions_are_made_for_one_or_many_and_survive(small_session: Ses
         await pilot.press("3")
         await pilot.pause()
         await pilot.press("space", "space", "x")
-        assert app.candidates.tasks.tuning.candidates.verdicts() == dict.fromkeys(
+        assert app.candidates.tasks.tuning.candidates.decisions() == dict.fromkeys(
             app.measured.layout.responses[:2], "rejected"
         )
         await pilot.press("home", "a")
-        assert set(app.candidates.tasks.tuning.candidates.verdicts().values()) == {"approved", "rejected"}
-        kept = app.candidates.tasks.tuning.candidates.verdicts()
+        assert set(app.candidates.tasks.tuning.candidates.decisions().values()) == {"approved", "rejected"}
+        kept = app.candidates.tasks.tuning.candidates.decisions()
     async with opened(small_session, config) as (app, pilot):
         await pilot.press("3")
         await pilot.pause()
-        assert app.candidates.tasks.tuning.candidates.verdicts() == kept
+        assert app.candidates.tasks.tuning.candidates.decisions() == kept
         text = screen_text(app)
         assert "approved" in text
         assert "rejected" in text
@@ -177,7 +177,7 @@ async def test_alternates_stream_into_the_diff(small_session: Session, config: C
         await pilot.press("right", "a")
         assert first is not None
         assert app.candidates.pane.current != first
-        assert list(app.candidates.tasks.tuning.candidates.verdicts().values()) == ["approved"]
+        assert list(app.candidates.tasks.tuning.candidates.decisions().values()) == ["approved"]
         await pilot.press("g")
         assert not app.candidates.tasks.tuning.candidates.alternates_on
 
@@ -226,9 +226,9 @@ async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
         pane.show(
             CandidatesState(
                 trained={
-                    "r1": Trained(candidate(1), None, running=True, lost=False),
-                    "r2": Trained(candidate(2), 0.25, running=False, lost=False),
-                    "r3": Trained(candidate(3), 0.5, running=False, lost=True),
+                    "r1": TrainedResponse(candidate(1), None, running=True, lost=False),
+                    "r2": TrainedResponse(candidate(2), 0.25, running=False, lost=False),
+                    "r3": TrainedResponse(candidate(3), 0.5, running=False, lost=True),
                 }
             )
         )

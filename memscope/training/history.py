@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from memscope.scoring.finetune import Candidate
 from memscope.scoring.layout import Layout
 from memscope.store.ledger import Shipment
-from memscope.training.proof import Proof, named_by_id
+from memscope.training.proof import Proof, proof_by_response_id
 
-__all__ = ["Record", "Trained"]
+__all__ = ["TrainedResponse", "TrainingHistory"]
 
 
-class Trained(msgspec.Struct, frozen=True):
+class TrainedResponse(msgspec.Struct, frozen=True):
     """A response that counts as trained.
 
     Attributes:
@@ -32,7 +32,7 @@ class Trained(msgspec.Struct, frozen=True):
     lost: bool
 
 
-class Record:
+class TrainingHistory:
     """Reads what is in memory of the ledger for one session."""
 
     def __init__(
@@ -71,30 +71,30 @@ class Record:
         lasting = [s.proof for s in self.shipments() if s.proof and "after" in s.proof and not self._lost(s)]
         return lasting[-1]["before"]["stripped"] if lasting else {}
 
-    def trained(self) -> dict[str, Trained]:
+    def trained(self) -> dict[str, TrainedResponse]:
         """Return the responses that count as trained, by id, with what their last shipment says of them."""
-        known: dict[str, Trained] = {}
+        known: dict[str, TrainedResponse] = {}
         for shipment in self.shipments():
             if shipment.state in ("accepted", "succeeded"):
                 known |= self._trained(shipment)
         return known
 
-    def _trained(self, shipment: Shipment) -> dict[str, Trained]:
+    def _trained(self, shipment: Shipment) -> dict[str, TrainedResponse]:
         layout, proof = self._layout(), _proof(shipment)
         after: Mapping[str, float] = proof.after if proof else {}
         running, lost = shipment.state == "accepted", self._lost(shipment)
         known = {}
         for sample in shipment.samples:
-            if (place := layout.column(sample.response)) is not None:
+            if (place := layout.column_index(sample.response)) is not None:
                 column = layout.columns[place]
                 before = nan if sample.divergence is None else sample.divergence
                 stamp = column.timestamp or ""
                 said = Candidate(column.id, column.index, column.entry_index, before, stamp, column.text)
-                known[column.id] = Trained(said, after.get(column.id), running, lost)
+                known[column.id] = TrainedResponse(said, after.get(column.id), running, lost)
         return known
 
     def _named(self, shipment: Shipment) -> Shipment:
-        return replace(shipment, proof=named_by_id(shipment, self._layout().responses) or None)
+        return replace(shipment, proof=proof_by_response_id(shipment, self._layout().responses) or None)
 
 
 def _proof(shipment: Shipment) -> Proof | None:

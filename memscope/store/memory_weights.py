@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memscope.store.database import Database
 
-__all__ = ["MemoryWeight", "MemoryWeights", "averaged"]
+__all__ = ["MemoryWeight", "MemoryWeights", "moving_average"]
 
 _RISING = 0.5
 _FALLING = 0.1
@@ -21,7 +21,7 @@ class MemoryWeight:
     times: int
 
 
-def averaged(weight: float | None, value: float) -> float:
+def moving_average(weight: float | None, value: float) -> float:
     """Return the exponentially weighted moving average after one more value; the first value is the average."""
     if weight is None:
         return value
@@ -64,7 +64,7 @@ class MemoryWeights:
                 identity,
             ).fetchone()
             weight, times = row or (None, 0)
-            entry = MemoryWeight(averaged(weight, value), now, times + 1)
+            entry = MemoryWeight(moving_average(weight, value), now, times + 1)
             connection.execute(
                 "INSERT OR REPLACE INTO importance VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (*identity, entry.weight, entry.last_scored, entry.times),
