@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
@@ -126,16 +127,25 @@ async def _score(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end: here, or in a thread of its own where this one has an event loop that runs."""
+    """Run a coroutine to its end: here, or in a thread of its own where this one has an event loop that runs.
+
+    An interruption of this thread cancels it.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
     outcome: Future[T] = Future()
+    cancel: Future[Callable[[], object]] = Future()
+
+    async def cancellable() -> T:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+        cancel.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await task
 
     def run() -> None:
         try:
-            outcome.set_result(asyncio.run(work))
+            outcome.set_result(asyncio.run(cancellable()))
         except BaseException as error:
             outcome.set_exception(error)
 
@@ -143,5 +153,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     thread.start()
     try:
         return outcome.result()
+    except KeyboardInterrupt:
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+            cancel.result()()
+        raise
     finally:
         thread.join()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 import memscope
 from memscope.config import Config
 from memscope.errors import ConfigError, SessionError
-from memscope.scoring.events import Event, RowDone
+from memscope.scoring.events import Event, Finished, RowDone, RowStarted
 
 
 def test_a_session_becomes_a_matrix(small_file: Path, config: Config) -> None:
@@ -37,6 +39,33 @@ def test_it_may_be_called_where_an_event_loop_runs(small_file: Path, config: Con
         return memscope.score(small_file, url=config.url, state=config.state, measure="sufficiency")
 
     assert asyncio.run(notebook()).values[0, 0] > 3
+
+
+def test_an_interruption_ends_it_where_an_event_loop_runs(
+    small_file: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, events, waiting = threading.get_ident(), list[Event](), threading.Event()
+    join = threading.Thread.join
+
+    def wait_for(thread: threading.Thread, timeout: float | None = None) -> None:
+        waiting.set()
+        join(thread, timeout)
+
+    def interrupt(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, RowStarted) and not waiting.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+            waiting.wait()
+
+    async def notebook() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            memscope.score(small_file, url=config.url, state=config.state, on_event=interrupt)
+
+    monkeypatch.setattr(threading.Thread, "join", wait_for)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(notebook())
+    loop.close()
+    assert [event.cancelled for event in events if isinstance(event, Finished)] == [True]
 
 
 def test_the_example_of_the_docstring_runs(small_file: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
