@@ -38,6 +38,11 @@ class _Model(msgspec.Struct):
     prefix_cache: bool = False
     note: str | None = None
 
+    def __post_init__(self) -> None:
+        """Take a count that cannot be for one that is not said."""
+        self.max_model_len = self.max_model_len if (self.max_model_len or 0) > 0 else None
+        self.vocab_size = self.vocab_size if (self.vocab_size or 0) > 0 else None
+
 
 class _Models(msgspec.Struct):
     data: list[_Model]

@@ -175,6 +175,14 @@ async def test_a_refused_priority_is_dropped_for_good() -> None:
     assert not any(seen[1:])
 
 
+@pytest.mark.parametrize("count", [0, -1])
+async def test_a_count_that_cannot_be_is_not_said(count: int) -> None:
+    listed = models("m", vocab_size=count)
+    listed["data"][0]["max_model_len"] = count
+    client = await connect(server(models=listed, completions=completions(generated=-1.0, scored=-1.0)))
+    assert (client.info.vocab_size, client.info.max_tokens) == (None, None)
+
+
 async def test_new_weights_give_a_new_fingerprint() -> None:
     value = -1.0
 
