@@ -1,4 +1,4 @@
-"""memscope: see which of an agent's memories each of its responses rests on.
+"""memscope: find out which of an agent's memories each of its responses depends on.
 
 As a library, for notebooks and scripts:
 
@@ -7,23 +7,23 @@ As a library, for notebooks and scripts:
     >>> matrix.keys, matrix.responses, matrix.values.shape
     >>> print(matrix.to_csv())
 
-`memscope.load(path)` reads a session without scoring it. Nothing is imported before it is used.
+`memscope.load(path)` reads a session without scoring it. Names are imported lazily, on first use.
 
-A tour of the rooms, each of which imports only from those below it:
+The packages, from the top layer down; each imports only from those below it:
 
-    cli, commands/   arguments to run/ or ui/, one module a command
-    ui/              the Textual screen: a folder a pane where it has several modules; keys.py lists every binding
-    library          what `import memscope` offers
-    run/             one run = session + scorer + store, events out; candidates, shipping, selection, incremental
-    training/        samples, sending, exports, before and after
+    cli, commands/   parse arguments and call run/ or ui/; one module per command
+    ui/              the Textual screen; larger panes have a folder of their own; keys.py lists every binding
+    library          the public Python API
+    run/             one run: a session, a scorer and a store, emitting events; candidates, shipping, selection
+    training/        samples, sending, exports, before/after comparison
     scoring/         the table of ablations, and the measures and jobs over it
     prompt/          a session as token ids: ChatML, and template/ for the model's own chat template
-    engines/         asking a server for log-probabilities (dialects/: one module each), checks, the embedded child
+    engines/         requests to scoring servers (dialects/: one module each), checks, the embedded scorer process
     store/           the state database: scores by content, the training ledger, settings, migrations
-    session/         nodes, the file formats (one module each), the detectors of memories
-    terminal/        what may reach a terminal: safe text, printing, the word diff
-    server/          memscope serve, which knows nothing of the above: api/, compute/, training/
-    demo/            the bundled model and session; build/ made them
+    session/         nodes, file formats (one module each), memory detectors
+    terminal/        text that is safe for a terminal, printing, the word diff
+    server/          memscope serve, independent of the packages above: api/, compute/, training/
+    demo/            the bundled model and session; build/ generates and trains them
 """
 
 from __future__ import annotations

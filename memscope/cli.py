@@ -1,4 +1,4 @@
-"""The command line: arguments in, an exit status out. Nothing heavy is imported until a command needs it.
+"""The command line. Heavy modules are imported only when a command needs them.
 
 Exit status: 0 done, 1 failed (one clear line on stderr), 2 usage, 130 interrupted.
 """
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemscopeError as error:
         return _print_error(error, 1)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # leaving takes a moment, and impatience is no error
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # shutting down takes a moment; ignore further ctrl+c
         sys.stderr.write("memscope: interrupted\n")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has left; what is still buffered has nowhere to go.
+        # The reader of our output has exited, so the remaining buffer cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -67,7 +67,7 @@ def _report_fault(error: Exception, options: argparse.Namespace) -> int:
 
     try:
         config = _config(options)
-    except Exception:  # the options may be what is at fault
+    except Exception:  # the options themselves may be the cause
         config = Config()
     log = DebugLog(config)
     sys.stderr.write(f"memscope: {log.exception(error)}\n")
@@ -96,11 +96,11 @@ def _parser(name: str, about: str, run: Callable[[argparse.Namespace], int]) -> 
 
 
 def _screen_parser() -> argparse.ArgumentParser:
-    parser = _parser("", "See which of an agent's memories each of its responses rests on.", _screen)
+    parser = _parser("", "Find out which of an agent's memories each of its responses depends on.", _screen)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "commands:\n" + "\n".join(f"  {name:<10} {about}" for name, about in _ABOUT.items())
-    parser.epilog += "\n\n'memscope COMMAND --help' tells more."
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.epilog += "\n\nRun 'memscope COMMAND --help' for the options of a command."
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
     parser.add_argument("--version", action="version", version=f"memscope {__version__}")
     _common(parser)
     return parser
@@ -108,26 +108,28 @@ def _screen_parser() -> argparse.ArgumentParser:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("scorer")
-    group.add_argument("--url", help="OpenAI-style base address, http://host:8000/v1; without it one is started here")
-    group.add_argument("--model", help="served name; without --url a model folder or hub name")
-    group.add_argument("--tokenizer", help="tokenizer folder or hub name, where the server does not hand out its own")
-    group.add_argument("--api-key-env", metavar="VAR", help="variable that holds the API key (MEMSCOPE_API_KEY)")
-    group.add_argument("--dialect", help="how to ask: auto, score, prompt_logprobs")
+    group.add_argument("--url", help="OpenAI-style base URL, http://host:8000/v1 (default: start a local scorer)")
+    group.add_argument("--model", help="served model name; without --url, a model folder or hub name")
+    group.add_argument("--tokenizer", help="tokenizer folder or hub name, if the server does not provide one")
+    group.add_argument(
+        "--api-key-env", metavar="VAR", help="environment variable with the API key (default: MEMSCOPE_API_KEY)"
+    )
+    group.add_argument("--dialect", help="scoring protocol: auto, score or prompt_logprobs")
     group.add_argument(
         "--template",
         choices=("auto", "chatml", "own"),
-        help="ChatML or the model's own chat template; auto: ChatML for native sessions where the model knows it",
+        help="ChatML, or the model's own chat template; auto uses ChatML for native sessions if the model supports it",
     )
     group = parser.add_argument_group("session")
+    group.add_argument("--threshold", type=float, metavar="NATS", help="minimum divergence of a candidate")
+    group.add_argument("--rules", type=_names, metavar="A,B", help="memory detectors to apply to chat messages")
     group.add_argument(
-        "--threshold", type=float, metavar="NATS", help="divergence from which a response is a candidate"
+        "--memory-regex", metavar="PATTERN", help="custom detector: a regex with the named groups key and text"
     )
-    group.add_argument("--rules", type=_names, metavar="A,B", help="memory detectors to use on chat messages")
-    group.add_argument("--memory-regex", metavar="PATTERN", help="own detector: named groups key and text")
     group = parser.add_argument_group("state")
-    group.add_argument("--state", metavar="DIR", help="folder of the state database and the debug log")
-    group.add_argument("--theme", help="name of the screen's theme")
-    group.add_argument("--debug", action="store_true", default=None, help="write session text into the debug log too")
+    group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")
+    group.add_argument("--theme", help="theme of the screen")
+    group.add_argument("--debug", action="store_true", default=None, help="include session text in the debug log")
 
 
 def _names(text: str) -> list[str]:
@@ -149,9 +151,9 @@ def _screen(options: argparse.Namespace) -> int:
         from memscope.commands.score import score
 
         return score(options.session, _config(options), "table", "necessity", fresh=False)
-    # Starting up allocates a lot and frees nothing: the collector waits for the first paint.
+    # Startup allocates a lot and frees nothing, so garbage collection is off until the first paint.
     gc.disable()
-    # Only the screen's own modules from here on: a model, a tokenizer and HTTP wait until it is painted.
+    # Import only the screen's own modules here; models, tokenizers and HTTP are imported after the first paint.
     from memscope.commands.screen import screen
 
     return screen(options.session, _config(options))
@@ -159,10 +161,10 @@ def _screen(options: argparse.Namespace) -> int:
 
 def _score_parser() -> argparse.ArgumentParser:
     parser = _parser("score", _ABOUT["score"], _score)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
     parser.add_argument("--format", choices=("json", "csv", "table"), default="table")
     parser.add_argument("--measure", choices=("necessity", "sufficiency"), default="necessity")
-    parser.add_argument("--fresh", action="store_true", help="score again what is remembered")
+    parser.add_argument("--fresh", action="store_true", help="ignore stored scores and score again")
     _common(parser)
     return parser
 
@@ -175,7 +177,7 @@ def _score(options: argparse.Namespace) -> int:
 
 def _doctor_parser() -> argparse.ArgumentParser:
     parser = _parser("doctor", _ABOUT["doctor"], _doctor)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="also say what is recognised in this file")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="also describe what is recognised in this file")
     parser.add_argument("--format", choices=("json", "table"), default="table")
     _common(parser)
     return parser
@@ -191,12 +193,19 @@ def _finetune_parser() -> argparse.ArgumentParser:
     from memscope.server.arguments import positive
 
     parser = _parser("finetune", _ABOUT["finetune"], _finetune)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
     parser.add_argument("--format", choices=("json", "table"), default="table")
-    parser.add_argument("--alternates", action="store_true", help="also generate what the model says without memories")
-    parser.add_argument("--count", type=positive, metavar="N", help="only the N most recent nodes of the conversation")
     parser.add_argument(
-        "--context", choices=("full", "window"), default="full", help="everything before, or these nodes"
+        "--alternates", action="store_true", help="also generate what the model replies without memories"
+    )
+    parser.add_argument(
+        "--count", type=positive, metavar="N", help="consider only the N most recent conversation nodes"
+    )
+    parser.add_argument(
+        "--context",
+        choices=("full", "window"),
+        default="full",
+        help="context of a response: everything before it, or only these nodes",
     )
     _common(parser)
     return parser
@@ -213,16 +222,18 @@ def _finetune(options: argparse.Namespace) -> int:
 
 def _train_parser() -> argparse.ArgumentParser:
     parser = _parser("train", _ABOUT["train"], _train)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
-    parser.add_argument("--responses", type=_indices, required=True, metavar="I,J", help="responses by matrix index")
-    parser.add_argument("--context", choices=("with", "without"), help="memories in the training context, or not")
-    parser.add_argument("--no-wait", action="store_true", help="do not wait for the job's end")
-    parser.add_argument("--verify", action="store_true", help="score again after the job: before and after")
-    parser.add_argument("--yes", action="store_true", help="do not ask before sending")
-    parser.add_argument("--again", action="store_true", help="also what was trained, or is in doubt")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
+    parser.add_argument(
+        "--responses", type=_indices, required=True, metavar="I,J", help="matrix indices of the responses"
+    )
+    parser.add_argument("--context", choices=("with", "without"), help="train with or without memories in the context")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the job to finish")
+    parser.add_argument("--verify", action="store_true", help="score again after the job and compare before and after")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+    parser.add_argument("--again", action="store_true", help="also send responses already trained or in doubt")
     from memscope.server.arguments import add_training_arguments
 
-    add_training_arguments(parser.add_argument_group("how to train, for memscope's own scorer"))
+    add_training_arguments(parser.add_argument_group("training options (memscope's own scorer only)"))
     _common(parser)
     return parser
 
@@ -253,14 +264,25 @@ def _indices(text: str) -> list[int]:
 
 def _export_parser() -> argparse.ArgumentParser:
     parser = _parser("export", _ABOUT["export"], _export)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
-    parser.add_argument("--to", required=True, choices=("trl", "messages", "sdft", "dpo", "matrix"), help="for what")
-    parser.add_argument("--output", metavar="FILE", help="write here instead of to stdout")
-    parser.add_argument("--responses", type=_indices, metavar="I,J", help="these; else the approved, else candidates")
-    parser.add_argument("--context", choices=("with", "without"), help="memories in the context, or not (default)")
-    parser.add_argument("--redact", action="store_true", help="replace what looks like a secret, and say how many")
-    parser.add_argument("--force", action="store_true", help="replace a file that is there")
-    parser.add_argument("--format", choices=("csv", "json"), help="of the matrix")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
+    parser.add_argument(
+        "--to", required=True, choices=("trl", "messages", "sdft", "dpo", "matrix"), help="export format"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write to this file instead of stdout")
+    parser.add_argument(
+        "--responses",
+        type=_indices,
+        metavar="I,J",
+        help="matrix indices (default: approved responses, or else candidates)",
+    )
+    parser.add_argument(
+        "--context",
+        choices=("with", "without"),
+        help="export with or without memories in the context (default: without)",
+    )
+    parser.add_argument("--redact", action="store_true", help="replace likely secrets and report how many were found")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+    parser.add_argument("--format", choices=("csv", "json"), help="format of the matrix")
     _common(parser)
     return parser
 
@@ -285,12 +307,27 @@ def _importance_parser() -> argparse.ArgumentParser:
     from memscope.server.arguments import positive
 
     parser = _parser("importance", _ABOUT["importance"], _importance)
-    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file; the bundled demo without one")
+    parser.add_argument("session", nargs="?", metavar="SESSION", help="session file (default: the bundled demo)")
     parser.add_argument("--format", choices=("table", "json"), default="table")
-    parser.add_argument("--max-age", type=_seconds, default=3600.0, metavar="S", help="seconds until due again (3600)")
-    parser.add_argument("--window", type=positive, default=50, metavar="N", help="responses after the memory (50)")
-    parser.add_argument("--context", choices=("window", "full"), default="window", help="the window, or all before too")
-    parser.add_argument("--agent", metavar="NAME", help="whose memories they are (the session says)")
+    parser.add_argument(
+        "--max-age",
+        type=_seconds,
+        default=3600.0,
+        metavar="S",
+        help="seconds after which a memory is scored again (default: 3600)",
+    )
+    parser.add_argument(
+        "--window", type=positive, default=50, metavar="N", help="responses after each memory to score (default: 50)"
+    )
+    parser.add_argument(
+        "--context",
+        choices=("window", "full"),
+        default="window",
+        help="context: the window only, or everything before it too",
+    )
+    parser.add_argument(
+        "--agent", metavar="NAME", help="agent the memories belong to (default: taken from the session)"
+    )
     _common(parser)
     return parser
 
@@ -331,11 +368,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 _ABOUT = {
     "score": "score the full matrix and print it",
-    "finetune": "find responses that lean on memories: candidates for training",
+    "finetune": "find responses that depend on memories: candidates for training",
     "train": "send responses to training and watch the job",
     "importance": "re-score stale memories incrementally",
-    "export": "write training records or the matrix to a file",
-    "doctor": "say what scorer answers, what it can do, and why not",
+    "export": "export training records or the matrix",
+    "doctor": "check the scorer, its capabilities, and what is recognised in a session",
     "serve": "serve a model: log-probabilities, completions, training",
 }
 

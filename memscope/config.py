@@ -1,6 +1,6 @@
-"""Where every option comes from: flag, then `MEMSCOPE_*` variable, then the configuration file, then the default.
+"""Options and their precedence: flag, `MEMSCOPE_*` variable, configuration file, default.
 
-Each field of `Config` is one option. Its key in the file, its variable and its flag have the same name, so adding an
+Each field of `Config` is one option. Its key in the file, its variable and its flag share one name, so adding an
 option means adding a field here (and an argument in `memscope.cli`, where it is offered as a flag).
 """
 
@@ -27,53 +27,53 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All options, resolved."""
 
     url: str | None = None
-    """OpenAI-style base address of a scorer, `http://host:8000/v1`; None starts the embedded one."""
+    """OpenAI-style base URL of a scorer, `http://host:8000/v1`; None starts the embedded scorer."""
 
     model: str | None = None
-    """A served name; with no `url` a local folder or hub name for the embedded scorer; None is the bundled one."""
+    """A served model name; without `url`, a local folder or hub name; None for the bundled model."""
 
     tokenizer: str | None = None
-    """Folder or hub name of the tokenizer, for servers that do not hand out theirs."""
+    """Folder or hub name of the tokenizer, for servers that do not provide one."""
 
     api_key_env: str = "MEMSCOPE_API_KEY"
     """Name of the variable that holds the scorer's API key."""
 
     dialect: str = "auto"
-    """How to ask the scorer: "auto" tries, "score" or "prompt_logprobs" insists."""
+    """Scoring protocol: "auto" tries each, "score" and "prompt_logprobs" force one."""
 
     template: TemplateChoice = "auto"
-    """How sessions become token ids: "chatml", the model's "own" chat template, or "auto", which decides by session."""
+    """How sessions are rendered: "chatml", the model's "own" chat template, or "auto", which depends on the session."""
 
     threshold: float | None = None
-    """Divergence in nats from which a response is a candidate for training; None is the last one set on the screen."""
+    """Minimum divergence of a candidate, in nats; None for the threshold last set on the screen."""
 
     rules: tuple[str, ...] | None = None
-    """Detector rules that look for memories in chat messages; None is all of them."""
+    """Detector rules applied to chat messages; None for all of them."""
 
     memory_regex: str | None = None
-    """A pattern with the named groups `key` and `text` that marks memories in chat messages."""
+    """A regular expression with the named groups `key` and `text` that finds memories in chat messages."""
 
     agent: str | None = None
-    """Whose memories a session holds, for `memscope importance`; None is what the session's header or file says."""
+    """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""
 
     state: str | None = None
-    """Folder of the state database and logs; None is the platform's."""
+    """Folder of the state database and logs; None for the platform's default."""
 
     theme: str = "textual-dark"
-    """Name of the screen's theme."""
+    """Theme of the screen."""
 
     keymap: Mapping[str, str] = {}
-    """Key bindings by binding id, as Textual's keymap: `{"sort": "f3"}`."""
+    """Keys by binding id, as in Textual's keymap: `{"sort": "f3"}`."""
 
     debug: bool = False
-    """Write the debug log in full, session text included."""
+    """Include session text in the debug log."""
 
     def state_folder(self) -> Path:
-        """Return the folder for state; it is not created here."""
+        """Return the state folder, without creating it."""
         return state_folder(self.state)
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return the options as they may be shown: without the password in the address."""
+        """Return the options for display, without the password in the URL."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         return list((shown | {"url": redacted_url(self.url) if self.url else None}).items())
 
@@ -91,7 +91,7 @@ def state_folder(override: str | None = None) -> Path:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Return where the configuration file is looked for: `MEMSCOPE_CONFIG`, else the platform's place."""
+    """Return the path of the configuration file: `MEMSCOPE_CONFIG`, or else the platform's default."""
     if named := environ.get("MEMSCOPE_CONFIG"):
         return Path(named).expanduser()
     import platformdirs
@@ -103,11 +103,11 @@ def load_config(flags: Mapping[str, Any], environ: Mapping[str, str] | None = No
     """Resolve every option.
 
     Args:
-        flags: What the command line gave, by field name; None means not given.
-        environ: The environment; the process's own by default.
+        flags: Values from the command line by field name; None means not given.
+        environ: The environment; `os.environ` by default.
 
     Raises:
-        ConfigError: A value cannot be used; the line says where it came from and what was expected.
+        ConfigError: A value is invalid; the message says where it came from and what was expected.
     """
     environ = os.environ if environ is None else environ
     path = config_path(environ)
@@ -127,14 +127,14 @@ def _from_file(path: Path, *, named: bool) -> Mapping[str, Any]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         if named:
-            raise ConfigError(f"{path}: no such file, but MEMSCOPE_CONFIG names it") from None
+            raise ConfigError(f"{path}: no such file (named by MEMSCOPE_CONFIG)") from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        raise ConfigError(f"{path}: invalid TOML: {error}") from error
 
 
 def _from_environment(environ: Mapping[str, str]) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
-"""Every error that a user can meet, as one small hierarchy.
+"""The exceptions that memscope raises on purpose.
 
-The message of each is one clear line: what is wrong, where, and what to do. The commands print it on stderr,
-the screen shows it in the log; a traceback is never part of it.
+Each message is one line that says what is wrong, where, and what to do. The commands print it on stderr, and
+the screen shows it in the log, without a traceback.
 """
 
 __all__ = [
@@ -19,40 +19,40 @@ __all__ = [
 
 
 class MemscopeError(Exception):
-    """The root of all errors that memscope raises on purpose."""
+    """Base class of all errors that memscope raises on purpose."""
 
 
 class UsageError(MemscopeError):
-    """The command line asks for something that cannot be; exit status 2."""
+    """The command line is invalid; exit status 2."""
 
 
 class ConfigError(UsageError):
-    """A flag, a variable or the configuration file holds a value that cannot be used."""
+    """A flag, a variable or the configuration file has an invalid value."""
 
 
 class SessionError(MemscopeError):
-    """A session file cannot be read; the message names the file, the line and the field."""
+    """A session file is invalid or unreadable; the message names the file, the line and the field."""
 
 
 class PromptError(MemscopeError):
-    """A session cannot be turned into token ids for this model."""
+    """A session cannot be rendered as token ids for this model."""
 
 
 class ScorerError(MemscopeError):
-    """The scorer refused a request, or answered with something that cannot be trusted."""
+    """The scorer refused a request or returned an unusable response."""
 
 
 class ScorerGoneError(ScorerError):
-    """The scorer cannot be used any more: it is down, died, or never started."""
+    """The scorer is no longer available: it stopped, crashed, or never started."""
 
 
 class UntrustedScorerError(ScorerGoneError):
-    """The scorer's numbers contradict each other: it is not asked again, and none of them was used."""
+    """The scorer's numbers are inconsistent: it is not used again, and none of its numbers were kept."""
 
 
 class StoreError(MemscopeError):
-    """The state database cannot be used."""
+    """The state database is unavailable."""
 
 
 class TrainingError(MemscopeError):
-    """A training request was refused, failed, or its outcome is in doubt."""
+    """A training request was refused, failed, or has an unknown outcome."""

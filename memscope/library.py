@@ -1,4 +1,4 @@
-"""The small library behind `import memscope`: a session in, its matrix out."""
+"""The public Python API: score a session and get its matrix."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ T = TypeVar("T")
 
 
 class Matrix:
-    """Divergences of memories and responses.
+    """The divergence of every response for every memory.
 
     Attributes:
-        keys: The memories' keys, in order of first appearance.
-        responses: The responses' ids, in order.
-        report: Everything `memscope score --format json` prints, as plain data.
+        keys: Memory keys in order of first appearance.
+        responses: Response ids in order.
+        report: The data that `memscope score --format json` prints.
     """
 
     def __init__(self, report: dict[str, Any]) -> None:
-        """Take a report of `memscope.scoring.report.matrix_report`."""
+        """Wrap a report made by `memscope.scoring.report.matrix_report`."""
         self.report = report
         self.keys: tuple[str, ...] = tuple(memory["key"] for memory in report["memories"])
         self.responses: tuple[str, ...] = tuple(response["id"] for response in report["responses"])
@@ -55,7 +55,7 @@ class Matrix:
 
     @property
     def noise_floor(self) -> float | None:
-        """Differences at or below this many nats cannot be told from zero; None where it was not measured."""
+        """Differences of at most this many nats are indistinguishable from zero; None if it was not measured."""
         floor: float | None = self.report["noise_floor"]
         return floor
 
@@ -64,20 +64,20 @@ class Matrix:
         return msgspec.json.encode(self.report).decode()
 
     def to_csv(self) -> str:
-        """Return the matrix as CSV text: one line a memory, one column a response, empty where not scored."""
+        """Return the matrix as CSV text: one row per memory, one column per response, empty where not scored."""
         return matrix_csv(self.report)
 
 
 def load(path: str | PathLike[str], *, rules: Sequence[str] | None = None, memory_regex: str | None = None) -> Session:
-    """Read a session file, of any format that `memscope` opens.
+    """Read a session file in any supported format.
 
     Args:
         path: The file.
-        rules: Detectors to use on chat messages; None is all.
-        memory_regex: A detector of your own, with the named groups `key` and `text`.
+        rules: Names of the detectors to apply to chat messages; None for all.
+        memory_regex: A custom detector: a regular expression with the named groups `key` and `text`.
 
     Raises:
-        SessionError: It cannot be read; the line names file, line and field.
+        SessionError: The file is invalid or unreadable; the message names file, line and field.
     """
     return load_session(fspath(path), rules=rules, pattern=memory_regex)
 
@@ -89,19 +89,19 @@ def score(
     on_event: Callable[[Event], None] | None = None,
     **options: Any,
 ) -> Matrix:
-    """Score the full matrix of a session and wait for it; what is remembered from earlier runs is not asked again.
+    """Score the full matrix of a session and wait for the result. Scores stored by earlier runs are reused.
 
-    It may be called where an event loop runs, as in a notebook.
+    It can be called while an event loop is running, as in a notebook.
 
     Args:
         session: A session, or the path of one.
         measure: "necessity" (leave one out) or "sufficiency" (this one alone).
-        on_event: Called with every event of the run, from the thread that scores.
-        options: `model`, `url`, `tokenizer`, `state` and all other options of the command line, by their names in the
+        on_event: Called with every event of the run, on the scoring thread.
+        options: `model`, `url`, `tokenizer`, `state` and all other command-line options, by their names in the
             configuration file.
 
     Raises:
-        MemscopeError: There is no scorer, or it cannot score this session. A row that failed raises nothing: its
+        MemscopeError: No scorer is available, or it cannot score this session. A failed row raises nothing: its
             values are NaN.
     """
     config = load_config(options)
@@ -127,9 +127,9 @@ async def _score(
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end: here, or in a thread of its own where this one has an event loop that runs.
+    """Run a coroutine to completion, in another thread if this one has a running event loop.
 
-    An interruption of this thread cancels it.
+    Interrupting this thread cancels it.
     """
     try:
         asyncio.get_running_loop()

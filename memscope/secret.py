@@ -1,4 +1,4 @@
-"""Values that must not be shown: API keys, tokens, and the password in an address."""
+"""Values that must not be displayed: API keys, tokens, and passwords in URLs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _USER_INFO = re.compile(r"//.*@", re.DOTALL)
 
 
 class Secret:
-    """A text that is hidden from every repr, so that no log and no traceback shows it."""
+    """A string whose repr is hidden, so that it appears in no log and no traceback."""
 
     __slots__ = ("_text",)
 
@@ -18,7 +18,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Return the text itself, for the one place that sends it."""
+        """Return the text itself, for sending it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -28,8 +28,8 @@ class Secret:
 
 
 def redacted_url(url: str) -> str:
-    """Return an address as it may be shown: `***` in place of a user name and password.
+    """Return a URL for display, with `***` in place of user name and password.
 
-    The address need not be valid, since errors about invalid ones show it too: everything up to the last `@` goes.
+    Invalid URLs are handled too, since error messages show them: everything up to the last `@` is replaced.
     """
     return _USER_INFO.sub("//***@", url)

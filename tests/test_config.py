@@ -57,9 +57,9 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         ('template = "qwen"', "option 'template': expected one of auto, chatml, own, got 'qwen'"),
         ("threshold = -1", "expected nats >= 0"),
         ("url = 3", "option 'url'"),
-        ("= 1", "not TOML"),
-        ("a = " + "[" * 50_000, "not TOML"),
-        ("threshold = " + "9" * 6_000, "not TOML"),
+        ("= 1", "invalid TOML"),
+        ("a = " + "[" * 50_000, "invalid TOML"),
+        ("threshold = " + "9" * 6_000, "invalid TOML"),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:

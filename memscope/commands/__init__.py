@@ -1,1 +1,1 @@
-"""The headless commands, one a module; each takes parsed arguments and returns an exit status."""
+"""The commands, one module each; every command takes parsed arguments and returns an exit status."""

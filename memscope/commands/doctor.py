@@ -1,4 +1,4 @@
-"""`memscope doctor`: what scorer answers, what it can do, and what was recognised in a session."""
+"""`memscope doctor`: describe the scorer, its capabilities, and what was recognised in a session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["doctor"]
 
 
 def doctor(path: str | None, config: Config, output: str) -> int:
-    """Print the findings; 1 when the session or the scorer cannot be used."""
+    """Print the report; return 1 if the session or the scorer is unusable."""
     findings: dict[str, Any] = {}
     session: Session | None = None
     if path is not None:

@@ -1,4 +1,4 @@
-"""`memscope export`: responses as training data for other tools, or the matrix."""
+"""`memscope export`: export responses as training data for other tools, or the matrix."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class _ExportRequest:
 
     @property
     def is_json(self) -> bool:
-        """Whether JSON is written: always records, and a matrix by its format, else by the file's ending."""
+        """Whether the output is JSON: always for records; for a matrix by its format, or else the file extension."""
         if self.target != "matrix" or self.format is not None:
             return self.format != "csv"
         return self.destination is not None and self.destination.suffix.lower() == ".json"
@@ -73,23 +73,23 @@ def export(
     redact: bool = False,
     force: bool = False,
 ) -> int:
-    """Write an export to a file, or to stdout; 1 when a row or an alternate failed.
+    """Write an export to a file or stdout; return 1 if a row or an alternate failed.
 
-    Without `responses`, the approved ones are taken; when none is approved, the candidates that are not rejected.
+    Without `responses`, the approved responses are exported, or else the candidates that were not rejected.
 
     Args:
-        path: The session file; None is the demo.
+        path: The session file; None for the demo.
         config: All options.
-        target: What to make.
-        destination: The file; None is stdout.
-        responses: Indices in the matrix.
-        context: Memories in what comes before a response, or not; None is "without".
-        output: How the matrix is written; None goes by the file's ending, CSV without one.
-        redact: Take out what looks like a secret.
-        force: Replace an existing file.
+        target: The export format.
+        destination: The output file; None for stdout.
+        responses: Matrix indices.
+        context: Whether memories stay in the context of a response; None means "without".
+        output: Format of the matrix; None chooses by file extension and falls back to CSV.
+        redact: Replace likely secrets.
+        force: Overwrite an existing file.
 
     Raises:
-        UsageError: The options contradict each other, or the file exists or cannot be written.
+        UsageError: The options conflict, or the file exists or cannot be written.
         TrainingError: There is nothing to export.
         MemscopeError: The session cannot be scored.
     """
@@ -101,11 +101,11 @@ def export(
 
 def _check(request: _ExportRequest) -> None:
     if request.target == "matrix" and (request.responses is not None or request.context is not None):
-        raise UsageError("--to matrix exports the whole matrix: it takes no --responses and no --context")
+        raise UsageError("--to matrix exports the whole matrix and does not accept --responses or --context")
     if request.target != "matrix" and request.format is not None:
-        raise UsageError(f"--format is for --to matrix; --to {request.target} is always JSON Lines")
+        raise UsageError(f"--format applies only to --to matrix; --to {request.target} is always JSON Lines")
     if request.target == "sdft" and request.context == "with":
-        raise UsageError("--to sdft hands the memories over as privileged context: it takes no --context with")
+        raise UsageError("--to sdft exports memories as privileged context and does not accept --context with")
     if request.destination is not None:
         check_destination(request.destination, force=request.force)
 
@@ -121,7 +121,7 @@ async def _export(session: Session, config: Config, request: _ExportRequest) -> 
     place = str(request.destination.resolve()) if request.destination else "stdout"
     _say(f"{what} written to {place}")
     if redactor is not None:
-        _say(f"redacted, as far as the rules can see: {_format_counts(redactor.counts)}")
+        _say(f"redacted (best effort): {_format_counts(redactor.counts)}")
     return 1 if failed else 0
 
 
@@ -133,7 +133,7 @@ async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) 
         report["session"]["title"] = redactor.text(report["session"]["title"])
         for memory in report["memories"]:
             memory["key"] = redactor.key(memory["key"])
-        # Of the whole text: a secret that a preview cuts in two would not be recognised.
+        # Redact the whole text first: a secret that the preview cuts in two would not be recognised.
         for response, column in zip(report["responses"], grid.columns, strict=True):
             response["preview"] = preview_line(redactor.text(column.text))
     text = msgspec.json.encode(report).decode() + "\n" if request.is_json else matrix_csv(report)
@@ -167,24 +167,24 @@ async def _records(
     for reason, count in records.left_out.items():
         _say(f"{count} response{'s' * (count > 1)} left out: {reason}")
     if not made:
-        raise TrainingError(f"nothing to export: none of {len(chosen)} responses gives a record of {target}")
+        raise TrainingError(f"nothing to export: no {target} record can be made from these {len(chosen)} responses")
     return json_lines(made), f"{len(made)} record{'s' * (len(made) > 1)} for {target}", bool(failed)
 
 
 def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | None) -> list[int]:
-    """Return the places of the responses to export."""
+    """Return the indices of the responses to export."""
     candidates, layout = tuning.candidates, tuning.run.layout
     selection = select_responses(
-        named=None if numbers is None else responses_by_index(layout, numbers),
+        requested=None if numbers is None else responses_by_index(layout, numbers),
         approved=candidates.approved(),
-        otherwise=undecided_candidates(findings, candidates.decisions()),
+        fallback=undecided_candidates(findings, candidates.decisions()),
         marked=tuning.shipping.marks(),
     )
     if not selection.responses:
-        raise TrainingError(findings.why_none or "no candidate is left: all are rejected; name some with --responses")
+        raise TrainingError(findings.why_none or "all candidates are rejected; choose responses with --responses")
     if numbers is None:
-        kind = "approved responses" if selection.approved else "candidates, none being approved"
-        left_out = f"; {findings.trained} sent to training before are left out" if findings.trained else ""
+        kind = "approved responses" if selection.approved else "candidates (none is approved)"
+        left_out = f"; {findings.trained} already trained are left out" if findings.trained else ""
         _say(f"exporting {len(selection.responses)} {kind}{left_out}")
     return [place for id_ in selection.responses if (place := layout.column_index(id_)) is not None]
 

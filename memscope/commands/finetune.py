@@ -1,4 +1,4 @@
-"""`memscope finetune`: the candidates for training, headless."""
+"""`memscope finetune`: list the candidates for training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["finetune"]
 def finetune(
     path: str | None, config: Config, output: str, count: int | None, context: Context, *, alternates: bool
 ) -> int:
-    """Print the candidates as json or table; 1 when an alternate could not be generated.
+    """Print the candidates as JSON or a table; return 1 if an alternate could not be generated.
 
     Raises:
-        MemscopeError: There is nothing to print.
+        MemscopeError: The session cannot be scored.
     """
     return run_to_end(_finetune(load_scorable_session(path, config), config, output, count, context, alternates))
 

@@ -1,4 +1,4 @@
-"""`memscope importance`: re-score stale memories incrementally, and print what all memories weigh."""
+"""`memscope importance`: re-score stale memories incrementally and print the weights of all memories."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def importance(
     window: int = WINDOW_RESPONSES,
     context: Context = "window",
 ) -> int:
-    """Re-score stale memories and print all as json or table; return the exit status, 1 when a memory failed.
+    """Re-score stale memories and print all of them as JSON or a table; return 1 if a memory failed.
 
-    What is scored is kept at once: an interrupted run loses only the memory in progress.
+    Each result is stored at once: an interrupted run loses only the memory in progress.
 
     Args:
-        path: The session file; None is the demo.
+        path: The session file; None for the demo.
         config: All options.
         output: "json" or "table".
         max_age: Seconds after which a memory is scored again.
-        window: Responses after a memory's first appearance that are scored.
-        context: Of the conversation, the window alone or everything before too.
+        window: How many responses after a memory's first appearance are scored.
+        context: The conversation context: only the window, or everything before it too.
 
     Raises:
-        MemscopeError: There is no scorer, it is gone, or the session cannot be used.
+        MemscopeError: No scorer is available, or the session cannot be scored.
     """
     options = _Options(max_age, window, context)
     return run_to_end(_importance(load_scorable_session(path, config), config, output, options))

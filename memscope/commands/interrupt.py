@@ -1,4 +1,4 @@
-"""Running a command so that ctrl+c ends it in order."""
+"""Run a command so that ctrl+c shuts it down cleanly."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 def run_to_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine in a loop of its own.
+    """Run a command's coroutine in a new event loop.
 
-    The first ctrl+c cancels it. Further ones do nothing: asyncio would raise them wherever closing has come to, and
-    leave a scorer running or a traceback behind.
+    The first ctrl+c cancels it. Further ones are ignored: asyncio would raise KeyboardInterrupt during cleanup and
+    leave a scorer running or print a traceback.
 
     Raises:
         KeyboardInterrupt: It was cancelled by ctrl+c.

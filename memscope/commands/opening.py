@@ -1,4 +1,4 @@
-"""What every command begins with: a session that can be measured, the state database, a run that is closed again."""
+"""Shared setup of the commands: load a session, open the state database, open and close a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["load_configured_session", "load_scorable_session", "open_finetuning"
 
 
 def load_configured_session(path: str | None, config: Config) -> Session:
-    """Read a session file with the configured detectors; the bundled demo session when there is no path.
+    """Read a session file with the configured detectors; without a path, the bundled demo session.
 
     Raises:
         SessionError: It cannot be read.
@@ -29,7 +29,7 @@ def load_configured_session(path: str | None, config: Config) -> Session:
 
 
 def load_scorable_session(path: str | None, config: Config) -> Session:
-    """Read a session and see that there is something to measure.
+    """Read a session and check that it has memories and responses.
 
     Raises:
         SessionError: It cannot be read, or has no memories or no responses.
@@ -42,7 +42,7 @@ def load_scorable_session(path: str | None, config: Config) -> Session:
 
 @asynccontextmanager
 async def open_run(session: Session, config: Config) -> AsyncIterator[Run]:
-    """Give a run that reports to stderr and to the debug log, and close everything at the end."""
+    """Open a run that reports to stderr and the debug log, and close everything on exit."""
     database = Database(config.state_folder())
     run = Run(session, config, database)
     run.listen(ProgressLine())
@@ -60,6 +60,6 @@ async def open_run(session: Session, config: Config) -> AsyncIterator[Run]:
 
 @asynccontextmanager
 async def open_finetuning(session: Session, config: Config) -> AsyncIterator[FineTuning]:
-    """Give the fine-tuning of a run, which reports as in `open_run`."""
+    """Open a run as `open_run` does, for fine-tuning."""
     async with open_run(session, config) as run:
         yield FineTuning(run)

@@ -1,4 +1,4 @@
-"""A run's progress on stderr: one line that rewrites itself, only where a person is watching."""
+"""Show a run's progress on stderr: one line that is redrawn in place on a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ProgressLine"]
 
 
 class ProgressLine:
-    """Listens to a run. Troubles are always printed, progress only on a terminal."""
+    """An event listener. Notices are always printed, progress only on a terminal."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -32,7 +32,7 @@ class ProgressLine:
         self._open = False
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Handle one event."""
         match event:
             case Notice(text):
                 self._line(f"note: {text}")

@@ -1,4 +1,4 @@
-"""`memscope score`: the full matrix, headless."""
+"""`memscope score`: score the full matrix and print it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["score"]
 
 
 def score(path: str | None, config: Config, output: str, measure: Measure, fresh: bool) -> int:
-    """Print the matrix as json, csv or table; 1 when any row failed.
+    """Print the matrix as JSON, CSV or a table; return 1 if any row failed.
 
     Raises:
-        MemscopeError: There is nothing to print.
+        MemscopeError: The session cannot be scored.
     """
     return run_to_end(_score(load_scorable_session(path, config), config, output, measure, fresh))
 

@@ -1,4 +1,4 @@
-"""`memscope [SESSION]`: the screen."""
+"""`memscope [SESSION]`: open the screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def screen(path: str | None, config: Config) -> int:
     """Open a session on the screen and return the exit status.
 
     Raises:
-        MemscopeError: The session cannot be read, or has nothing to measure.
+        MemscopeError: The session cannot be read, or has no memories or responses.
     """
     session = load_scorable_session(path, config)
     database = Database(config.state_folder())

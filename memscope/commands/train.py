@@ -1,4 +1,4 @@
-"""`memscope train`: send responses to training, headless."""
+"""`memscope train`: send responses to training."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ def train(
     verify: bool,
     options: Mapping[str, Any],
 ) -> int:
-    """Send responses to training; the last line on stdout is `job <id> <status>`. 1 when the job failed.
+    """Send responses to training; the last line on stdout is `job <id> <status>`. Return 1 if the job failed.
 
     Args:
-        path: The session file; None is the demo.
+        path: The session file; None for the demo.
         config: All options.
-        responses: Indices in the matrix.
-        context: Memories in the training context or not; None is the last choice.
-        wait: Follow the job to its end. A scorer that ends with this command is always waited for.
-        yes: Do not ask before sending.
-        again: Also what was trained, or is in doubt.
+        responses: Matrix indices.
+        context: Whether memories stay in the training context; None for the last choice.
+        wait: Wait for the job to finish. Jobs on the embedded scorer are always waited for.
+        yes: Send without asking.
+        again: Also send responses already trained or in doubt.
         verify: Score again after the job.
-        options: How to train, for a server that knows `options` in the request.
+        options: Training options, for servers that support `options` in the request.
 
     Raises:
-        UsageError: Nobody can be asked whether to send.
-        MemscopeError: Nothing was sent, the shipment is in doubt, or the job cannot be followed.
+        UsageError: Confirmation is needed, but stdin is not a terminal.
+        MemscopeError: Nothing was sent, the outcome is in doubt, or the job cannot be followed.
     """
     if not yes and not sys.stdin.isatty():
-        raise UsageError("train asks before it sends: answer on a terminal, or give --yes")
+        raise UsageError("train asks for confirmation before sending: run it on a terminal, or pass --yes")
     request = _TrainRequest(responses, context, wait, yes, again, verify, options)
     return run_to_end(_train(load_scorable_session(path, config), config, request))
 
@@ -109,37 +109,41 @@ async def _send(shipping: Shipping, review: Review, request: _TrainRequest) -> t
         return await shipping.send(review, again=request.again, options=request.options)
     except asyncio.CancelledError:
         if any(shipment.state == "in doubt" for shipment in shipping.history.shipments()[-1:]):
-            sys.stderr.write("memscope: the server had not answered: what was sent is in doubt, and not sent again\n")
+            sys.stderr.write(
+                "memscope: interrupted before the server answered: the request is in doubt and will not be sent again\n"
+            )
         raise
 
 
 def _scorer_ends_with_command(tuning: FineTuning) -> bool:
-    """Whether the scorer, its jobs and its new weights end with this process; says so."""
+    """Whether the scorer is embedded; if so, warn that its jobs and new weights are lost when this command exits."""
     if tuning.run.scorer is None or tuning.run.scorer.kind != "embedded":
         return False
     sys.stderr.write(
-        "memscope: the scorer that trains ends with this command, and its new weights with it; "
-        "to keep them, train on a memscope serve --save-to DIR that --url names\n"
+        "memscope: the embedded scorer stops when this command exits, and the trained weights are lost; "
+        "to keep them, run memscope serve --save-to DIR and pass its address as --url\n"
     )
     return True
 
 
 def _say_how_to_look_again(tuning: FineTuning, job: str, address: str) -> None:
     if tuning.run.scorer is not None and tuning.run.scorer.kind == "embedded":
-        sys.stderr.write(f"memscope: job {one_line(job)} ends here, with the scorer that ran it\n")
+        sys.stderr.write(f"memscope: job {one_line(job)} stops here, together with the embedded scorer\n")
     else:
-        sys.stderr.write(f"memscope: job {one_line(job)} goes on at {address}; memscope finetune says how it ended\n")
+        sys.stderr.write(
+            f"memscope: job {one_line(job)} continues at {address}; run memscope finetune to see the result\n"
+        )
 
 
 async def _confirm_sending(review: Review) -> bool:
     if not review.loopback and not review.known:
-        print_text(f"{review.address} is not on this machine: the samples leave it.\n")
+        print_text(f"{review.address} is a remote address: the samples will leave this machine.\n")
     print_text("send? [y/N] ")
     return (await _read_answer()).strip().lower() in ("y", "yes")
 
 
 async def _read_answer() -> str:
-    # Not in a thread: ctrl+c could not end one that waits for a line.
+    # Not in a thread: ctrl+c could not interrupt a thread that is waiting for a line.
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
     loop.add_reader(sys.stdin.fileno(), readable.set)
@@ -164,10 +168,10 @@ def _print_proof(proof: Proof, layout: Layout) -> None:
         for response, before in proof.before.items()
     ]
     lines.append(
-        f"the dependence fell by {proof.fall:.1%}; with all memories present, other responses moved "
+        f"dependence fell by {proof.fall:.1%}; with all memories present, other responses moved "
         f"{proof.others_moved:.2f} nats"
     )
     if proof.overshot:
         numbers = ", ".join(str(layout.column_index(response)) for response in proof.overshot)
-        lines.append(f"overshot: {numbers}, which memories now make less likely; fewer --steps would do")
+        lines.append(f"overshot: {numbers}, are now less likely with memories than without; try fewer --steps")
     print_text("\n".join(lines) + "\n")

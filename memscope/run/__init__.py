@@ -1,1 +1,1 @@
-"""One run: a session, a scorer and a store, with events out. The screen and the commands are its two faces."""
+"""One run: a session, a scorer and a store, emitting events. The screen and the commands are its two frontends."""

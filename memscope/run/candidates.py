@@ -1,4 +1,4 @@
-"""Candidates of one run: which responses lean on memories, what was decided about them, what is said without."""
+"""Candidates of one run: responses that depend on memories, the user's decisions, and their alternates."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _THRESHOLD_NATS = 1.0
 
 
 class Candidates:
-    """Finds candidates and keeps what the user decided. All methods belong to the run's loop.
+    """Finds candidates and stores the user's decisions. All methods must be called on the run's event loop.
 
-    Responses are named by id.
+    Responses are identified by id.
     """
 
     def __init__(self, run: Run, shipping: Shipping, marks: SessionMarks) -> None:
@@ -40,12 +40,12 @@ class Candidates:
         self._alternates = Alternates(run.database)
         self._divergences: dict[str, float] = {}
         self._table: AblationTable | None = None
-        self._edition = 0
+        self._revision = 0
         self._threshold = run.config.threshold
 
     @property
     def threshold(self) -> float:
-        """Nats from which a response is a candidate: set here, else configured, else the last one ever set."""
+        """Minimum divergence of a candidate in nats: as set here, or else configured, or else as last saved."""
         if self._threshold is not None:
             return self._threshold
         return self._run.settings.get("threshold", _THRESHOLD_NATS)
@@ -66,19 +66,19 @@ class Candidates:
 
     @property
     def current(self) -> bool:
-        """Whether responses were scored without memories by the weights in use."""
+        """Whether responses were scored without memories under the weights in use."""
         return bool(self._divergences) and self._table is self._run.table
 
     async def find(self, count: int | None = None, context: Context = "full", *, fresh: bool = False) -> Findings:
         """Score responses with all memories stripped and return the candidates.
 
         Args:
-            count: Only the responses among that many most recent nodes of the conversation; None is all.
-            context: "full" keeps everything before as context, "window" only the recent nodes.
-            fresh: Ask the scorer again even where a score is known or remembered.
+            count: Consider only the responses among this many most recent conversation nodes; None for all.
+            context: "full" uses everything before a response as context, "window" only the recent nodes.
+            fresh: Score again even if a score is known or stored.
 
         Raises:
-            MemscopeError: There is no scorer, or it failed.
+            MemscopeError: No scorer is available, or it failed.
         """
         await self._shipping.open()
         run = self._run
@@ -86,29 +86,29 @@ class Candidates:
 
         async def score() -> tuple[AblationTable, int, dict[str, float]]:
             scorer = run.ablation_scorer()
-            table, edition = scorer.table, scorer.table.edition
+            table, revision = scorer.table, scorer.table.revision
             if context == "window" and window is not None:
-                return table, edition, await strip_all_within(scorer, responses, window, fresh=fresh)
-            return table, edition, await strip_all(scorer, responses, fresh=fresh)
+                return table, revision, await strip_all_within(scorer, responses, window, fresh=fresh)
+            return table, revision, await strip_all(scorer, responses, fresh=fresh)
 
-        self._table, self._edition, self._divergences = await run.retry_if_weights_change(score)
+        self._table, self._revision, self._divergences = await run.retry_if_weights_change(score)
         for grid in run.grids.values():
             grid.refresh_responses()
         run.emit(StrippedDone())
         return self.findings()
 
     def findings(self) -> Findings:
-        """Return the candidates among what was scored by the weights in use, under the present threshold and marks."""
+        """Return the candidates under the weights in use, the current threshold and the current training marks."""
         known, table = self._divergences if self.current else {}, self._run.table
-        divergences = {id_: nats for id_, nats in known.items() if table.holds(id_, self._edition)}
+        divergences = {id_: nats for id_, nats in known.items() if table.is_valid(id_, self._revision)}
         return find_candidates(divergences, self._run.layout.columns, self._shipping.marks().keys(), self.threshold)
 
     def decide(self, responses: Collection[str], decision: Decision | None) -> asyncio.Future[None]:
-        """Approve or reject responses; None takes it back. It counts at once.
+        """Approve or reject responses; None clears the decision. It takes effect immediately.
 
         Returns:
-            What to await: done once the decision is on the disk. It raises StoreError when it could not be written, and
-            then it no longer counts.
+            A future that is done once the decision is on disk. It raises StoreError if the decision could not be
+            written, in which case it no longer applies.
         """
         return self._marks.decide(list(responses), decision)
 
@@ -121,7 +121,7 @@ class Candidates:
         return [id_ for id_, decision in self.decisions().items() if decision == "approved"]
 
     async def alternate(self, response: str, seed: int = 0) -> str | None:
-        """Generate what the model says in a response's place; events tell how it grows. None when it failed."""
+        """Generate the alternate of a response, reporting its progress as events. Return None if that failed."""
         run = self._run
         await run.open()
         (place,) = run.layout.positions([response])
@@ -137,6 +137,6 @@ class Candidates:
             if not (isinstance(error, StoreError) and text):
                 run.emit(AlternateFailed(response, str(error)))
                 return None
-            run.emit(Notice(f"the alternate of response {place} will not be remembered: {error}"))
+            run.emit(Notice(f"the alternate of response {place} was not stored: {error}"))
         run.emit(AlternateDone(response, text))
         return text

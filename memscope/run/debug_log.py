@@ -1,8 +1,8 @@
-"""The debug log: the steps of a run and unexpected errors, in a file of the state folder that is bounded in size.
+"""The debug log: the events of a run and unexpected errors, in a size-limited file in the state folder.
 
-What it never holds: the API key, a password in an address, the local variables of a traceback. Session text, memory
-keys and the messages of unexpected errors, which may quote either, are written only with `--debug`; otherwise a memory
-is named by its number.
+It never contains the API key, a password in a URL, or the local variables of a traceback. Session text, memory keys
+and the messages of unexpected errors, which may quote either, are written only with `--debug`; otherwise memories are
+identified by number.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ __all__ = ["DebugLog"]
 _BYTES = 2 * 2**20
 _OLD_FILES = 1
 _FRAMES = 60
-"""Frames kept of a traceback, counted from the place of the error: endless recursion has thousands."""
+"""Innermost frames of a traceback that are logged: endless recursion has thousands."""
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 class DebugLog:
-    """Listens to a run. Where the file cannot be written it stays silent: the run matters more.
+    """An event listener that writes to a file. Write errors are ignored, so that logging never stops a run.
 
     Attributes:
-        path: The file.
+        path: The log file.
     """
 
     def __init__(self, config: Config, session: Session | None = None) -> None:
         """Open the log.
 
         Args:
-            config: Says where the state folder is, and whether session text may be written.
-            session: The session of the run; None where an error came before one was read.
+            config: The options, for the state folder and whether session text may be logged.
+            session: The session of the run; None if an error occurred before it was read.
         """
         self._in_full = config.debug
         self._secret = os.environ.get(config.api_key_env)
@@ -66,29 +66,29 @@ class DebugLog:
             self._write(f"session {session.header.id!r}: {len(session.nodes)} nodes")
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Log one event."""
         self._write(self._shown("", event))
 
     def exception(self, error: BaseException) -> str:
-        """Write an unexpected error with its traceback, without the local variables.
+        """Log an unexpected error with its traceback, without local variables.
 
         Args:
-            error: The error; those that it came from are written with it.
+            error: The error; its causes are logged with it.
 
         Returns:
-            One line for the user: what happened, where, and where the traceback is.
+            One line for the user: the error, where it occurred, and where the traceback is.
         """
         lines = [line for one in _chain(error) for line in self._traceback(one)]
         self._write("unexpected error\n" + "".join(lines).rstrip())
         frames = traceback.extract_tb(error.__traceback__)
         place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        where = f"its traceback is in {self.path}" if self._handler else f"{self.path} cannot be written"
-        return f"unexpected {type(error).__name__}{place}: this is a fault in memscope, {where}"
+        where = f"the traceback is in {self.path}" if self._handler else f"{self.path} cannot be written"
+        return f"unexpected {type(error).__name__}{place}: this is a bug in memscope; {where}"
 
     def close(self) -> None:
         """Close the file."""
         if self._handler is not None:
-            with contextlib.suppress(OSError):  # what a full disk did not take is lost
+            with contextlib.suppress(OSError):  # the disk may be full
                 self._handler.close()
 
     def _traceback(self, error: BaseException) -> Iterator[str]:
@@ -98,7 +98,7 @@ class DebugLog:
         yield type(error).__name__ + (f": {visible(str(error))}" if self._in_full else "") + "\n"
 
     def _shown(self, name: str, value: Any) -> str:
-        """Return a field of an event as it may be written."""
+        """Return an event field as text for the log, hiding session text."""
         match value:
             case msgspec.Struct():
                 fields = (f"{field}={self._shown(field, getattr(value, field))}" for field in value.__struct_fields__)
@@ -121,7 +121,7 @@ class DebugLog:
 
 
 def _chain(error: BaseException, seen: Collection[int] = ()) -> Iterator[BaseException]:
-    """Yield the errors that an error came from, in the order in which they happened, and then itself."""
+    """Yield the causes of an error in the order in which they occurred, then the error itself."""
     if id(error) in seen:
         return
     seen = {*seen, id(error)}
@@ -135,7 +135,7 @@ def _chain(error: BaseException, seen: Collection[int] = ()) -> Iterator[BaseExc
 
 
 class _PrivateHandler(RotatingFileHandler):
-    """Makes files that only their owner reads, and bears a disk that takes nothing."""
+    """Creates files that only their owner can read, and ignores write errors."""
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=open_private)

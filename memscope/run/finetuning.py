@@ -1,6 +1,6 @@
-"""Fine-tuning: candidates, sending to training, and the proof that it worked.
+"""Fine-tuning: candidates, sending to training, and measuring the effect.
 
-Panes and commands drive it, as they drive a `Run`, and its events go to the run's listeners.
+The screen and the commands use it as they use a `Run`; its events go to the run's listeners.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["FineTuning"]
 
 
 class FineTuning:
-    """The round around one run.
+    """The fine-tuning workflow of one run.
 
     Attributes:
-        run: Whose responses.
-        marks: What was decided about them and sent, in memory.
-        shipping: What is sent, and what became of it.
-        candidates: What could be.
+        run: The run whose responses are trained.
+        marks: An in-memory copy of the stored decisions and shipments.
+        shipping: Sends responses and follows the jobs.
+        candidates: Finds responses to send.
     """
 
     def __init__(self, run: Run) -> None:
@@ -31,10 +31,10 @@ class FineTuning:
         self.candidates = Candidates(run, self.shipping, self.marks)
 
     async def verify(self, key: str) -> Proof:
-        """Compare before and after a shipment, and find the candidates anew.
+        """Compare before and after a shipment, and update the candidates.
 
         Raises:
-            MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
+            MemscopeError: The scorer failed, the shipment does not exist, or its job has not succeeded.
         """
         proof = await self.shipping.verify(key)
         await self.candidates.find()

@@ -1,6 +1,6 @@
-"""Incremental importance: re-score stale memories a few at a time, and remember how much each has mattered so far.
+"""Incremental importance: re-score stale memories a few at a time and keep a moving average for each.
 
-Commands and panes drive it, as they drive a `Run`, and its progress goes to the run's listeners.
+The screen and the commands use it as they use a `Run`; its progress goes to the run's listeners.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["IncrementalScoring", "agent_name"]
 
 
 def agent_name(session: Session, config: Config) -> str:
-    """Return whose memories a session holds: what is configured, else what its header says, else its file.
+    """Return the agent that a session's memories belong to: as configured, or else from its header or file name.
 
     Two agents may use the same key for different memories, so importance is never shared between agents.
     """
@@ -43,12 +43,12 @@ def agent_name(session: Session, config: Config) -> str:
 
 
 class IncrementalScoring:
-    """Scores the memories of a run that were not scored lately.
+    """Scores the memories of a run that were not scored recently.
 
     Attributes:
-        run: Whose memories.
-        agent: The agent that they belong to.
-        remembered: What is known of each memory under the weights in use, by key; empty before `score`.
+        run: The run whose memories are scored.
+        agent: The agent that the memories belong to.
+        remembered: The stored weight of each memory under the model weights in use, by key; empty before `score`.
     """
 
     def __init__(self, run: Run) -> None:
@@ -62,15 +62,15 @@ class IncrementalScoring:
         window: int = WINDOW_RESPONSES,
         context: Context = "window",
     ) -> IncrementalResult:
-        """Score every memory that is due. Each is remembered at once: an interruption loses only the one in progress.
+        """Score every memory that is due and store each result at once, so that an interruption loses only one memory.
 
         Args:
             max_age: Seconds after which a memory is due again.
-            window: Responses after a memory's first appearance that are scored.
-            context: Of the conversation, the window alone or everything before too.
+            window: How many responses after a memory's first appearance are scored.
+            context: The conversation context: only the window, or everything before it too.
 
         Raises:
-            MemscopeError: There is no scorer, it is gone, or the session cannot be scored by it.
+            MemscopeError: No scorer is available, or it cannot score the session.
         """
         await self.run.open()
         self.run.cost = Cost()

@@ -1,8 +1,8 @@
-"""One run: a session, a scorer and a store, with events out.
+"""One run: a session, a scorer and a store, emitting events.
 
-The screen and the commands are two faces of this class and hold no logic of their own: whatever they can do, a script
-or a test can do with a `Run`. All methods belong to one asyncio loop. Memories are named by key and responses by id;
-positions belong to one layout, and the session may be replaced by a longer one while a matrix is being scored.
+The screen and the commands are frontends of this class without logic of their own: a script or a test can do whatever
+they can with a `Run`. All methods must be called on one event loop. Memories are identified by key and responses by
+id; positions belong to one layout, and the session may be replaced by a longer one while a matrix is being scored.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ RunState: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", 
 
 
 class Run:
-    """One session measured by one scorer, remembered in one store.
+    """One session, scored by one scorer, with results in one store.
 
     Attributes:
-        session: What is measured.
+        session: The session.
         config: All options.
         layout: The session's memories and responses.
-        table: What is known of them under the weights in use.
-        grids: One a measure, views of the table; they exist, unscored, from the beginning.
-        earlier: The grids as they were before the scorer's weights last changed.
+        table: Their log-probabilities under the weights in use.
+        grids: One view of the table per measure; they exist from the beginning, initially unscored.
+        earlier_grids: The grids from before the scorer's weights last changed.
         database: The state database.
-        settings: Small values that outlive the run.
-        scorer: Who answers, once known.
-        state: What the run is doing.
-        cost: What the last matrix asked of the scorer.
-        seconds: How long it took.
+        settings: Values that persist between runs.
+        scorer: The scorer in use; None before it is known.
+        state: The current state.
+        cost: The cost of the last matrix.
+        seconds: Duration of the last matrix.
     """
 
     def __init__(self, session: Session, config: Config, database: Database) -> None:
@@ -94,42 +94,40 @@ class Run:
         self._gate.set()
         self._job: asyncio.Task[None] | None = None
         self._noted: set[str] = set()
-        self._stop_listening = database.listen(
-            lambda error: self._emit_notices([f"{error}: a setting will not be remembered"])
-        )
+        self._stop_listening = database.listen(lambda error: self._emit_notices([f"{error}: a setting was not saved"]))
 
     def listen(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Call back with every event from now on; the result ends that."""
+        """Call back with every event from now on. Returns a function that stops this."""
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a scorer."""
+        """Whether a scorer is connected."""
         return self._rescorer is not None
 
     @property
     def transport(self) -> Transport:
-        """The connection to the scorer's server; `open` first."""
+        """The connection to the scorer's server; requires `open`."""
         return self._source.transport
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer of the prompt; `open` first."""
+        """The tokenizer of the prompt; requires `open`."""
         return self._source.tokenizer
 
     @property
     def prompt(self) -> Prompt:
-        """The tokenised session; `open` first."""
+        """The tokenised session; requires `open`."""
         if self._prompt is None:
             raise RuntimeError("the run is not open")
         return self._prompt
 
     async def open(self) -> None:
-        """Start or ask the scorer and tokenise the session; does nothing when that is done.
+        """Start or connect to the scorer and tokenise the session; does nothing if already open.
 
         Raises:
-            MemscopeError: There is no scorer, or the session cannot be scored by it.
+            MemscopeError: No scorer is available, or it cannot score the session.
         """
         async with self._opening:
             if self._rescorer is not None:
@@ -153,17 +151,17 @@ class Run:
             self._set_state("ready")
 
     async def replace_session(self, session: Session) -> None:
-        """Take a longer version of the session; every scored cell stays, also of a matrix that is being scored.
+        """Switch to a longer version of the session, keeping every scored cell, also while a matrix is being scored.
 
-        What is new is scored by the next `matrix`.
+        New responses and memories are scored by the next `matrix`.
 
         Raises:
-            MemscopeError: The session cannot be rendered; the run goes on with the one it had.
+            MemscopeError: The session cannot be rendered; the run keeps the previous version.
         """
         async with self._opening:
             if self._prompt is not None:
                 await self._set_prompt(session, await self._source.render_again(session))
-            else:  # rendered when there is a scorer
+            else:  # it is rendered once a scorer is open
                 self.session, self.layout = session, layout_of(session)
                 self._update_grid_layouts()
 
@@ -175,16 +173,16 @@ class Run:
         responses: Collection[str] | None = None,
         fresh: bool = False,
     ) -> None:
-        """Score a grid: everything that is not scored yet, or just some rows or responses.
+        """Score everything in a grid that is not scored yet, or only some rows or responses.
 
         Args:
             measure: Which grid.
-            keys: The memories of the rows; None is all.
-            responses: Ids; None is all.
-            fresh: Ask the scorer again even where a score is known or remembered.
+            keys: The memory keys of the rows; None for all.
+            responses: Response ids; None for all.
+            fresh: Score again even if a score is known or stored.
 
         Raises:
-            MemscopeError: The matrix cannot go on; finished rows stay. A single row's failure raises nothing.
+            MemscopeError: The matrix cannot continue; finished rows are kept. A single failed row raises nothing.
         """
         await self.open()
         if self._job is not None and not self._job.done():
@@ -193,31 +191,31 @@ class Run:
         try:
             await asyncio.shield(self._job)
         except asyncio.CancelledError:
-            if not self._job.cancelled():  # it is the caller that is being cancelled
+            if not self._job.cancelled():  # the caller was cancelled, not the job
                 self._job.cancel()
                 with contextlib.suppress(asyncio.CancelledError, MemscopeError):
                     await self._job
                 raise
 
     def pause(self) -> None:
-        """Start no further row until `resume`."""
+        """Start no further rows until `resume`."""
         if self.state == "scoring":
             self._gate.clear()
             self._set_state("paused")
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         if self.state == "paused":
             self._gate.set()
             self._set_state("scoring")
 
     def cancel(self) -> None:
-        """Stop the matrix; finished rows stay."""
+        """Stop the matrix, keeping finished rows."""
         if self._job is not None:
             self._job.cancel()
 
     async def tokens(self, measure: Measure, key: str, response: str) -> CellTokens:
-        """Return one cell token by token; scores what is not remembered.
+        """Return one cell token by token, scoring it if needed.
 
         Args:
             measure: Which grid.
@@ -225,51 +223,51 @@ class Run:
             response: The response's id.
 
         Raises:
-            MemscopeError: The scorer failed, or gives no token values.
+            MemscopeError: The scorer failed, or returns no token-level values.
         """
         await self.open()
         return await cell_tokens(self.ablation_scorer(), self.tokenizer.token_texts, measure, key, response)
 
     def ablation_scorer(self) -> AblationScorer:
-        """Return what scores ablations of this session into the table, for one job; `open` first."""
+        """Return an object that scores ablations of this session into the table, for one job; requires `open`."""
         return AblationScorer(self.prompt, self.layout, self.table, self.rescorer)
 
     def report(self, measure: Measure) -> dict[str, Any]:
-        """Return a grid as data for scripts; see `memscope.scoring.report.matrix_report`.
+        """Return a grid as plain data; see `memscope.scoring.report.matrix_report`.
 
         Raises:
-            UsageError: Nothing was scored yet.
+            UsageError: Nothing has been scored yet.
         """
         from memscope.scoring.report import matrix_report
 
         if self.scorer is None or self._prompt is None:
-            raise UsageError("nothing was scored yet")
+            raise UsageError("nothing has been scored yet")
         report = matrix_report(self.session.header, self.scorer, self.grids[measure], self.cost, self.seconds)
         report["session"]["template"] = self._prompt.template
         return report if measure == "necessity" else {**report, "measure": measure}
 
     async def restart_scorer(self) -> None:
-        """Start the scorer anew after it was lost.
+        """Start the scorer again after it was lost.
 
         Raises:
-            MemscopeError: It does not start.
+            MemscopeError: The scorer does not start.
         """
         self.cancel()
         await self._close_scorer()
         await self.open()
 
     async def close(self) -> None:
-        """End the matrix, the scorer and what belongs to it."""
+        """Stop the matrix and close the scorer."""
         if self._job is not None and not self._job.done():
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
         await self._close_scorer()
-        await self.database.run(self._store.trim)  # after every write that was queued before
+        await self.database.run(self._store.trim)  # queued after all earlier writes
         self._stop_listening()
 
     @property
     def rescorer(self) -> Rescorer:
-        """Where scores come from; `open` first."""
+        """The scorer with its score store; requires `open`."""
         if self._rescorer is None:
             raise ScorerGoneError("the scorer is gone")
         return self._rescorer
@@ -316,10 +314,10 @@ class Run:
         self._set_state(state)
 
     async def retry_if_weights_change(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
-        """Score with the weights in use now; again when a job changed them meanwhile.
+        """Score with the weights in use now, and retry if they change meanwhile.
 
         Raises:
-            WeightsChangedError: They changed under every try.
+            WeightsChangedError: They changed during every try.
         """
         for left in reversed(range(tries)):
             await self.refresh_weights()
@@ -334,7 +332,7 @@ class Run:
         raise AssertionError("unreachable")
 
     async def refresh_weights(self) -> None:
-        """Ask the scorer for its weights; after new ones no old number is shown, but `earlier` keeps them."""
+        """Ask the scorer for its weights; if they changed, clear the grids and keep the old ones in `earlier_grids`."""
         await self.rescorer.scorer.refresh()
         if self.scorer is None or self.scorer.weights != self.rescorer.scorer.info.weights:
             self._announce_scorer()
@@ -357,7 +355,7 @@ class Run:
             grid.set_table(self.table)
 
     async def _set_prompt(self, session: Session, prompt: Prompt) -> None:
-        """Take a session and its prompt; scores that do not hold for them are forgotten."""
+        """Switch to a session and its prompt, dropping scores that are no longer valid."""
         layout, before = layout_of(session).with_token_counts(prompt), self._prompt
         if before is not None:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
@@ -393,6 +391,6 @@ class Run:
                 self.emit(Notice(note))
 
     def emit(self, event: Event) -> None:
-        """Tell every listener."""
+        """Send an event to every listener."""
         for listener in tuple(self._listeners):
             listener(event)

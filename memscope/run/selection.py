@@ -1,4 +1,4 @@
-"""Which responses are sent to training or exported: the one rule, for the screen and for the commands."""
+"""Which responses are sent to training or exported. The screen and the commands share this rule."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Selection", "responses_by_index", "select_responses", "undecided_can
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """What a send or an export is about.
+    """The responses to send or export.
 
     Attributes:
         responses: Ids.
-        approved: They were approved by the user, and not named or found now.
-        again: All of them were sent before, or may have been.
+        approved: Whether they are the responses the user approved.
+        again: Whether all of them were, or may have been, sent before.
     """
 
     responses: tuple[str, ...]
@@ -28,39 +28,39 @@ class Selection(msgspec.Struct, frozen=True):
 
 
 def select_responses(
-    *, named: Iterable[str] | None, approved: Iterable[str], otherwise: Iterable[str], marked: Collection[str]
+    *, requested: Iterable[str] | None, approved: Iterable[str], fallback: Iterable[str], marked: Collection[str]
 ) -> Selection:
     """Choose the responses.
 
-    Those that are named, whatever happened to them; else the approved ones that were not sent; else of `otherwise`
-    those that were not sent; else all of `otherwise`, to be sent again.
+    The first non-empty choice wins: `requested`; the approved responses that were not sent; the responses in
+    `fallback` that were not sent; all of `fallback`, to be sent again.
 
     Args:
-        named: Ids the user named; None when none was asked for by name.
+        requested: Ids the user listed explicitly; None if the user listed none.
         approved: Ids of the approved responses.
-        otherwise: Ids to fall back to: the cursor or the marked lines of a list, or all candidates.
-        marked: Ids of responses that were sent, or may have been.
+        fallback: Ids to fall back to: the selected responses of a list, or all candidates.
+        marked: Ids of responses that were, or may have been, sent.
     """
-    if named is not None:
-        asked = tuple(named)
+    if requested is not None:
+        asked = tuple(requested)
         return Selection(asked, again=bool(asked) and all(response in marked for response in asked))
     if unsent := tuple(response for response in approved if response not in marked):
         return Selection(unsent, approved=True)
-    rest = tuple(otherwise)
+    rest = tuple(fallback)
     unsent = tuple(response for response in rest if response not in marked)
     return Selection(unsent or rest, again=bool(rest) and not unsent)
 
 
 def undecided_candidates(findings: Findings, decided: Collection[str]) -> tuple[str, ...]:
-    """Return the ids of the candidates about which nothing was decided."""
+    """Return the ids of the candidates that are neither approved nor rejected."""
     return tuple(found.id for found in findings.candidates if found.id not in decided)
 
 
 def responses_by_index(layout: Layout, places: Sequence[int]) -> list[str]:
-    """Return the ids of responses that users name by number.
+    """Return the ids of the responses with these indices.
 
     Raises:
-        TrainingError: There is no response of a number.
+        TrainingError: An index is out of range.
     """
     count = len(layout.responses)
     for place in places:

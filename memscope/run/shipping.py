@@ -1,4 +1,4 @@
-"""Shipping: responses on their way to training, what became of them, and the proof that it worked."""
+"""Shipping: send responses to training, follow the jobs, and measure their effect."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["Shipping"]
 
 _UNKNOWN_JOB = (404, 405)
-"""How a server answers that does not tell how its jobs go, or that has forgotten them."""
+"""Statuses of a server that does not report on jobs, or no longer knows a job."""
 
 
 class Shipping:
-    """Sends responses of one run to training. All methods belong to the run's loop; responses are named by id.
+    """Sends responses of one run to training. Use it on the run's event loop only. Responses are identified by id.
 
     Attributes:
-        record: What the ledger says of the session.
+        history: The training history of the session.
     """
 
     def __init__(self, run: Run, marks: SessionMarks) -> None:
@@ -43,10 +43,10 @@ class Shipping:
         self._settled: Rescorer | None = None
 
     async def open(self) -> None:
-        """Open the run and, once for each scorer, bring the ledger up to date.
+        """Open the run and, once per scorer, update the ledger.
 
         Raises:
-            MemscopeError: There is no scorer.
+            MemscopeError: No scorer is available.
         """
         await self._run.open()
         if self._settled is not self._run.rescorer:
@@ -54,7 +54,7 @@ class Shipping:
 
     @property
     def context(self) -> TrainingContext:
-        """With or without memories in the training context: the last choice."""
+        """Whether to train with or without memories in the context; persists between runs."""
         return "with" if self._run.settings.get("training_context", "without") == "with" else "without"
 
     @context.setter
@@ -62,35 +62,35 @@ class Shipping:
         self._run.settings.set("training_context", context)
 
     def marks(self) -> dict[str, TrainingMark]:
-        """Return what the ledger says of responses, by id."""
+        """Return the training marks of responses, by id."""
         return self._marks.marks(self._run.layout.responses)
 
     @property
     def has_unsaved_weights(self) -> bool:
-        """Whether the weights in use were trained here and are lost when their scorer ends."""
+        """Whether the weights in use were trained here and are lost when the scorer stops."""
         embedded = self._run.scorer is not None and self._run.scorer.kind == "embedded"
         return embedded and any(s.key in self._trained_by and not self._lost(s) for s in self.history.shipments())
 
     async def review(self, responses: Sequence[str], context: TrainingContext, *, again: bool = False) -> Review:
-        """Return what sending these responses would send.
+        """Return a preview of what would be sent for these responses.
 
         Args:
-            responses: Ids.
+            responses: Response ids.
             context: Whether memories stay in the context.
-            again: Also what was trained, or is in doubt.
+            again: Also send responses already trained or in doubt.
 
         Raises:
-            MemscopeError: Something in it cannot be sent; the line names the response.
+            MemscopeError: A response cannot be sent; the message names it.
         """
         from memscope.engines.address import is_loopback
 
         await self.open()
         run, ids = self._run, tuple(dict.fromkeys(responses))
         if not ids:
-            raise TrainingError("no response was chosen: nothing to send")
+            raise TrainingError("nothing to send: no response is selected")
         places = [place for id_ in ids if (place := run.layout.column_index(id_)) is not None]
         if len(places) < len(ids):
-            raise TrainingError("a chosen response is no longer in the session: nothing was sent")
+            raise TrainingError("a selected response is no longer in the session: nothing was sent")
         samples = build_samples(run.prompt, places, context, run.rescorer.scorer.info.max_tokens)
         if not again:
             wanted = [Sample(id_, place, None) for id_, place in zip(ids, places, strict=True)]
@@ -109,7 +109,7 @@ class Shipping:
         )
 
     def trust(self, address: str) -> None:
-        """Remember that the user agreed to send samples to an address."""
+        """Store that the user agreed to send samples to an address."""
         from memscope.engines.address import is_loopback
 
         if not is_loopback(address):
@@ -118,25 +118,25 @@ class Shipping:
     async def send(
         self, review: Review, *, again: bool = False, options: Mapping[str, Any] | None = None
     ) -> tuple[str, TrainingJob]:
-        """Send what was reviewed; return the shipment's key and the job.
+        """Send what was reviewed, and return the shipment's key and the job.
 
-        Cancelled before the request leaves, nothing is marked; later, the shipment is in doubt until the server has
-        been asked.
+        If it is cancelled before the request is sent, nothing is recorded; if later, the shipment is in doubt until
+        the server has been asked.
 
         Args:
             review: What to send.
-            again: Also what was trained, or is in doubt.
-            options: How to train, where the server is told.
+            again: Also send responses already trained or in doubt.
+            options: Training options to include in the request.
 
         Raises:
-            TrainingError: It was refused, failed, or is in doubt; the ledger says which.
+            TrainingError: It was refused, failed, or is in doubt, as recorded in the ledger.
             StoreError: The ledger cannot be written: nothing was sent.
         """
         from memscope.training.send import ship
 
         if self._run.database.path is None:
             raise StoreError(
-                "the state database is in memory only: what is sent could be forgotten, so nothing is sent"
+                "the state database is in memory only and could not record what was sent: nothing was sent"
             )
         await self.settle()
         key = await self._prepare(review, await self._measure(), again=again)
@@ -149,13 +149,13 @@ class Shipping:
         return key, job
 
     async def watch(self, key: str, job: TrainingJob) -> TrainingJob:
-        """Follow a job to its end and write that into the ledger.
+        """Follow a job until it ends and record the outcome in the ledger.
 
         Returns:
-            The job at its end; as it was seen last where the server does not tell.
+            The ended job, or its last known state if the server does not report on jobs.
 
         Raises:
-            ScorerError: The server stopped answering; the job may go on there.
+            ScorerError: The server stopped answering; the job may continue there.
         """
         from memscope.engines.transport import RefusedError
         from memscope.training.send import conclude
@@ -167,7 +167,7 @@ class Shipping:
         except RefusedError as error:
             if error.status not in _UNKNOWN_JOB:
                 raise
-            self._run.emit(Notice(f"the server does not tell how job {job.id} goes: {error}"))
+            self._run.emit(Notice(f"the server does not report the progress of job {job.id}: {error}"))
         if last.status == "succeeded" and self._run.is_open:
             self._run.rescorer.scorer.note_training(last.id)
         if last.ended:
@@ -176,25 +176,25 @@ class Shipping:
         return last
 
     async def verify(self, key: str) -> Proof:
-        """Score all responses again after a job, and keep before and after with the ledger's entry.
+        """Score all responses again after a job, and store before and after in the ledger.
 
         Raises:
-            MemscopeError: The scorer failed, or there is no such shipment, or its job has not succeeded.
+            MemscopeError: The scorer failed, the shipment does not exist, or its job has not succeeded.
         """
         shipment = self.history.shipment(key)
         if shipment is None or not shipment.proof or "before" not in shipment.proof:
-            raise TrainingError(f"there is nothing to compare with for shipment {key}")
+            raise TrainingError(f"shipment {key} has no measurement from before training to compare with")
         if shipment.state != "succeeded":
-            raise TrainingError(f"shipment {key} is {shipment.state}: there is nothing to compare before it succeeded")
+            raise TrainingError(f"shipment {key} is {shipment.state}: it can be compared only after it succeeded")
         after = await self._measure()
         await self._run.database.run(self._ledger.save_proof, key, {"before": shipment.proof["before"], "after": after})
         await self._marks.reload()
         return Proof.of([sample.response for sample in shipment.samples], shipment.proof["before"], after)
 
     async def settle(self) -> None:
-        """Bring the ledger up to date: shipments of processes that ended, in doubt, or whose job nobody watched.
+        """Update ledger entries that are in doubt, whose process ended, or whose job was not followed.
 
-        What cannot be found out now stays as it is, and is said.
+        Entries whose outcome cannot be determined now are left unchanged, and the user is told.
         """
         await self._run.open()
         server = self._server()
@@ -213,7 +213,7 @@ class Shipping:
         from memscope.training.send import reconcile
 
         if shipment.state in ("accepted", "in doubt") and shipment.key in self._trained_by and self._lost(shipment):
-            why = "the embedded scorer ended before the job did"
+            why = "the embedded scorer stopped before the job ended"
             await self._run.database.run(self._ledger.mark_failed, shipment.key, why)
             await self._announce(shipment.key)
         elif shipment.url.removeprefix(EMBEDDED) == server.address:
@@ -221,10 +221,12 @@ class Shipping:
                 if await reconcile(self._ledger, server, shipment) is not None:
                     await self._announce(shipment.key)
             except MemscopeError as error:
-                self._run.emit(Notice(f"a shipment is {shipment.state}, and more is not known: {error}"))
+                self._run.emit(
+                    Notice(f"a shipment is {shipment.state}, and its outcome could not be determined: {error}")
+                )
 
     async def _prepare(self, review: Review, before: Measured, *, again: bool) -> str:
-        """Write the shipment into the ledger, with what was measured before it; cancelled, nothing of it stays."""
+        """Record the shipment and its measurement before training in the ledger; undone if cancelled."""
         run = self._run
         samples = [
             Sample(id_, sample.index, before["stripped"].get(id_))
@@ -253,7 +255,7 @@ class Shipping:
         return key
 
     async def _measure(self) -> Measured:
-        """Score what a proof compares: all responses, with everything before them as context."""
+        """Measure all responses, with everything before them as context, for a comparison before and after."""
         run = self._run
         await run.open()
 
@@ -273,14 +275,14 @@ class Shipping:
         return TrainingServer(self._run.transport)
 
     def _lost(self, shipment: Shipment) -> bool:
-        """Whether what a shipment trained ended with its scorer."""
+        """Return whether the weights that a shipment trained were lost when their scorer stopped."""
         if not shipment.url.startswith(EMBEDDED):
             return False
         return not self._run.is_open or self._trained_by.get(shipment.key) is not self._run.rescorer
 
     async def _announce(self, key: str) -> None:
-        with suppress(StoreError):  # whoever wrote it has said what is wrong
+        with suppress(StoreError):  # the writer has already reported the error
             await self._marks.reload()
-            shipment = await self._run.database.run(self._ledger.shipment, key)  # it may be another session's
+            shipment = await self._run.database.run(self._ledger.shipment, key)  # it may belong to another session
             if shipment is not None:
                 self._run.emit(ShipmentChanged(key, shipment.state, shipment.job, shipment.error))

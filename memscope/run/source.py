@@ -1,6 +1,6 @@
-"""From the options to a scorer, its tokenizer, and a session rendered for it.
+"""Connect to the configured scorer, load its tokenizer, and render sessions for it.
 
-HTTP and the tokenizer are imported when they are first needed: the screen is painted before that.
+HTTP and the tokenizer are imported on first use, after the screen has been painted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["ScorerSource"]
 
 
 class ScorerSource:
-    """Where scores come from: the server that `--url` names, or a scorer of memscope's own, started as a child."""
+    """The source of scores: the server at `--url`, or an embedded scorer in a child process."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -38,33 +38,33 @@ class ScorerSource:
 
     @property
     def description(self) -> str:
-        """Say on one line what will be asked or started."""
+        """What will be contacted or started, on one line."""
         if self._config.url:
             return f"asking {redacted_url(self._config.url)}"
         return f"starting the embedded scorer with {self._config.model or 'the bundled model'}"
 
     @property
     def transport(self) -> Transport:
-        """The connection to the scorer's server; `open` first."""
+        """The connection to the scorer's server; requires `open`."""
         if self._scorer is None:
             raise ScorerGoneError("the scorer is gone")
         return self._scorer.transport
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer in use; `render` first."""
+        """The tokenizer in use; requires `render`."""
         if self._tokenizer is None:
             raise RuntimeError("no session has been rendered")
         return self._tokenizer
 
     async def open(self, on_wait: Callable[[str], None] = lambda _: None) -> Scorer:
-        """Return a scorer that answers and whose numbers were checked.
+        """Return a connected scorer whose numbers were checked.
 
         Args:
-            on_wait: Called with a line when a server is still loading its model, and is waited for.
+            on_wait: Called with one line while waiting for a server that is still loading its model.
 
         Raises:
-            ScorerError: There is none; the line says what was tried.
+            ScorerError: None is available; the message says what was tried.
         """
         from memscope.engines.child import EmbeddedServer
         from memscope.engines.client import connect
@@ -91,10 +91,10 @@ class ScorerSource:
         return self._scorer
 
     async def render(self, session: Session) -> Prompt:
-        """Turn a session into ids with the served model's tokenizer, off the event loop.
+        """Render a session with the served model's tokenizer, off the event loop.
 
         Raises:
-            PromptError: There is no tokenizer, or the session cannot be rendered with it.
+            PromptError: No tokenizer is available, or it cannot render the session.
         """
         from memscope.prompt.tokenizer import Tokenizer
 
@@ -105,17 +105,17 @@ class ScorerSource:
         return await self.render_again(session)
 
     async def render_again(self, session: Session) -> Prompt:
-        """Turn a session into ids with the tokenizer of the last time, also after the scorer was lost.
+        """Render a session with the previous tokenizer, which also works after the scorer was lost.
 
         Raises:
-            PromptError: The session cannot be rendered with it.
+            PromptError: The tokenizer cannot render the session.
         """
         from memscope.prompt.rendering import render
 
         return await asyncio.to_thread(render, session, self.tokenizer, self._config.template)
 
     async def close(self) -> None:
-        """Close the connections and end the child."""
+        """Close the connections and stop the child process."""
         if self._scorer is not None:
             await self._scorer.close()
             self._scorer = None
@@ -123,11 +123,11 @@ class ScorerSource:
             await self._server.stop()
 
     async def final_output(self) -> tuple[str, ...]:
-        """Return what the embedded scorer said last, and how it ended; nothing for other servers."""
+        """Return the last output and exit status of the embedded scorer; empty for other servers."""
         return await self._server.final_output() if self._server else ()
 
     def last_lines(self) -> tuple[str, ...]:
-        """Return what the embedded scorer said last; nothing for other servers."""
+        """Return the last output lines of the embedded scorer; empty for other servers."""
         return self._server.last_lines() if self._server else ()
 
     def _api_key(self) -> Secret | None:
@@ -135,7 +135,7 @@ class ScorerSource:
         if not (key := Secret(os.environ.get(name, ""))).reveal():
             return None
         if not (key.reveal().isascii() and key.reveal().isprintable()):
-            raise UsageError(f"the API key in {name} holds characters that no header can carry")
+            raise UsageError(f"the API key in {name} has characters that are not allowed in an HTTP header")
         return key
 
     async def _tokenizer_location(self, scorer: HttpScorer) -> Path | str:
@@ -149,5 +149,5 @@ class ScorerSource:
         if scorer.info.root:
             return scorer.info.root
         raise PromptError(
-            f"{scorer.info.url} does not hand out its tokenizer: name a folder or hub name with --tokenizer"
+            f"{scorer.info.url} does not provide its tokenizer: set a folder or hub name with --tokenizer"
         )

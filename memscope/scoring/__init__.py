@@ -1,1 +1,1 @@
-"""The measures: the matrix, importance, candidates."""
+"""The measures: divergence matrix, memory importance, fine-tuning candidates."""

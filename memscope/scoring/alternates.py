@@ -1,4 +1,4 @@
-"""Alternates: what the model says in a response's place when all memories are left out."""
+"""Alternates: what the model replies in place of a response when all memories are left out."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ async def generate_alternate(
     sampling: Sampling,
     decode: Callable[[Sequence[int]], str],
 ) -> AsyncIterator[str]:
-    """Yield the alternate of a response as it grows, its whole text each time; a remembered one comes at once.
+    """Stream the alternate of a response, yielding the whole text so far each time; a stored one is yielded at once.
 
     Args:
         prompt: The tokenised session.
-        scorer: What generates.
-        store: Where complete alternates are kept; one that is cut off, or drawn while the weights changed, is not.
-        response: The response's index in the prompt.
-        sampling: How to draw; the same seed draws the same.
-        decode: Turns ids into text.
+        scorer: The scorer that generates.
+        store: Stores complete alternates; interrupted ones, or ones generated while weights changed, are not stored.
+        response: Index of the response in the prompt.
+        sampling: Sampling parameters, including the seed.
+        decode: Decodes ids to text.
 
     Raises:
         ScorerError: The scorer failed.
-        PromptError: The context leaves no room to answer.
+        PromptError: The context leaves no room for a reply.
     """
     context = prompt.context_ids(response, {memory.key for memory in prompt.memories})
     stop = prompt.continuation_ids(response)[-1]
@@ -54,7 +54,7 @@ async def generate_alternate(
     async for chunk in scorer.generate(context, sampling, (stop,)):
         ids.extend(chunk)
         yield decode(ids)
-    with suppress(ScorerError):  # whether it is still the same function is not known then
+    with suppress(ScorerError):  # then it is unknown whether the weights are the same
         if (await scorer.refresh()).identity == info.identity:
             await store.put(key, ids)
     yield decode(ids)

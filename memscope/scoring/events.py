@@ -1,7 +1,7 @@
-"""What a run tells whoever listens: small frozen records, in the order in which things happen.
+"""Events that a run sends to its listeners, in the order in which they happen.
 
-The screen draws them, the commands print them, the debug log keeps them. Memories are named by key, responses by id.
-None of them carries session text, but those of alternates carry what the model says instead.
+The screen draws them, the commands print them, the debug log records them. Memories are identified by key, responses
+by id. No event carries session text, but the events of alternates carry generated text.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ __all__ = [
 
 
 class ScorerStarting(msgspec.Struct, frozen=True):
-    """A scorer is being started or asked; `what` says which, on one line."""
+    """A scorer is being started or contacted; `what` describes it on one line."""
 
     what: str
 
 
 class ScorerReady(msgspec.Struct, frozen=True):
-    """A scorer answers: its kind ("embedded", "vllm", …), model, dtype, address, dialect, weights fingerprint.
+    """A scorer is ready: its kind ("embedded", "vllm", …), model, dtype, URL, dialect, weights fingerprint.
 
-    `verified`: its numbers were checked against what it says of tokens that it generates.
+    `verified`: its scores were checked against the log-probabilities of tokens that it generated.
     """
 
     kind: str
@@ -59,18 +59,18 @@ class ScorerReady(msgspec.Struct, frozen=True):
 
 
 class ScorerLost(msgspec.Struct, frozen=True):
-    """The scorer died or went away; `last_lines` is what it said last."""
+    """The scorer crashed or became unreachable; `last_lines` is the end of its output."""
 
     error: str
     last_lines: tuple[str, ...] = ()
 
 
 class PromptReady(msgspec.Struct, frozen=True):
-    """The session is tokenised, at first or after it grew: the grids have a layout with token counts now.
+    """The session was tokenised, initially or after it grew: the grids now have a layout with token counts.
 
     Attributes:
-        tokens: The tokens of the longest sequence.
-        template: How it was rendered: as "chatml", or by the model's "own" chat template.
+        tokens: Number of tokens of the longest sequence.
+        template: How it was rendered: "chatml", or the model's "own" chat template.
     """
 
     tokens: int
@@ -78,23 +78,23 @@ class PromptReady(msgspec.Struct, frozen=True):
 
 
 class BaselineDone(msgspec.Struct, frozen=True):
-    """The log-probabilities of all responses with every memory present are known."""
+    """The baseline of a measure has been scored for all responses."""
 
     measure: Measure
 
 
 class NoiseFloorMeasured(msgspec.Struct, frozen=True):
-    """Differences at or below `nats` cannot be told from zero."""
+    """Differences of at most `nats` are indistinguishable from zero."""
 
     nats: float
 
 
 class StrippedDone(msgspec.Struct, frozen=True):
-    """The divergence of every response with all memories left out is known."""
+    """The divergence of every response with all memories left out has been scored."""
 
 
 class AlternateGrew(msgspec.Struct, frozen=True):
-    """An alternate is being generated; `text` is all of it so far. The one event that carries the model's words."""
+    """An alternate is being generated; `text` is the whole text so far."""
 
     response: str
     text: str
@@ -115,7 +115,7 @@ class AlternateFailed(msgspec.Struct, frozen=True):
 
 
 class ShipmentChanged(msgspec.Struct, frozen=True):
-    """A shipment reached another state of the training ledger."""
+    """The state of a shipment in the training ledger changed."""
 
     key: str
     state: str
@@ -124,7 +124,7 @@ class ShipmentChanged(msgspec.Struct, frozen=True):
 
 
 class JobProgress(msgspec.Struct, frozen=True):
-    """How far a training job is; `steps` is 0 and `loss` (nats a token) None while the server does not say."""
+    """Progress of a training job; `steps` is 0 and `loss` (nats per token) None while the server reports none."""
 
     job: str
     status: str
@@ -141,7 +141,7 @@ class RowStarted(msgspec.Struct, frozen=True):
 
 
 class RowDone(msgspec.Struct, frozen=True):
-    """A row of the grid is complete. `cached`: it was remembered, nothing was computed."""
+    """A row of the grid is complete. `cached`: all its scores came from the store."""
 
     measure: Measure
     key: str
@@ -159,7 +159,7 @@ class RowFailed(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a matrix is: rows done of rows in all, rows a second, seconds left (None while unknown)."""
+    """Progress of a matrix: rows done, rows in total, rows per second, seconds left (None while unknown)."""
 
     done: int
     total: int
@@ -168,13 +168,13 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class StateChanged(msgspec.Struct, frozen=True):
-    """The run's state: "idle", "starting", "ready", "scoring", "paused", "done", "cancelled" or "failed"."""
+    """The state of the run: "idle", "starting", "ready", "scoring", "paused", "done", "cancelled" or "failed"."""
 
     state: str
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A matrix ended; what it cost. `cancelled`: the user stopped it, partial results stay."""
+    """A matrix ended, at this cost. `cancelled`: the user stopped it; partial results are kept."""
 
     calls: int
     tokens_naive: int
@@ -185,13 +185,13 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something the user should know, on one line; the run goes on."""
+    """One line that the user should see; the run continues."""
 
     text: str
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """What was asked for cannot be done, on one line; the call that asked for it raises the same."""
+    """An operation failed, described on one line; its call raises the same error."""
 
     text: str
 

@@ -1,6 +1,6 @@
-"""Which responses lean on memories: every memory stripped at once, and the candidates for training that follow.
+"""Find the responses that depend on memories by leaving out all memories at once, and choose candidates for training.
 
-The strip-all divergence of a response is f(A, r) - f(none, r), in signed nats.
+The strip-all divergence of a response r is f(A, r) - f(none, r), in signed nats.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Context: TypeAlias = Literal["full", "window"]
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """A response that leans on memories and has not been trained.
+    """A response that depends on memories and has not been trained.
 
     Attributes:
         id: Its identity.
-        index: Its position among the responses, the number users see.
+        index: Its position among the responses, as shown to users.
         entry_index: Its position among the conversation's nodes.
         divergence: Strip-all divergence, signed nats.
-        timestamp: RFC 3339 text of the session file.
-        text: The response.
+        timestamp: Its RFC 3339 timestamp from the session file.
+        text: Its text.
     """
 
     id: str
@@ -49,15 +49,15 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Findings(msgspec.Struct, frozen=True):
-    """What a fine-tuning pass found.
+    """The result of a search for candidates.
 
     Attributes:
-        candidates: By descending divergence.
-        responses_seen: Responses that were scored.
-        max_divergence: The largest strip-all divergence among them, signed nats; None when none was scored.
-        threshold: Nats from which a response is a candidate.
-        without_timestamp: Responses at or above the threshold that have no timestamp.
-        trained: Responses at or above the threshold that were trained, or may have been.
+        candidates: Candidates by descending divergence.
+        responses_seen: How many responses were scored.
+        max_divergence: The largest strip-all divergence among them, signed nats; None if none was scored.
+        threshold: Minimum divergence of a candidate, in nats.
+        without_timestamp: How many responses at or above the threshold have no timestamp.
+        trained: How many responses at or above the threshold were, or may have been, trained.
     """
 
     candidates: tuple[Candidate, ...]
@@ -69,7 +69,7 @@ class Findings(msgspec.Struct, frozen=True):
 
     @property
     def why_none(self) -> str | None:
-        """Say on one line why there is no candidate; None when there is one."""
+        """The reason why there is no candidate, on one line; None if there is one."""
         if self.candidates:
             return None
         if self.max_divergence is None:
@@ -84,12 +84,12 @@ class Findings(msgspec.Struct, frozen=True):
 
 
 def recent_responses(layout: Layout, entries: int, count: int | None) -> tuple[list[str], range | None]:
-    """Return the ids of the responses among the most recent conversation nodes, and the positions of those nodes.
+    """Return the ids of the responses among the most recent conversation nodes, and the nodes' positions.
 
     Args:
-        layout: The session's responses.
-        entries: How many nodes the conversation has.
-        count: How many of them are recent; None means all.
+        layout: The layout of the session.
+        entries: Number of nodes in the conversation.
+        count: Number of most recent nodes; None for all.
     """
     if count is None or count >= entries:
         return list(layout.responses), None
@@ -98,14 +98,14 @@ def recent_responses(layout: Layout, entries: int, count: int | None) -> tuple[l
 
 
 async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh: bool = False) -> dict[str, float]:
-    """Return the strip-all divergence of responses by id, signed nats, each with everything before it as context.
+    """Return the strip-all divergence of each response by id, in signed nats, with everything before it as context.
 
-    Responses that read differently by now, because the session was replaced meanwhile, are not among them.
+    Responses whose text or context changed because the session was replaced meanwhile are omitted.
 
     Args:
         scorer: Scores ablations into the table.
-        responses: Ids.
-        fresh: Ask again even where a score is known or remembered.
+        responses: Response ids.
+        fresh: Score again even if a score is known or stored.
 
     Raises:
         ScorerError: The scorer failed.
@@ -122,15 +122,15 @@ async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh
 async def strip_all_within(
     scorer: AblationScorer, responses: Collection[str], window: range, *, fresh: bool = False
 ) -> dict[str, float]:
-    """Return the strip-all divergence of responses with a window of the conversation as their only context.
+    """Return the strip-all divergence of each response with only a window of the conversation as context.
 
-    It is another function of the response than `strip_all` measures, so the table does not hold it.
+    This differs from what `strip_all` measures, so the table does not hold it.
 
     Args:
-        scorer: Where scores come from.
-        responses: Ids.
-        window: Positions of the conversation's nodes that stay.
-        fresh: Ask again even where a score is remembered.
+        scorer: Scores the sequences.
+        responses: Response ids.
+        window: Positions of the conversation nodes to keep.
+        fresh: Score again even if a score is stored.
 
     Raises:
         ScorerError: The scorer failed.
@@ -149,13 +149,13 @@ async def strip_all_within(
 def find_candidates(
     divergences: Mapping[str, float], columns: Iterable[Column], marked: Collection[str], threshold: float
 ) -> Findings:
-    """Choose the candidates among scored responses.
+    """Choose the candidates among the scored responses.
 
     Args:
-        divergences: Strip-all divergence by response id, signed nats.
+        divergences: Strip-all divergences by response id, in signed nats.
         columns: All responses.
-        marked: Ids of responses that were trained, or may have been.
-        threshold: Nats; the response at the threshold is taken.
+        marked: Ids of responses that were, or may have been, trained.
+        threshold: Minimum divergence in nats, inclusive.
     """
     above = [column for column in columns if divergences.get(column.id, -inf) >= threshold]
     above.sort(key=lambda column: (-divergences[column.id], column.index))

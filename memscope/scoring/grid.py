@@ -1,8 +1,8 @@
-"""The memories x responses grid of one measure: a view of the table of ablations, and how far its rows are.
+"""The memories x responses grid of one measure: a view of the table of ablations, with the status of each row.
 
-Values are signed divergences in nats, one `array("d")` a row; NaN stands for *not scored*. A cell whose response comes
-before the memory is *inherited*: exactly 0, since nothing before a memory can depend on it. Positions in a grid are
-those of its layout and end with it.
+Values are signed divergences in nats, one `array("d")` per row; NaN means *not scored*. A cell whose response comes
+before the memory is *inherited*: exactly 0, since nothing before a memory can depend on it. Positions in a grid refer
+to its current layout only.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ SET_ABOVE = 0.01
 
 
 def baseline_ablation(measure: Measure) -> Ablation:
-    """Return the ablation that the rows of a measure are compared with."""
+    """Return the baseline ablation of a measure, with which its rows are compared."""
     return NOTHING_LEFT_OUT if measure == "necessity" else ALL_LEFT_OUT
 
 
 def row_ablation(measure: Measure, key: str) -> Ablation:
-    """Return the ablation of one row of a measure."""
+    """Return the ablation that a measure scores for the row of one memory."""
     return without(key) if measure == "necessity" else only(key)
 
 
 class Grid:
-    """The numbers of one measure over one layout, worked out from a table of ablations.
+    """The values of one measure for one layout, computed from a table of ablations.
 
     Attributes:
-        measure: What the values mean.
-        layout: Its rows and columns.
-        table: Where the values come from.
-        values: `values[i][j]`, signed nats; NaN where not scored.
-        status: One status a row.
-        errors: For failed rows, the error's line by memory key.
+        measure: The measure.
+        layout: The rows and columns.
+        table: The table that the values are computed from.
+        values: `values[i][j]` in signed nats; NaN if not scored.
+        status: One status per row.
+        errors: Error messages of failed rows, by memory key.
         logprob: Log-probability of each response with every memory present, in nats; NaN until scored.
         stripped: Divergence of each response with all memories left out, signed nats; NaN until scored.
-        noise_floor: Differences at or below this many nats cannot be told from zero; None until measured.
+        noise_floor: Differences of at most this many nats are indistinguishable from zero; None until measured.
         noise_floor_responses: How many responses it was measured on.
     """
 
@@ -87,19 +87,19 @@ class Grid:
         return self.layout.columns
 
     def set_layout(self, layout: Layout) -> None:
-        """Take another layout; every cell that the table knows keeps its value."""
+        """Use another layout; cells that the table knows keep their values."""
         self.layout = layout
         self.refresh()
 
     def set_table(self, table: AblationTable) -> None:
-        """Take another table, of other weights; nothing of the old one is kept."""
+        """Use another table, for other weights; errors and noise floor are reset."""
         self.table = table
         self.errors, self.noise_floor, self.noise_floor_responses = {}, None, 0
         self._running.clear()
         self.refresh()
 
     def with_layout(self, layout: Layout) -> Grid:
-        """Return the same numbers over another layout."""
+        """Return a copy of this grid with another layout."""
         grid = Grid(layout, self.table, self.measure)
         grid.noise_floor, grid.noise_floor_responses = self.noise_floor, self.noise_floor_responses
         grid.errors = {key: error for key, error in self.errors.items() if layout.row_index(key) is not None}
@@ -107,19 +107,19 @@ class Grid:
         return grid
 
     def refresh(self) -> None:
-        """Work out everything from the table."""
+        """Recompute everything from the table."""
         self.values = [self._divergences(row) for row in self.rows]
         self.status: list[RowStatus] = [self._status(place) for place in range(len(self.rows))]
         self.refresh_responses()
 
     def refresh_responses(self) -> None:
-        """Work out what is known of whole responses."""
+        """Recompute the values per response: `logprob` and `stripped`."""
         responses = self.layout.responses
         self.logprob = self.table.logprobs(NOTHING_LEFT_OUT, responses)
         self.stripped = array("d", map(sub, self.logprob, self.table.logprobs(ALL_LEFT_OUT, responses)))
 
     def refresh_row(self, key: str) -> None:
-        """Work out one row from the table; a row that is complete has not failed."""
+        """Recompute one row from the table; a complete row loses its error."""
         if (place := self.layout.row_index(key)) is not None:
             self.values[place] = self._divergences(self.rows[place])
             if not any(map(math.isnan, self.values[place])):
@@ -127,12 +127,12 @@ class Grid:
             self.status[place] = self._status(place)
 
     def start_row(self, key: str) -> None:
-        """Note that a row is being scored."""
+        """Mark a row as being scored."""
         self._running.add(key)
         self._update_status(key)
 
     def stop_row(self, key: str, error: str | None = None) -> None:
-        """Note that a row is not being scored any more, and why it failed if it did; what was known of it stays."""
+        """Mark a row as no longer being scored, with the error if it failed; its values are kept."""
         self._running.discard(key)
         if error is not None:
             self.errors[key] = error
@@ -144,41 +144,41 @@ class Grid:
         return not len(self.table)
 
     def cell_source(self, row: int, column: int) -> CellSource:
-        """Say how a cell got its value."""
+        """Return how a cell got its value."""
         if column < self.rows[row].first_column:
             return "inherited"
         return "unknown" if math.isnan(self.values[row][column]) else "measured"
 
     def contributions(self, row: int) -> list[float]:
-        """Return what each cell of a row adds to sums, in nats: its clamped divergence, nothing where not scored."""
+        """Return what each cell of a row contributes to sums, in nats: its clamped divergence, 0 if not scored."""
         return _clamped(self.values[row])
 
     def stripped_contributions(self) -> list[float]:
-        """Return what each response adds to the sum of the line of all memories left out, in nats."""
+        """Return each response's contribution to the all-left-out sum, in nats."""
         return _clamped(self.stripped)
 
     def importance(self, row: int) -> float:
-        """Row sum of the clamped divergences, in nats, over the cells that are scored."""
+        """Return the row sum of the clamped divergences over scored cells, in nats."""
         return math.fsum(self.contributions(row))
 
     def dependence(self, column: int) -> float:
-        """Column sum of the clamped divergences, in nats, over the cells that are scored."""
+        """Return the column sum of the clamped divergences over scored cells, in nats."""
         return math.fsum(values[column] for values in self.values if values[column] > 0)
 
     def maximum(self, row: int) -> float:
-        """Largest divergence of a row, in nats; 0 when nothing is above 0."""
+        """Return the largest divergence of a row in nats; 0 if none is positive."""
         return max((v for v in self.values[row] if v > 0), default=0.0)
 
     def cells_set(self, row: int) -> int:
-        """How many cells of a row are above `SET_ABOVE`."""
+        """Return how many cells of a row are above `SET_ABOVE`."""
         return sum(1 for v in self.values[row] if v > SET_ABOVE)
 
     def scored(self, row: int, column: int) -> bool:
-        """Whether a cell holds a value."""
+        """Return whether a cell has been scored."""
         return not math.isnan(self.values[row][column])
 
     def keys_with(self, status: RowStatus) -> list[str]:
-        """Return the keys of the rows that have a status."""
+        """Return the keys of the rows with this status."""
         return [row.key for row, has in zip(self.rows, self.status, strict=True) if has == status]
 
     def _divergences(self, row: Row) -> array[float]:

@@ -1,4 +1,4 @@
-"""What of a session's scores still holds after the session was replaced by a longer one."""
+"""Which scores are still valid after a session was replaced by a longer version."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["changed_responses"]
 
 
 def changed_responses(before: Prompt, old: Layout, after: Prompt, new: Layout) -> set[str]:
-    """Return the ids of responses that are in both versions but read differently, so that their scores do not hold.
+    """Return the ids of responses in both versions whose text or context changed, so that their scores are invalid.
 
-    Appending to the conversation changes none; a memory that is appended to the prompt's head changes all.
+    Appending to the conversation changes none; adding a memory to the prompt's head changes all.
 
     Args:
-        before: The session as it was, tokenised.
+        before: The tokenised old version.
         old: Its layout.
-        after: The session as it is.
+        after: The tokenised new version.
         new: Its layout.
     """
     contents = _contents(after, new)
@@ -26,7 +26,7 @@ def changed_responses(before: Prompt, old: Layout, after: Prompt, new: Layout) -
 
 
 def _contents(prompt: Prompt, layout: Layout) -> dict[str, bytes]:
-    """Return by response id what its scores rest on, as a hash: all ids up to its end, and whose memory each is."""
+    """Return by response id a hash of what its scores depend on: all ids up to its end, and their memory keys."""
     contents: dict[str, bytes] = {}
     for one in prompt.sequences:
         running = hashlib.blake2b(digest_size=16)

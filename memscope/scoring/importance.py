@@ -1,4 +1,4 @@
-"""How much single memories matter, a few memories at a time: for long sessions where a full matrix is too much.
+"""Memory importance, scored incrementally: for long sessions where a full matrix costs too much.
 
 A memory's importance is the sum of the clamped divergences over a window of responses after its first appearance.
 """
@@ -46,13 +46,13 @@ class MemoryScore:
 
 @dataclass(frozen=True, slots=True)
 class IncrementalResult:
-    """What an incremental pass did.
+    """The result of an incremental pass.
 
     Attributes:
-        scored: Oldest first.
-        failed: Errors by memory key.
-        fresh: Keys of memories left alone because they were scored a short while ago.
-        late: Keys of memories left alone because they have too few responses yet.
+        scored: Scores, oldest memory first.
+        failed: Error messages by memory key.
+        fresh: Keys of memories skipped because they were scored recently.
+        late: Keys of memories skipped because too few responses follow them yet.
     """
 
     scored: tuple[MemoryScore, ...]
@@ -63,7 +63,7 @@ class IncrementalResult:
 
 @dataclass(frozen=True, slots=True)
 class DueMemories:
-    """Which memories are to be scored now, oldest first, and the keys of those that are not, with the reason."""
+    """The memories to score now, oldest first, and the keys of those that are skipped, by reason."""
 
     memories: tuple[MemorySpan, ...]
     fresh: tuple[str, ...]
@@ -83,12 +83,12 @@ async def score_memory(
 
     Args:
         prompt: The tokenised session.
-        rescorer: Where scores come from.
-        cost: Grows by what is asked of the scorer.
+        rescorer: Scores the sequences.
+        cost: Updated with the cost of the requests.
         memory: One of the prompt's memories.
-        window: How many responses, from the conversation's start for a memory of the prompt's head.
-        context: "window" keeps, of the conversation, only what lies between the memory and the last of those
-            responses; "full" keeps everything before too.
+        window: How many responses; for a memory in the prompt's head they start at the conversation's beginning.
+        context: "window" keeps only the conversation from the memory to the last of those responses; "full" also
+            keeps everything before.
 
     Raises:
         ScorerError: The scorer failed.
@@ -114,9 +114,9 @@ def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, 
 
     Args:
         prompt: The tokenised session.
-        known: What is remembered of memories, by key.
+        known: Stored weights by memory key.
         now: Unix seconds.
-        max_age: Seconds after which a memory is due again; one scored in the future, by a clock that was wrong, is too.
+        max_age: Seconds after which a memory is due again; a time in the future, from a wrong clock, counts as due.
     """
     early = [memory for memory in prompt.memories if _has_responses(prompt, memory)]
     due = [m for m in early if m.key not in known or not 0 <= now - known[m.key].last_scored < max_age]
@@ -130,7 +130,7 @@ def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, 
 
 
 def memory_texts(session: Session) -> dict[str, str]:
-    """Return a hash of what each memory says, by key: of its different texts, in order of first appearance."""
+    """Return a hash of each memory's distinct texts, in order of first appearance, by key."""
     texts: dict[str, dict[str, None]] = {}
     for _, _, node in session.prompt_order():
         for leaf in node.children if isinstance(node, Branch) else (node,):
@@ -162,21 +162,21 @@ async def score_incrementally(
     window: int = WINDOW_RESPONSES,
     context: Context = "window",
 ) -> IncrementalResult:
-    """Score every memory that is due; each is handed over as soon as it is known.
+    """Score every memory that is due, and report each score as soon as it is available.
 
     Args:
         prompt: The tokenised session.
-        rescorer: Where scores come from.
-        cost: Grows by what is asked of the scorer.
-        due: What to score.
-        on_scored: Keeps a score; awaited before the next memory is scored.
-        on_failed: Told the key of a memory that could not be scored, and the error.
+        rescorer: Scores the sequences.
+        cost: Updated with the cost of the requests.
+        due: The memories to score.
+        on_scored: Stores a score; awaited before the next memory is scored.
+        on_failed: Called with the key of a memory that could not be scored, and the error.
         window: As in `score_memory`.
         context: As in `score_memory`.
 
     Raises:
-        ScorerGoneError: The scorer is gone; what was handed over stays.
-        WeightsChangedError: The scorer's weights changed: what was handed over belongs to the earlier ones.
+        ScorerGoneError: The scorer is gone; scores already reported remain valid.
+        WeightsChangedError: The scorer's weights changed; scores already reported belong to the earlier weights.
     """
     scored: list[MemoryScore] = []
     failed: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""The rows and columns of everything that is measured: memories by key, responses by id.
+"""The rows and columns of a session: memories by key, responses by id.
 
-A layout is known from the session alone, before any tokenizer or model. Positions exist only inside one layout: when
-a session grows, it gets another one, and whatever is kept (scores, marks, a cursor) is found again by key and id.
+A layout follows from the session alone, without a tokenizer or model. Positions are valid only within one layout: a
+session that grows gets a new one, and everything kept (scores, marks, the cursor) is looked up by key and id.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Row(msgspec.Struct, frozen=True):
         section: Where it first appears.
         text: The text of its first appearance.
         appearances: How many times it appears.
-        tokens: Its length over all appearances, in tokens; None until a tokenizer is known.
-        first_column: Position of the first response that comes after its first appearance (may equal the number
-            of responses: then no response can depend on it).
+        tokens: Its length over all appearances, in tokens; None before tokenisation.
+        first_column: Position of the first response after its first appearance; equals the number of responses if
+            there is none.
     """
 
     key: str
@@ -47,12 +47,12 @@ class Column(msgspec.Struct, frozen=True):
 
     Attributes:
         id: Its identity; see `memscope.session.identity`.
-        index: Its position among the responses, the number users see.
+        index: Its position among the responses, as shown to users.
         entry_index: Its position among the conversation's nodes.
-        text: What was scored, as text.
-        preview: The same on one line.
-        timestamp: RFC 3339 text of the session file, or None.
-        tokens: Number of scored tokens, its closing marker included; None until a tokenizer is known.
+        text: The scored text.
+        preview: The beginning of the text on one line.
+        timestamp: Its RFC 3339 timestamp from the session file, or None.
+        tokens: Number of scored tokens, including the closing marker; None before tokenisation.
     """
 
     id: str
@@ -65,7 +65,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Layout:
-    """The memories and responses of a session at one moment.
+    """The memories and responses of one version of a session.
 
     Attributes:
         rows: The memories in order of first appearance.
@@ -83,15 +83,15 @@ class Layout:
         self.keys, self.responses = tuple(self._rows), tuple(self._columns)
 
     def row_index(self, key: str) -> int | None:
-        """Return where a memory stands; None where there is none of that key."""
+        """Return the position of a memory; None if there is no such key."""
         return self._rows.get(key)
 
     def column_index(self, response: str) -> int | None:
-        """Return where a response stands; None where there is none of that id."""
+        """Return the position of a response; None if there is no such id."""
         return self._columns.get(response)
 
     def affected_responses(self, key: str) -> tuple[str, ...]:
-        """Return the ids of the responses that a memory can affect: those after its first appearance.
+        """Return the ids of the responses after a memory's first appearance, which it can affect.
 
         Raises:
             KeyError: There is no such memory.
@@ -99,11 +99,11 @@ class Layout:
         return self.responses[self.rows[self._rows[key]].first_column :]
 
     def positions(self, ids: Iterable[str]) -> list[int]:
-        """Return the positions of responses, ascending; ids that are not here are passed over."""
+        """Return the positions of responses in ascending order; unknown ids are ignored."""
         return sorted(self._columns[id_] for id_ in ids if id_ in self._columns)
 
     def with_token_counts(self, prompt: Prompt) -> Layout:
-        """Return the same layout with token counts and with the first response that a memory reaches in this prompt."""
+        """Return this layout with the token counts and first affected responses of a prompt."""
         spans = {memory.key: memory for memory in prompt.memories}
         rows = [
             replace(row, tokens=spans[row.key].tokens, first_column=spans[row.key].first_response) for row in self.rows
@@ -118,7 +118,7 @@ def layout_of(session: Session) -> Layout:
 
 
 def preview_line(text: str) -> str:
-    """Return the beginning of a text on one line, for lists."""
+    """Return the beginning of a text on one line, for display in lists."""
     return " ".join(text[: 4 * _PREVIEW_CHARACTERS].split())[:_PREVIEW_CHARACTERS]
 
 

@@ -1,4 +1,4 @@
-"""The full matrix: a baseline, then one ablation a memory over the whole session, rows as they complete.
+"""The full matrix: a baseline, then one ablation per memory over the whole session, row by row.
 
 Necessity of memory i for response r is f(A, r) - f(A without i, r), its sufficiency f({i}, r) - f(none, r), in signed
 nats, where f is the log-probability of the response's tokens and A is all memories.
@@ -33,20 +33,20 @@ __all__ = ["MatrixJob", "noise_floor"]
 
 _NOISE_FACTOR = 3.0
 _FLOOR_SHARE = 0.5
-"""The share of a session's responses that the noise floor of all must come from."""
+"""Minimum share of a session's responses that the noise floor of a full matrix must be measured on."""
 
 _LEAST_NATS = 1e-5
-"""Rounding of one token, in nats, where two paths happen to agree."""
+"""Assumed rounding error of one token, in nats, in case two paths happen to agree."""
 
 
 def noise_floor(differences: Iterable[float], tokens: int) -> float:
-    """Return the nats at or below which a divergence cannot be told from zero.
+    """Return the number of nats up to which a divergence is indistinguishable from zero.
 
-    At least 99 % of the cells of two runs on different computation paths, devices or numbers of threads differ by no
-    more; `tests/benchmarks/check_noise_floor.py` measures it.
+    At least 99 % of the cells of two runs on different computation paths, devices or thread counts differ by no more
+    than this; `tests/benchmarks/check_noise_floor.py` measures it.
 
     Args:
-        differences: Of each response, its log-probability along one path minus that along another, in nats.
+        differences: For each response, its log-probability along one path minus that along another, in nats.
         tokens: Length of the longest response.
     """
     return max(_NOISE_FACTOR * max(map(abs, differences), default=0.0), _LEAST_NATS * math.sqrt(tokens))
@@ -54,15 +54,15 @@ def noise_floor(differences: Iterable[float], tokens: int) -> float:
 
 @dataclass(slots=True)
 class MatrixJob:
-    """One measurement of a grid; run it once.
+    """One scoring pass over a grid; it can be run once.
 
     Attributes:
         scorer: Scores ablations into the grid's table.
-        grid: Whose rows are filled.
+        grid: The grid to fill.
         emit: Called with every event.
         gate: Awaited before each row; pausing closes it.
-        fresh: Ask again even where a score is known or remembered.
-        responses: Score these ids only; the other cells of a row stay as they are. None is all.
+        fresh: Score again even if a score is known or stored.
+        responses: Score only these response ids; other cells keep their values. None for all.
     """
 
     scorer: AblationScorer
@@ -78,14 +78,14 @@ class MatrixJob:
     _work_left: int = 0
 
     async def run(self, keys: Sequence[str] | None = None) -> None:
-        """Score the baseline, the noise floor and the rows (all of them by default).
+        """Score the baseline, the noise floor and the rows.
 
         Args:
-            keys: The memories of the rows.
+            keys: The memory keys of the rows; None for all.
 
         Raises:
-            ScorerError: The baseline failed, or the scorer is gone; finished rows stay.
-            WeightsChangedError: A training job ended meanwhile; rows scored before and after do not belong together.
+            ScorerError: The baseline failed, or the scorer is gone; finished rows are kept.
+            WeightsChangedError: The weights changed meanwhile; rows from before and after must not be mixed.
             PromptError: The session does not fit the model.
         """
         check_fits(self.scorer.prompt, self.scorer.rescorer, self.scorer.prompt.variants())
@@ -100,7 +100,7 @@ class MatrixJob:
         layout, grid = self.scorer.layout, self.grid
         if self.fresh and self.responses is None and len(keys) == len(layout.keys):
             return True
-        # What a few responses gave says little of the others.
+        # A noise floor measured on a few responses is not representative of the others.
         few = grid.noise_floor_responses < _FLOOR_SHARE * len(layout.responses)
         return grid.noise_floor is None or (self.responses is None and few)
 
@@ -111,10 +111,10 @@ class MatrixJob:
         self.emit(BaselineDone(self.grid.measure))
 
     async def _noise_floor(self) -> None:
-        """Score all responses without memories twice, along two paths.
+        """Score all responses without memories along two computation paths.
 
-        With its memories a model is often sure of its answers, and what it is sure of is hardly rounded: without them
-        the differences are as large as they get.
+        With memories a model is often certain of its responses, and certain tokens have little rounding error; without
+        memories the differences are largest.
         """
         scorer = self.scorer
         try:

@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 
 
 def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, seconds: float) -> dict[str, Any]:
-    """Return the matrix as `memscope score --format json` prints it.
+    """Return the data that `memscope score --format json` prints.
 
     `divergence[i][j]` is memory i, response j in signed nats, and None where it was not scored or failed.
     """
@@ -62,7 +62,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
 
 
 def matrix_csv(report: dict[str, Any]) -> str:
-    """Return the report's matrix as CSV: one line a memory, one column a response, empty where not scored."""
+    """Return the report's matrix as CSV: one row per memory, one column per response, empty where not scored."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names = ("key", "section", "tokens", "importance", "max", "status")
@@ -73,12 +73,12 @@ def matrix_csv(report: dict[str, Any]) -> str:
 
 
 def matrix_table(report: dict[str, Any], width: int, fit: Callable[[str, int], str]) -> str:
-    """Return the report as text for people: responses across in as many blocks as the width needs.
+    """Return the report as a plain-text table, with the responses split into blocks that fit the width.
 
     Args:
         report: What `matrix_report` returned.
-        width: Cells a line may take.
-        fit: Makes a text safe for a terminal and exactly so many cells wide.
+        width: Line width in terminal cells.
+        fit: Makes a text safe for a terminal and pads or cuts it to a number of cells.
     """
     label = min(28, max(12, width // 4))
     per_block = max(1, (width - label - 18) // 8)

@@ -1,4 +1,4 @@
-"""Scoring variants of a prompt, each range at most once ever: what is remembered is not asked again."""
+"""Scoring variants of a prompt, reusing stored scores so that each range is computed at most once."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ __all__ = ["AblationScorer", "Cost", "Rescorer", "ResponseScore", "WeightsChange
 
 
 class WeightsChangedError(ScorerError):
-    """A training job ended while scores were asked for: those before and after do not belong together."""
+    """The weights changed while scoring, so that scores from before and after must not be mixed."""
 
 
 class Cost(msgspec.Struct):
-    """What one job asked of the scorer.
+    """The cost of one job.
 
     Attributes:
         calls: Requests sent.
-        tokens_naive: Tokens of all sequences, as if each were run through the model whole.
-        tokens_forwarded: Tokens the scorer says it ran through the model.
+        tokens_naive: Total tokens of all sequences, as if each were forwarded in full.
+        tokens_forwarded: Tokens that the scorer reports as forwarded through the model.
     """
 
     calls: int = 0
@@ -40,7 +40,7 @@ class Cost(msgspec.Struct):
 class ResponseScore(msgspec.Struct, frozen=True):
     """Log-probability of one response under one variant: in nats, the sum and each token's (float32).
 
-    `tokens` is empty where the scorer gives only sums. `cached`: it was remembered.
+    `tokens` is empty if the scorer returns only sums. `cached`: it came from the store.
     """
 
     total: float
@@ -49,7 +49,7 @@ class ResponseScore(msgspec.Struct, frozen=True):
 
 
 class Rescorer:
-    """One scorer with a memory."""
+    """A scorer with a store of earlier scores."""
 
     def __init__(self, scorer: Scorer, store: ScoreStore) -> None:
         self.scorer = scorer
@@ -61,10 +61,10 @@ class Rescorer:
         return self.scorer.info.weights
 
     def check_weights(self, weights: str) -> None:
-        """See that the weights in use are these: scores of others do not belong together.
+        """Check that these weights are still in use, since scores of different weights must not be mixed.
 
         Raises:
-            WeightsChangedError: They are others now.
+            WeightsChangedError: Other weights are in use now.
         """
         if self.weights != weights:
             raise WeightsChangedError("the scorer's weights changed while it was scoring: score again")
@@ -76,12 +76,12 @@ class Rescorer:
 
         Args:
             variants: The sequences; a response may own several ranges of one of them.
-            cost: Grows by what is asked of the scorer.
-            fresh: Ask again even where a score is remembered, and remember the new one.
-            second_path: Ask for the same numbers along another computation path, for the noise floor.
+            cost: Updated with the cost of the requests.
+            fresh: Score again even if a score is stored, and store the new one.
+            second_path: Compute the same numbers along another computation path, to measure the noise floor.
 
         Raises:
-            ScorerError: The scorer failed; what was scored until then is remembered.
+            ScorerError: The scorer failed; scores obtained before that are stored.
         """
         sums: dict[int, ResponseScore] = {}
         for variant in variants:
@@ -128,14 +128,14 @@ class Rescorer:
 
 
 class AblationScorer:
-    """Scores ablations of one prompt into a table, by one set of weights.
+    """Scores ablations of one prompt into a table, with one set of weights.
 
     Attributes:
         prompt: The tokenised session.
         layout: The prompt's rows and columns.
-        table: What is filled.
-        rescorer: Where scores come from.
-        cost: What was asked of the scorer so far.
+        table: The table to fill.
+        rescorer: Scores the sequences.
+        cost: The cost so far.
     """
 
     def __init__(
@@ -143,35 +143,35 @@ class AblationScorer:
     ) -> None:
         self.prompt, self.layout, self.table, self.rescorer = prompt, layout, table, rescorer
         self.cost = Cost() if cost is None else cost
-        self._weights, self._edition = rescorer.weights, table.edition
+        self._weights, self._revision = rescorer.weights, table.revision
 
     def expect_same_weights(self) -> None:
-        """See that the weights in use are still those of the table.
+        """Check that the weights in use are still those of the table.
 
         Raises:
-            WeightsChangedError: They are others now.
+            WeightsChangedError: Other weights are in use now.
         """
         self.rescorer.check_weights(self._weights)
 
     def variants(self, ablation: Ablation, responses: Iterable[str] | None = None) -> list[Variant]:
-        """Return the sequences to score; None is all responses."""
+        """Return the sequences to score an ablation of some responses; None for all responses."""
         places = None if responses is None else self.layout.positions(responses)
         return self.prompt.variants(ablation.removed(self.layout.keys), responses=places)
 
     async def fill(self, ablation: Ablation, responses: Iterable[str] | None = None, *, fresh: bool = False) -> bool:
-        """Score what the table does not know of an ablation, and keep it there, unless it was forgotten meanwhile.
+        """Score the missing values of an ablation and put them into the table, unless they are outdated by then.
 
         Args:
-            ablation: What is left out.
-            responses: Ids; None is all.
-            fresh: Ask the scorer again even for what is known or remembered.
+            ablation: The memories to leave out.
+            responses: Response ids; None for all.
+            fresh: Score again even if a score is known or stored.
 
         Returns:
-            Whether nothing had to be computed.
+            Whether all scores came from the store.
 
         Raises:
             ScorerError: The scorer failed.
-            WeightsChangedError: Other weights answer by now; nothing was kept.
+            WeightsChangedError: Other weights are in use by now; nothing was put into the table.
         """
         wanted = list(self.layout.responses if responses is None else responses)
         asked = wanted if fresh else self.table.missing(ablation, wanted)
@@ -181,12 +181,12 @@ class AblationScorer:
         self.expect_same_weights()
         columns = self.layout.columns
         totals = {columns[index].id: score.total for index, score in scores.items()}
-        self.table.put(ablation, totals, self._edition)
+        self.table.put(ablation, totals, self._revision)
         return all(score.cached for score in scores.values())
 
 
 def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) -> None:
-    """See that the model can score these sequences of a prompt at all.
+    """Check that the model can score these sequences of a prompt.
 
     Raises:
         PromptError: One is too long, or the prompt has ids outside the model's vocabulary.
@@ -198,6 +198,6 @@ def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) 
         raise PromptError(f"the session is too long for {info.model}: {where}")
     if info.vocab_size is not None and prompt.largest_id >= info.vocab_size:
         raise PromptError(
-            f"the tokenizer does not belong to {info.model}: it gave id {prompt.largest_id}, the model knows "
-            f"{info.vocab_size}; name the right one with --tokenizer"
+            f"the tokenizer does not match {info.model}: it produced id {prompt.largest_id}, the vocabulary has "
+            f"{info.vocab_size} ids; set the right one with --tokenizer"
         )

@@ -1,4 +1,4 @@
-"""The table of ablations: everything that is measured, before any of it means something.
+"""The table of ablations: all measured log-probabilities.
 
 Rows are ablations (which memories are left out), columns are responses, values are log-probabilities in nats. Every
 measure is arithmetic over it: necessity of i is f(nothing left out) - f({i} left out), sufficiency is f(all but i left
@@ -17,12 +17,12 @@ __all__ = ["ALL_LEFT_OUT", "NOTHING_LEFT_OUT", "Ablation", "AblationTable", "onl
 
 
 class Ablation(msgspec.Struct, frozen=True):
-    """A set of memories that is left out.
+    """A set of memories to leave out.
 
     Attributes:
         keys: Memory keys.
-        inverted: Leave out all memories but these. Said this way, and not as the list of the others, it stays the same
-            ablation when the session grows by a memory.
+        inverted: Leave out all memories except these. Unlike a list of all the others, this stays the same ablation
+            when a memory is added to the session.
     """
 
     keys: frozenset[str] = frozenset()
@@ -45,40 +45,39 @@ def without(*keys: str) -> Ablation:
 
 
 def only(*keys: str) -> Ablation:
-    """Return the ablation that leaves out all memories but these."""
+    """Return the ablation that leaves out all memories except these."""
     return Ablation(frozenset(keys), inverted=True)
 
 
 class AblationTable:
-    """Log-probabilities of responses under ablations, in nats, by one set of weights.
+    """Log-probabilities of responses under ablations, in nats, for one set of weights.
 
-    Values are measured ones. What follows from them (a memory that comes later changes nothing) is for the measures
-    to know, not for the table.
+    It holds measured values only. What can be inferred (a later memory changes nothing) is left to the measures.
 
     Attributes:
-        edition: How often something was forgotten; what was measured of a response in an earlier edition may not hold.
+        revision: Counts the calls of `forget`; values measured for an earlier revision may be outdated.
     """
 
     def __init__(self) -> None:
-        self.edition = 0
+        self.revision = 0
         self._forgotten: dict[str, int] = {}
         self._slots: dict[str, int] = {}
         self._values: dict[Ablation, array[float]] = {}
 
     def __len__(self) -> int:
-        """Return the number of ablations of which something is known."""
+        """Return the number of ablations with at least one value."""
         return len(self._values)
 
-    def put(self, ablation: Ablation, values: Mapping[str, float], edition: int | None = None) -> None:
-        """Keep log-probabilities; the newest value of a cell counts.
+    def put(self, ablation: Ablation, values: Mapping[str, float], revision: int | None = None) -> None:
+        """Store log-probabilities, replacing earlier values.
 
         Args:
-            ablation: What was left out.
+            ablation: The ablation they were measured under.
             values: Nats by response id.
-            edition: The table's edition when they were asked for; what no longer holds is not kept. None is now.
+            revision: Revision of the table when they were requested; outdated values are dropped. None means now.
         """
-        if edition is not None:
-            values = {response: value for response, value in values.items() if self.holds(response, edition)}
+        if revision is not None:
+            values = {response: value for response, value in values.items() if self.is_valid(response, revision)}
         row = self._values.setdefault(ablation, array("d"))
         slots = [self._slots.setdefault(response, len(self._slots)) for response in values]
         if (short := max(slots, default=-1) + 1 - len(row)) > 0:
@@ -87,26 +86,26 @@ class AblationTable:
             row[slot] = value
 
     def forget(self, responses: Iterable[str]) -> None:
-        """Forget whatever is known of some responses, and what is still being measured of them."""
+        """Drop all values of some responses, including those still being measured."""
         responses = tuple(responses)
-        self.edition += 1
-        self._forgotten |= dict.fromkeys(responses, self.edition)
+        self.revision += 1
+        self._forgotten |= dict.fromkeys(responses, self.revision)
         slots = [slot for response in responses if (slot := self._slots.get(response)) is not None]
         for row in self._values.values():
             for slot in slots:
                 if slot < len(row):
                     row[slot] = math.nan
 
-    def holds(self, response: str, edition: int) -> bool:
-        """Whether what was measured of a response in an edition still holds."""
-        return self._forgotten.get(response, 0) <= edition
+    def is_valid(self, response: str, revision: int) -> bool:
+        """Return whether values of a response that were requested at a revision are still valid."""
+        return self._forgotten.get(response, 0) <= revision
 
     def get(self, ablation: Ablation, response: str) -> float:
-        """Return one log-probability; NaN where it was not measured."""
+        """Return one log-probability; NaN if it was not measured."""
         return self.logprobs(ablation, (response,))[0]
 
     def logprobs(self, ablation: Ablation, responses: Sequence[str]) -> array[float]:
-        """Return the log-probabilities of some responses in their order; NaN where not measured."""
+        """Return the log-probabilities of some responses, in their order; NaN if not measured."""
         known = self._values.get(ablation)
         if known is None:
             return array("d", [math.nan]) * len(responses)
@@ -115,7 +114,7 @@ class AblationTable:
         return array("d", [known[place] if place < count else math.nan for place in places])
 
     def missing(self, ablation: Ablation, responses: Collection[str]) -> list[str]:
-        """Return those of some responses that were not measured under an ablation."""
+        """Return which of these responses were not measured under an ablation."""
         wanted = list(responses)
         values = self.logprobs(ablation, wanted)
         return [response for response, value in zip(wanted, values, strict=True) if math.isnan(value)]

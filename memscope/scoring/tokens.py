@@ -1,4 +1,4 @@
-"""One cell token by token: where in a response a memory makes the difference."""
+"""One cell token by token: which tokens of a response a memory affects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CellTokens(msgspec.Struct, frozen=True):
     """One response token by token, with and without a memory.
 
     Attributes:
-        texts: One text a token; joined they are the response.
+        texts: The text of each token; joined they are the response.
         with_memory: Log-probability of each token in nats, everything present.
         without_memory: The same with the memory left out.
     """
@@ -35,19 +35,19 @@ async def cell_tokens(
     key: str,
     response: str,
 ) -> CellTokens:
-    """Return one cell token by token; scores what is not remembered.
+    """Return one cell token by token, scoring it if needed.
 
     Args:
-        scorer: Where scores come from.
-        token_texts: Turns ids into one text each.
-        measure: Which grid.
-        key: The memory.
+        scorer: Scores the sequences.
+        token_texts: Returns the text of each id.
+        measure: The measure.
+        key: The memory's key.
         response: The response's id.
 
     Raises:
         ScorerError: The scorer failed.
-        WeightsChangedError: Other weights answered the second request.
-        MemscopeError: The scorer gives no token values.
+        WeightsChangedError: The weights changed between the two requests.
+        MemscopeError: The scorer returns no token values.
     """
     rescorer = scorer.rescorer
     (place,) = scorer.layout.positions([response])
@@ -59,5 +59,5 @@ async def cell_tokens(
     rescorer.check_weights(weights)
     texts = token_texts(scorer.prompt.continuation_ids(place))
     if len(texts) != len(values[0]):
-        raise MemscopeError(f"the scorer gives no values for single tokens ({rescorer.scorer.info.dialect})")
+        raise MemscopeError(f"the scorer returns no token-level values ({rescorer.scorer.info.dialect})")
     return CellTokens(tuple(texts), values[0], values[1])

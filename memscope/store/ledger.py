@@ -209,7 +209,7 @@ class Ledger:
                 if state == "prepared":
                     _discard(connection, key, "prepared")
                 elif url.startswith(EMBEDDED):
-                    _conclude(connection, key, "failed", "the embedded scorer ended before the job did")
+                    _conclude(connection, key, "failed", "the embedded scorer stopped before the job ended")
                 elif state == "sent":
                     _conclude(connection, key, "in doubt", "memscope ended before the server answered")
         return tuple(shipment for shipment in self.shipments() if shipment.state == "in doubt")

@@ -42,7 +42,7 @@ def test_the_candidates_go_to_stdout_when_nothing_is_approved(small_file: Path, 
     assert {record["provenance"]["index"] for record in made} == {0, 1}
     assert all(record["provenance"]["divergence"] > 3 for record in made)
     assert all(record["provenance"]["weights"] for record in made)
-    assert "exporting 2 candidates, none being approved" in err
+    assert "exporting 2 candidates (none is approved)" in err
     assert "2 records for trl written to stdout" in err
 
 
@@ -70,7 +70,7 @@ def test_named_responses_are_exported_whatever_they_are(small_file: Path, config
 
 def test_without_a_candidate_the_reason_is_said(small_file: Path, config: Config) -> None:
     decide(small_file, config, {0: "rejected", 1: "rejected"})
-    with pytest.raises(TrainingError, match="all are rejected"):
+    with pytest.raises(TrainingError, match="all candidates are rejected"):
         export(str(small_file), config, "trl")
 
 
@@ -118,8 +118,8 @@ def test_an_existing_file_is_not_replaced_and_nothing_is_started(small_file: Pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"target": "matrix", "responses": [1]}, "takes no --responses"),
-        ({"target": "matrix", "context": "with"}, "takes no --responses and no --context"),
+        ({"target": "matrix", "responses": [1]}, "does not accept --responses"),
+        ({"target": "matrix", "context": "with"}, "does not accept --responses or --context"),
         ({"target": "trl", "output": "csv"}, "always JSON Lines"),
         ({"target": "sdft", "context": "with"}, "privileged context"),
     ],
@@ -146,7 +146,7 @@ def test_redaction_reaches_ids_messages_and_keys_and_tells_counts_only(
         out, err = capsys.readouterr()
         assert "hunter2" not in out + err
         assert "password=key2" not in out + err
-        assert "redacted, as far as the rules can see: assignment" in err
+        assert "redacted (best effort): assignment" in err
 
 
 def test_redacted_ids_are_those_of_the_redacted_text(

@@ -232,7 +232,7 @@ async def test_an_alternate_that_cannot_be_kept_is_shown_all_the_same(
     monkeypatch.setattr(Alternates, "put", full)
     async with opened(small_session, config) as (tuning, events):
         assert await tuning.candidates.alternate(id_at(tuning, 0))
-        assert any("will not be remembered: disk is full" in e.text for e in events if isinstance(e, Notice))
+        assert any("was not stored: disk is full" in e.text for e in events if isinstance(e, Notice))
 
 
 async def test_a_review_says_all_that_will_leave(small_session: Session, config: Config) -> None:
@@ -249,7 +249,7 @@ async def test_a_review_says_all_that_will_leave(small_session: Session, config:
         context, learned = review.example
         assert learned == "The retro meeting is on Thursday at 15:30.<|im_end|>"
         assert "Mira" not in context
-        with pytest.raises(TrainingError, match="no response was chosen"):
+        with pytest.raises(TrainingError, match="no response is selected"):
             await tuning.shipping.review([], "without")
 
 
@@ -381,7 +381,7 @@ async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
             await tuning.shipping.send(review)
         assert tuning.shipping.marks() == {}
         assert [s.state for s in tuning.shipping.history.shipments()] == ["failed"]
-        with pytest.raises(TrainingError, match="is failed: there is nothing to compare"):
+        with pytest.raises(TrainingError, match="is failed: it can be compared only after it succeeded"):
             await tuning.verify(tuning.shipping.history.shipments()[0].key)
 
 
@@ -423,7 +423,7 @@ async def test_a_server_without_job_states_leaves_the_shipment_accepted(
         monkeypatch.setattr(tuning.run.transport, "get", unknown)
         seen = await tuning.shipping.watch(key, job)
         assert not seen.ended
-        assert any("does not tell how job" in e.text for e in events if isinstance(e, Notice))
+        assert any("does not report the progress of job" in e.text for e in events if isinstance(e, Notice))
         assert [s.state for s in tuning.shipping.history.shipments()] == ["accepted"]
 
 

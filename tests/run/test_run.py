@@ -69,7 +69,7 @@ async def test_a_setting_that_is_not_written_is_told(
     async with opened(small_session, config) as (run, events):
         monkeypatch.setattr(Settings, "_write", full)
         run.settings.set("threshold", 2.0)
-    assert events == [Notice("state database: database or disk is full: a setting will not be remembered")]
+    assert events == [Notice("state database: database or disk is full: a setting was not saved")]
 
 
 async def test_a_matrix_fills_row_by_row(small_session: Session, config: Config) -> None:

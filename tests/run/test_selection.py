@@ -11,7 +11,7 @@ from tests.scoring.grids import columns
 
 
 @pytest.mark.parametrize(
-    ("named", "approved", "otherwise", "marked", "selected"),
+    ("requested", "approved", "fallback", "marked", "selected"),
     [
         (["b"], ["a"], ["c"], [], Selection(("b",))),
         (["b"], ["a"], ["c"], ["b"], Selection(("b",), again=True)),
@@ -23,9 +23,9 @@ from tests.scoring.grids import columns
     ],
 )
 def test_named_then_approved_then_the_rest(
-    named: list[str] | None, approved: list[str], otherwise: list[str], marked: list[str], selected: Selection
+    requested: list[str] | None, approved: list[str], fallback: list[str], marked: list[str], selected: Selection
 ) -> None:
-    assert select_responses(named=named, approved=approved, otherwise=otherwise, marked=marked) == selected
+    assert select_responses(requested=requested, approved=approved, fallback=fallback, marked=marked) == selected
 
 
 def test_a_number_that_no_response_has_is_refused() -> None:

@@ -29,6 +29,6 @@ async def test_the_embedded_scorer_has_no_time_limit_and_ends_verified(monkeypat
 
 async def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMSCOPE_API_KEY", "hunter2\n")
-    with pytest.raises(UsageError, match="MEMSCOPE_API_KEY holds characters") as caught:
+    with pytest.raises(UsageError, match="MEMSCOPE_API_KEY has characters") as caught:
         await ScorerSource(Config(url="http://127.0.0.1:9")).open()
     assert "hunter2" not in str(caught.value)

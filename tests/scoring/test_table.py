@@ -44,11 +44,11 @@ def test_forgetting_responses_leaves_the_others() -> None:
 
 def test_what_was_asked_for_before_it_was_forgotten_is_not_kept() -> None:
     table = AblationTable()
-    edition = table.edition
+    revision = table.revision
     table.forget(["r2"])
-    table.put(NOTHING_LEFT_OUT, {"r1": -1.0, "r2": -2.0}, edition)
+    table.put(NOTHING_LEFT_OUT, {"r1": -1.0, "r2": -2.0}, revision)
     assert table.missing(NOTHING_LEFT_OUT, ["r1", "r2"]) == ["r2"]
-    table.put(NOTHING_LEFT_OUT, {"r2": -3.0}, table.edition)
+    table.put(NOTHING_LEFT_OUT, {"r2": -3.0}, table.revision)
     assert table.get(NOTHING_LEFT_OUT, "r2") == -3.0
 
 

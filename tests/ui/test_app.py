@@ -169,7 +169,7 @@ async def test_copy_and_export_leave_files_and_overwrite_nothing(screens: Screen
         app._export.write("necessity", str(tmp_path / "grid.csv"))
         assert not (tmp_path / "grid.csv").exists()
         await pilot.press("5")
-        assert any("nothing was scored yet" in line for line in shown(app))
+        assert any("nothing has been scored yet" in line for line in shown(app))
 
 
 async def test_a_session_fills_in_and_a_cell_opens_token_by_token(screens: Screens, run: Run, tmp_path: Path) -> None:

@@ -137,9 +137,9 @@ class CandidateTasks:
     def selection(self, chosen: Collection[str]) -> Selection:
         """Return what sending is about: the approved responses, or without any the chosen ones."""
         return select_responses(
-            named=None,
+            requested=None,
             approved=self.tuning.candidates.approved(),
-            otherwise=chosen,
+            fallback=chosen,
             marked=self.tuning.shipping.marks(),
         )
 
