@@ -108,7 +108,8 @@ class Grid:
 
     def refresh(self) -> None:
         """Recompute everything from the table."""
-        self.values = [self._divergences(row) for row in self.rows]
+        base = self._base()
+        self.values = [self._divergences(row, base) for row in self.rows]
         self.status: list[RowStatus] = [self._status(place) for place in range(len(self.rows))]
         self.refresh_responses()
 
@@ -121,7 +122,7 @@ class Grid:
     def refresh_row(self, key: str) -> None:
         """Recompute one row from the table; a complete row loses its error."""
         if (place := self.layout.row_index(key)) is not None:
-            self.values[place] = self._divergences(self.rows[place])
+            self.values[place] = self._divergences(self.rows[place], self._base())
             if not any(map(math.isnan, self.values[place])):
                 self.errors.pop(key, None)
             self.status[place] = self._status(place)
@@ -181,9 +182,12 @@ class Grid:
         """Return the keys of the rows with this status."""
         return [row.key for row, has in zip(self.rows, self.status, strict=True) if has == status]
 
-    def _divergences(self, row: Row) -> array[float]:
+    def _base(self) -> array[float]:
+        return self.table.logprobs(baseline_ablation(self.measure), self.layout.responses)
+
+    def _divergences(self, row: Row, base: array[float]) -> array[float]:
         affected = self.layout.responses[row.first_column :]
-        base = self.table.logprobs(baseline_ablation(self.measure), affected)
+        base = base[row.first_column :]
         less = self.table.logprobs(row_ablation(self.measure, row.key), affected)
         pair = (base, less) if self.measure == "necessity" else (less, base)
         return array("d", [0.0]) * row.first_column + array("d", map(sub, *pair))

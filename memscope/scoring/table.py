@@ -62,6 +62,7 @@ class AblationTable:
         self.revision = 0
         self._forgotten: dict[str, int] = {}
         self._slots: dict[str, int] = {}
+        self._order: list[str] = []
         self._values: dict[Ablation, array[float]] = {}
 
     def __len__(self) -> int:
@@ -79,7 +80,10 @@ class AblationTable:
         if revision is not None:
             values = {response: value for response, value in values.items() if self.is_valid(response, revision)}
         row = self._values.setdefault(ablation, array("d"))
-        slots = [self._slots.setdefault(response, len(self._slots)) for response in values]
+        new = [response for response in values if response not in self._slots]
+        self._slots |= {response: slot for slot, response in enumerate(new, len(self._slots))}
+        self._order += new
+        slots = [self._slots[response] for response in values]
         if (short := max(slots, default=-1) + 1 - len(row)) > 0:
             row.extend([math.nan] * short)
         for slot, value in zip(slots, values.values(), strict=True):
@@ -109,9 +113,20 @@ class AblationTable:
         known = self._values.get(ablation)
         if known is None:
             return array("d", [math.nan]) * len(responses)
+        if (run := self._run_of(responses)) is not None:
+            values = known[run]
+            return values + array("d", [math.nan]) * (len(responses) - len(values))
         count, slots = len(known), self._slots
         places = (slots.get(response, count) for response in responses)
         return array("d", [known[place] if place < count else math.nan for place in places])
+
+    def _run_of(self, responses: Sequence[str]) -> slice | None:
+        """Return where responses stand that were first put in this order, as those of a session mostly are."""
+        first = self._slots.get(responses[0]) if responses else None
+        if first is None:
+            return None
+        run = slice(first, first + len(responses))
+        return run if self._order[run] == list(responses) else None
 
     def missing(self, ablation: Ablation, responses: Collection[str]) -> list[str]:
         """Return which of these responses were not measured under an ablation."""
