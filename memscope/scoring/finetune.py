@@ -78,7 +78,7 @@ class Findings(msgspec.Struct, frozen=True):
             f"no candidate: {self.responses_seen} responses seen, maximum divergence {self.max_divergence:.2f} nats, "
             f"threshold {self.threshold:g}"
         )
-        left_out = [f"{self.trained} trained already"] * bool(self.trained)
+        left_out = [f"{self.trained} already trained"] * bool(self.trained)
         left_out += [f"{self.without_timestamp} without a timestamp"] * bool(self.without_timestamp)
         return f"{line} ({', '.join(left_out)})" if left_out else line
 

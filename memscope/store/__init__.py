@@ -1,1 +1,1 @@
-"""What memscope remembers between runs, in one SQLite database."""
+"""The state that memscope keeps between runs, in one SQLite database."""

@@ -1,4 +1,4 @@
-"""Alternates that were generated, addressed by everything that decides them."""
+"""Generated alternates, keyed by everything that determines them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["Alternates", "alternate_key"]
 
 
 def alternate_key(scorer: str, context: array[int], sampling: Any) -> bytes:
-    """Return the content address of what a scorer says after a context, drawn in one way.
+    """Return the content address of a completion: scorer, context and sampling parameters.
 
     Args:
-        scorer: Whatever identifies the function from ids to probabilities.
+        scorer: Identity of the function from ids to probabilities.
         context: Token ids, unsigned 32-bit.
-        sampling: How tokens are drawn, the seed included; its representation counts.
+        sampling: Sampling parameters, including the seed; their repr is hashed.
     """
     digest = hashlib.blake2b(f"{scorer}\0{sampling!r}\0".encode(), digest_size=20)
     digest.update(memoryview(context).cast("B"))
@@ -25,17 +25,17 @@ def alternate_key(scorer: str, context: array[int], sampling: Any) -> bytes:
 
 
 class Alternates:
-    """The `alternates` table. Every method raises StoreError when it cannot be used."""
+    """The `alternates` table. Every method raises StoreError if the database is unavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def get(self, key: bytes) -> array[int] | None:
-        """Return the ids of a complete alternate."""
+        """Return the token ids of a stored alternate, or None."""
         return await self._database.run(self._read, key)
 
     async def put(self, key: bytes, ids: array[int]) -> None:
-        """Keep a complete alternate."""
+        """Store a complete alternate."""
         await self._database.run(self._write, key, ids)
 
     def _read(self, key: bytes) -> array[int] | None:

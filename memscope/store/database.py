@@ -1,8 +1,8 @@
-"""The state database: one SQLite file, shared by the threads of one process and by several processes.
+"""The state database: one SQLite file, shared between threads and processes.
 
-All access goes through `Database.transaction`, which serialises the threads of one process; other processes are kept
-out by SQLite's own locks (WAL, a busy timeout). Waiting for such a lock may take seconds, so code on an event loop
-never opens a transaction itself: it hands its work to `Database.run`.
+All access goes through `Database.transaction`, which serialises the threads of a process; other processes are locked
+out by SQLite (WAL mode with a busy timeout). Waiting for such a lock can take seconds, so code on an event loop never
+opens a transaction itself: it passes its work to `Database.run`.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Database:
     """An open state database.
 
     Attributes:
-        path: The file, or None for a database in memory.
-        notes: One line each: what the user should know about how it was opened.
+        path: The database file; None for a database in memory.
+        notes: Messages to the user about how it was opened, one line each.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        """Open the database in `folder`; None keeps everything in memory.
+        """Open the database in `folder`; None uses a database in memory.
 
         Raises:
             StoreError: It was written by a newer memscope.
@@ -48,28 +48,28 @@ class Database:
         self._seen = self._data_version()
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do work that uses the database without blocking the event loop.
+        """Run a blocking function that uses the database, without blocking the event loop.
 
-        The work is done on one thread, in the order of the calls. Work that was handed over is done even when the
-        caller is cancelled meanwhile.
+        Calls run on one thread, in order. A call that has been submitted runs even if its caller is cancelled
+        meanwhile.
 
         Args:
-            work: A function that blocks, such as a method of `Ledger`.
-            args: What to call it with.
-            kwargs: The same by name.
+            work: A blocking function, such as a method of `Ledger`.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
 
         Returns:
-            What the function returns; what it raises is raised here.
+            The result of the function; its exceptions are re-raised here.
         """
         return await asyncio.shield(self._hand_over(lambda: work(*args, **kwargs)))
 
     def write_later(self, work: Callable[[], None]) -> None:
-        """Queue a write that nobody waits for; listeners are told when it fails.
+        """Queue a write without waiting for it; listeners are called if it fails.
 
-        Outside an event loop the write is done at once.
+        Outside an event loop, the write is done immediately.
 
         Raises:
-            StoreError: There is no event loop, and it could not be written.
+            StoreError: There is no event loop, and the write failed.
         """
         try:
             asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Database:
             self._hand_over(work).add_done_callback(self._report)
 
     def listen(self, callback: Callable[[StoreError], None]) -> Callable[[], None]:
-        """Call back on the event loop whenever a queued write failed; the result stops that."""
+        """Call back on the event loop whenever a queued write fails. Returns a function that stops this."""
         self._listeners.append(callback)
         return lambda: self._listeners.remove(callback)
 
@@ -94,14 +94,14 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self, *, immediate: bool = False) -> Iterator[sqlite3.Connection]:
-        """Give the connection for one atomic change.
+        """Open a transaction and yield its connection.
 
         Args:
-            immediate: Take the write lock at once and let the change reach the disk before it counts as done: for
-                marks that must not be lost, and for changes that read first.
+            immediate: Take the write lock at once and sync the change to disk: for marks that must not be lost, and
+                for changes that read first.
 
         Raises:
-            StoreError: The change could not be written; nothing of it was.
+            StoreError: The change failed and was rolled back.
         """
         with self._lock:
             try:
@@ -110,7 +110,7 @@ class Database:
                 try:
                     yield self._connection
                 except BaseException:
-                    if self._connection.in_transaction:  # SQLite takes some changes back by itself
+                    if self._connection.in_transaction:  # SQLite rolls back after some errors by itself
                         self._connection.execute("ROLLBACK")
                     raise
                 self._connection.execute("COMMIT")
@@ -120,7 +120,7 @@ class Database:
                 raise StoreError(f"state database {self.path or 'in memory'}: {error}") from error
 
     def close(self) -> None:
-        """Finish what is queued and close the database; nothing of it can be used afterwards."""
+        """Finish queued writes and close the database; it cannot be used afterwards."""
         self._worker.shutdown()
         with self._lock:
             self._connection.close()
@@ -137,7 +137,7 @@ class Database:
         waiting: asyncio.Future[T] = loop.create_future()
 
         def finish(done: Future[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and with it whoever waited
+            with contextlib.suppress(RuntimeError):  # the event loop is closed, so nobody is waiting
                 loop.call_soon_threadsafe(_pass_on, done, waiting)
 
         self._worker.submit(work).add_done_callback(finish)

@@ -1,4 +1,4 @@
-"""What the user decided about responses: approved or rejected for training. Survives restarts and re-scoring."""
+"""The user's decisions about responses: approved or rejected for training. They persist across restarts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Decision: TypeAlias = Literal["approved", "rejected"]
 
 
 class Decisions:
-    """The `decisions` table. Every change is on the disk before its method returns.
+    """The `decisions` table. Every change is on disk before its method returns.
 
-    Every method raises StoreError when the database cannot be read or written.
+    Every method raises StoreError if the database cannot be read or written.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def decide(self, responses: Sequence[str], decision: Decision | None) -> None:
-        """Set the decision about responses; None takes it back."""
+        """Set the decision about responses; None clears it."""
         with self._database.transaction(immediate=True) as connection:
             if decision is None:
                 connection.executemany("DELETE FROM decisions WHERE response = ?", [(r,) for r in responses])

@@ -1,18 +1,18 @@
-"""The training ledger: what was sent to training, and what became of it.
+"""The training ledger: what was sent to training, and the outcome.
 
-A shipment is one request with some responses. Its states:
+A shipment is one training request with one or more responses. Its states:
 
     prepared -> sent -> accepted -> succeeded
                   |         `----> failed       (the job failed: its responses may be sent again)
                   |-> failed                    (the server refused it)
                   `-> in doubt                  (the answer was lost)
 
-`sent` is written before the first byte leaves and `accepted` only with the server's job id, so that a kill at any
-moment leaves either the truth or *in doubt*. A response counts as trained from `accepted` on. A response that is under
-way, trained or in doubt is not taken into a new shipment unless the user insists: two memscopes cannot both send it.
-Two that watch the same job may both write the same end of it.
+`sent` is recorded before the first byte is sent, and `accepted` only with the server's job id, so that after a kill at
+any moment the state is either correct or *in doubt*. A response counts as trained from `accepted` on. A response that
+is being sent, trained or in doubt is not sent again unless the user insists, so two processes never both send it.
+Two processes that follow the same job may both record the same outcome.
 
-Every method waits for the disk: code on an event loop calls them through `Database.run`.
+All methods wait for the disk; code on an event loop calls them through `Database.run`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ __all__ = ["EMBEDDED", "Ledger", "Sample", "Shipment", "ShipmentState", "Trainin
 
 ShipmentState: TypeAlias = Literal["prepared", "sent", "accepted", "succeeded", "failed", "in doubt"]
 TrainingMark: TypeAlias = Literal["sending", "trained", "in doubt"]
-"""What the ledger says of a response."""
+"""The training status of a response."""
 
 EMBEDDED = "embedded scorer "
-"""What the address of an embedded scorer begins with: its jobs, and its list of them, end with its memscope."""
+"""Prefix of the URL of an embedded scorer, whose jobs are lost when its memscope exits."""
 
 _MARKS: dict[str, TrainingMark] = {
     "prepared": "sending",
@@ -58,20 +58,20 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 class Shipment(msgspec.Struct, frozen=True):
-    """One request to a training server, as the ledger knows it.
+    """One request to a training server, as recorded in the ledger.
 
     Attributes:
         key: The Idempotency-Key.
-        state: Where it stands.
-        url: Where it was sent.
-        model: The model it is for.
-        session: Id of the session the responses are from.
-        context: "with" or "without" memories.
-        created: Unix seconds.
-        job: The server's id for it, once accepted.
+        state: Its state.
+        url: The URL it is sent to.
+        model: The model to train.
+        session: Id of the session.
+        context: "with" or "without" memories in the context.
+        created: Creation time in Unix seconds.
+        job: The server's job id, once accepted.
         error: Why it failed or is in doubt.
-        proof: Divergences before and after, once measured.
-        samples: Its responses.
+        proof: Divergences before and after training, once measured.
+        samples: The responses.
     """
 
     key: str
@@ -88,12 +88,12 @@ class Shipment(msgspec.Struct, frozen=True):
 
 
 class Ledger:
-    """The `shipments` and `samples` tables. Every change is on the disk before its method returns.
+    """The `shipments` and `samples` tables. Every change is on disk before its method returns.
 
-    Every method raises StoreError when the database cannot be read or written.
+    Every method raises StoreError if the database cannot be read or written.
 
     Attributes:
-        database: Where the tables are.
+        database: The database with the tables.
     """
 
     def __init__(self, database: Database) -> None:
@@ -103,10 +103,10 @@ class Ledger:
     def prepare(
         self, url: str, model: str, session: str, context: str, samples: Sequence[Sample], *, again: bool = False
     ) -> str:
-        """Begin a shipment and return its Idempotency-Key.
+        """Create a shipment and return its Idempotency-Key.
 
         Raises:
-            TrainingError: A response is under way, trained or in doubt, and `again` was not said.
+            TrainingError: A response is being sent, trained or in doubt, and `again` is not set.
         """
         key = str(uuid.uuid4())
         with self.database.transaction(immediate=True) as connection:
@@ -123,54 +123,54 @@ class Ledger:
         return key
 
     def check(self, samples: Sequence[Sample]) -> None:
-        """Check that responses may be sent, as `prepare` does.
+        """Check whether responses may be sent, as `prepare` does.
 
         Raises:
-            TrainingError: A response is under way, trained or in doubt.
+            TrainingError: A response is being sent, trained or in doubt.
         """
         with self.database.transaction() as connection:
             _refuse_marked(connection, samples)
 
     def discard(self, key: str) -> None:
-        """Delete a shipment that is prepared: none of it was sent."""
+        """Delete a prepared shipment: none of it was sent."""
         with self.database.transaction(immediate=True) as connection:
             _discard(connection, key, "prepared")
 
     def withdraw(self, key: str) -> None:
-        """Delete a shipment whose request never left, even though it may be marked as sent."""
+        """Delete a shipment whose request was never sent, even if it is marked as sent."""
         with self.database.transaction(immediate=True) as connection:
             _discard(connection, key, "prepared")
             _discard(connection, key, "sent")
 
     def mark_sent(self, key: str) -> None:
-        """Note that the request is about to leave."""
+        """Record that the request is about to be sent."""
         self._move(key, "sent", ("prepared", "in doubt"))
 
     def mark_accepted(self, key: str, job: str) -> None:
-        """Note the server's job id: from now on the responses count as trained."""
+        """Record the server's job id; the responses count as trained from now on."""
         self._move(key, "accepted", ("sent", "in doubt", "accepted"), job=job)
 
     def mark_succeeded(self, key: str) -> None:
-        """Note that the job ended well."""
+        """Record that the job succeeded."""
         self._move(key, "succeeded", ("accepted", "succeeded"))
 
     def mark_failed(self, key: str, error: str) -> None:
-        """Note that the request was refused or the job failed; its responses are free again."""
+        """Record that the request was refused or the job failed; its responses may be sent again."""
         self._move(key, "failed", ("sent", "accepted", "in doubt", "failed"), error=error)
 
     def mark_in_doubt(self, key: str, error: str) -> None:
-        """Note that it is not known whether the server took the request."""
+        """Record that it is unknown whether the server accepted the request."""
         self._move(key, "in doubt", ("sent",), error=error)
 
     def save_proof(self, key: str, proof: Mapping[str, Any]) -> None:
-        """Keep the divergences before and after training with the shipment."""
+        """Store the divergences before and after training with the shipment."""
         with self.database.transaction(immediate=True) as connection:
             connection.execute(
                 "UPDATE shipments SET proof = ? WHERE key = ?", (msgspec.json.encode(proof).decode(), key)
             )
 
     def marks(self, responses: Sequence[str]) -> dict[str, TrainingMark]:
-        """Return the mark of each response that has one: the strongest of all its shipments."""
+        """Return the mark of each response that has one: the strongest among its shipments."""
         with self.database.transaction() as connection:
             return _marks(connection, responses)
 
@@ -180,7 +180,7 @@ class Ledger:
         return self._read(where, values)
 
     def shipment(self, key: str) -> Shipment | None:
-        """Return one shipment; None where there is none of that key."""
+        """Return one shipment; None if there is no such key."""
         return next(iter(self._read("WHERE key = ?", (key,))), None)
 
     def _read(self, where: str, values: Sequence[str]) -> tuple[Shipment, ...]:
@@ -211,7 +211,7 @@ class Ledger:
                 elif url.startswith(EMBEDDED):
                     _conclude(connection, key, "failed", "the embedded scorer stopped before the job ended")
                 elif state == "sent":
-                    _conclude(connection, key, "in doubt", "memscope ended before the server answered")
+                    _conclude(connection, key, "in doubt", "memscope exited before the server answered")
         return tuple(shipment for shipment in self.shipments() if shipment.state == "in doubt")
 
     def _move(
@@ -237,7 +237,7 @@ def _refuse_marked(connection: sqlite3.Connection, samples: Sequence[Sample]) ->
     marks = _marks(connection, [sample.response for sample in samples])
     for sample in samples:
         if mark := marks.get(sample.response):
-            known = {"sending": "being sent by another memscope", "trained": "trained already", "in doubt": "in doubt"}
+            known = {"sending": "being sent by another process", "trained": "already trained", "in doubt": "in doubt"}
             raise TrainingError(
                 f"response {sample.position} is {known[mark]}: nothing was sent; --again sends it anyway"
             )

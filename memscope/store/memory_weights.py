@@ -1,4 +1,4 @@
-"""How much each memory has mattered so far: a moving average that rises fast and falls slowly."""
+"""The weight of each memory: a moving average of its importance that rises fast and falls slowly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FALLING = 0.1
 
 @dataclass(frozen=True, slots=True)
 class MemoryWeight:
-    """What is remembered of one memory: weight in nats, unix seconds of the last scoring, how often it was scored."""
+    """The stored weight of one memory in nats, the Unix time of its last scoring, and how often it was scored."""
 
     weight: float
     last_scored: float
@@ -30,24 +30,24 @@ def moving_average(weight: float | None, value: float) -> float:
 
 
 class MemoryWeights:
-    """The `importance` table: what one agent's memories weigh under one set of a scorer's weights.
+    """The `importance` table, restricted to the memories of one agent and one fingerprint of model weights.
 
-    A memory is found by its key and by the hash of what it says: another text under the same key is another memory.
-    Every method raises StoreError when the database cannot be used.
+    A memory is identified by its key and a hash of its text: another text under the same key is another memory.
+    Every method raises StoreError if the database is unavailable.
     """
 
     def __init__(self, database: Database, weights: str, agent: str) -> None:
-        """Take whose memories are meant.
+        """Select an agent and model weights.
 
         Args:
-            database: Where the table is.
+            database: The database with the table.
             weights: Fingerprint of the scorer's weights.
-            agent: Whose memories they are.
+            agent: The agent that the memories belong to.
         """
         self._database, self._weights, self._agent = database, weights, agent
 
     def all(self) -> dict[tuple[str, str], MemoryWeight]:
-        """Return what is remembered, by memory key and hash of its text."""
+        """Return the stored weights by memory key and text hash."""
         with self._database.transaction() as connection:
             rows = connection.execute(
                 "SELECT key, text, weight, last_scored, times FROM importance WHERE weights = ? AND agent = ?",
@@ -56,7 +56,7 @@ class MemoryWeights:
         return {(key, text): MemoryWeight(weight, last, times) for key, text, weight, last, times in rows}
 
     def add(self, key: str, text: str, value: float, now: float) -> MemoryWeight:
-        """Add one more value, in nats, at `now` (unix seconds), and return what is remembered then."""
+        """Add a value in nats, measured at `now` (Unix seconds), and return the updated weight."""
         identity = (self._weights, self._agent, key, text)
         with self._database.transaction(immediate=True) as connection:
             row = connection.execute(

@@ -1,8 +1,8 @@
-"""The schema of the state database, as a ladder of steps: each takes a database from one version to the next.
+"""The schema of the state database as a sequence of migrations, each from one version to the next.
 
-A new database climbs the same ladder, so there is no second description of the schema. A step is one transaction: a
-process that is killed in the middle of one leaves the version before it whole. A step that has been released is never
-edited; a change of the schema is a new step at the end.
+A new database runs the same migrations, so there is no second description of the schema. Each migration is one
+transaction: if the process is killed, the database stays at the version before. A released migration is never edited;
+a schema change is a new migration at the end.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ CREATE TABLE memories (
 ) WITHOUT ROWID;
 """
 
-# Dropped: `memories`, whose rows were found by the model's name and the memory's key alone, so that other weights under
-# the same name, another agent, or a memory whose text had changed showed numbers that were not theirs; which rows are
-# right cannot be told. Dropped: the rows of `scores`, which can be computed again: their keys lacked the dialect, and
-# some models were scored wrongly. Everything that a user decided, set or sent stays.
+# Drops `memories`: its rows were keyed by model name and memory key alone, so other weights under the same name,
+# another agent, or a changed text got numbers that were not theirs, and correct rows cannot be told from wrong ones.
+# Drops the rows of `scores`, which can be recomputed: their keys lacked the dialect, and some models were scored
+# wrongly. Everything that a user decided, set or sent is kept.
 _VERSION_2 = """
 DROP TABLE IF EXISTS memories;
 CREATE TABLE importance (
@@ -90,10 +90,10 @@ TABLES = frozenset(("scores", "settings", "decisions", "alternates", "shipments"
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
-    """Return the version of a database; 0 for an empty one. Reads only the file's header, whatever the schema is.
+    """Return the version of a database; 0 for an empty one. Reads only the file header, independent of the schema.
 
     Raises:
-        sqlite3.DatabaseError: The file is no database, or memscope did not make it.
+        sqlite3.DatabaseError: The file is not a database, or was not created by memscope.
     """
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version < 0:
@@ -102,13 +102,13 @@ def schema_version(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Take a database to the newest version, one transaction a step. Several processes may do so at once.
+    """Migrate a database to the newest version, one transaction per step. Several processes may do this at once.
 
     Args:
-        connection: In autocommit mode (`isolation_level=None`), to a database of the newest version or an older one.
+        connection: A connection in autocommit mode (`isolation_level=None`) to a database that is not newer.
 
     Raises:
-        sqlite3.Error: A step failed; the database is at the version before it.
+        sqlite3.Error: A migration failed; the database is at the version before it.
     """
     while schema_version(connection) < SCHEMA_VERSION:
         connection.execute("BEGIN IMMEDIATE")
@@ -122,7 +122,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _apply_next_step(connection: sqlite3.Connection) -> None:
-    version = schema_version(connection)  # again, under the lock: another process may have climbed meanwhile
+    version = schema_version(connection)  # again, under the lock: another process may have migrated it meanwhile
     if version < SCHEMA_VERSION:
         for statement in _statements(_STEPS[version]):
             connection.execute(statement)

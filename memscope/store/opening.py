@@ -1,12 +1,12 @@
-"""Opening the state database so that nothing a user marked is ever lost.
+"""Open the state database without ever losing the user's decisions and training marks.
 
-Invariants that live here:
+Invariants:
 
 - a database written by a newer memscope is refused and left untouched;
 - one written by an older memscope is migrated, see `memscope.store.migrations`;
-- a file that is not a sound database is set aside under another name, never deleted, and a new one is begun;
-- where no file can be written, memscope runs on with a database in memory, and says so once;
-- nobody but the owner can read the file.
+- a damaged file is renamed, never deleted, and a new database is created;
+- if no file can be written, memscope continues with a database in memory and says so once;
+- only the owner can read the file.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ BUSY_SECONDS = 10.0
 
 _FILE_NAME = "memscope.db"
 _CHECKED_BYTES = 64 * 2**20
-"""Larger files are not checked when they are opened: it would be felt."""
+"""Larger files are not checked when opened, since that would cause a noticeable delay."""
 
 
 @dataclass
 class OpenedDatabase:
-    """A database as it was opened.
+    """An open database.
 
     Attributes:
-        connection: In autocommit mode; any thread may use it, one at a time.
-        path: The file, or None for a database in memory.
-        notes: One line each: what the user should know about how it was opened.
+        connection: A connection in autocommit mode, for use by one thread at a time.
+        path: The database file; None for a database in memory.
+        notes: Messages to the user about how it was opened, one line each.
     """
 
     connection: sqlite3.Connection
@@ -46,7 +46,7 @@ class OpenedDatabase:
 
 
 def open_database(folder: Path | None) -> OpenedDatabase:
-    """Open the database in a folder; None keeps everything in memory.
+    """Open the database in a folder; None uses a database in memory.
 
     Raises:
         StoreError: It was written by a newer memscope.
@@ -59,15 +59,15 @@ def open_database(folder: Path | None) -> OpenedDatabase:
         notes += _make_private(path)
         return OpenedDatabase(_connect_patiently(path), path, notes)
     except (OSError, sqlite3.Error) as error:
-        # SQLite reports damage as DatabaseError itself; its subclasses say nothing against the file.
+        # SQLite reports damage as DatabaseError itself; its subclasses do not mean that the file is damaged.
         return _set_aside(path, error) if type(error) is sqlite3.DatabaseError else _in_memory(path, error)
 
 
 def _make_private(path: Path) -> list[str]:
     make_private_folder(path.parent)
-    make_private_file(path)  # SQLite gives its other files the mode of this one
+    make_private_file(path)  # SQLite creates its other files with the same mode
     return [
-        f"others can read {still_open}: its mode cannot be changed"
+        f"other users can read {still_open}: its mode cannot be changed"
         for still_open in restrict_permissions(path.parent)[:1]
     ]
 
@@ -83,17 +83,17 @@ def _set_aside(path: Path, error: Exception) -> OpenedDatabase:
         connection = _connect(path)
     except (OSError, sqlite3.Error) as trouble:
         return _in_memory(path, trouble)
-    note = f"state database {path} is damaged ({error}); set aside as {aside.name}, a new one begun"
+    note = f"state database {path} is damaged ({error}); renamed to {aside.name}, and a new one created"
     return OpenedDatabase(connection, path, [note])
 
 
 def _in_memory(path: Path, error: Exception) -> OpenedDatabase:
-    note = f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be remembered"
+    note = f"state folder {path.parent} cannot be used ({error}): running without cache, nothing will be saved"
     return OpenedDatabase(_connect(":memory:"), None, [note])
 
 
 def _connect_patiently(path: Path) -> sqlite3.Connection:
-    """Connect; wait where another memscope is just making the file, which SQLite itself does not wait for."""
+    """Connect, waiting while another process creates the file, which SQLite itself does not wait for."""
     give_up = time.monotonic() + BUSY_SECONDS
     while True:
         try:
@@ -121,8 +121,8 @@ def _connect(target: Path | str) -> sqlite3.Connection:
 def _refuse_newer(connection: sqlite3.Connection, target: Path | str) -> None:
     if (version := schema_version(connection)) > SCHEMA_VERSION:
         raise StoreError(
-            f"{target}: written by a newer memscope (schema {version}, this one knows {SCHEMA_VERSION}); "
-            "update memscope, or name another folder with --state"
+            f"{target}: written by a newer memscope (schema {version}, this version supports {SCHEMA_VERSION}); "
+            "update memscope, or choose another folder with --state"
         )
 
 

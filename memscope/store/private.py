@@ -1,8 +1,8 @@
-"""Files that only their owner can read: what memscope keeps holds the text of sessions and memories.
+"""Files that only their owner can read, since memscope's state contains the text of sessions and memories.
 
-Everything in the state folder is made with the functions here, whatever the umask: the folder has mode 0700, its files
-0600. A folder that the user named, and that holds other things too, keeps its mode: only memscope's files in it are
-closed to others.
+Everything in the state folder is created with these functions, whatever the umask: the folder has mode 0700, its files
+0600. A folder chosen by the user that also holds other files keeps its mode; only memscope's files in it are
+restricted.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
 _OWN_NAMES = ("memscope.db*", "debug.log*", "clipboard.txt", "tokenizers")
-"""What memscope makes in its state folder."""
+"""The names of memscope's files in its state folder."""
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder and its missing parents, closed to others; one that exists keeps its mode.
+    """Create a folder and its missing parents, accessible only to the owner; an existing folder keeps its mode.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     for path in (*reversed(folder.parents), folder):
         path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file, closed to others; one that exists keeps its mode.
+    """Create an empty file, accessible only to the owner; an existing file keeps its mode.
 
-    Nothing opens one that exists: closing a database's file ends every lock that this process holds on it.
+    An existing file is not opened, since closing a database file releases every lock this process holds on it.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE_MODE))
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file that only its owner can read, and return its descriptor: an `opener` for Python's `open`.
+    """Open a file that only its owner can read and return its descriptor; an `opener` for the built-in `open`.
 
-    A file that exists is closed to others before anything is written to it, where the file system allows that.
+    The mode of an existing file is restricted before anything is written to it, if the file system allows that.
     """
     descriptor = os.open(path, flags, _FILE_MODE)
     _close_to_others(Path(path))
@@ -55,15 +55,15 @@ def open_private(path: str, flags: int) -> int:
 
 
 def restrict_permissions(folder: Path) -> list[Path]:
-    """Close what memscope keeps in its state folder to others.
+    """Restrict memscope's files in a state folder to their owner.
 
-    The folder itself is closed too when it holds nothing but memscope's files. Links are not followed.
+    The folder itself is restricted too if it holds only memscope's files. Links are not followed.
 
     Args:
         folder: An existing folder.
 
     Returns:
-        What stays open to others: it belongs to somebody else, or its file system has no modes.
+        Paths that remain accessible to others: they belong to another user, or the file system has no modes.
 
     Raises:
         OSError: The folder cannot be read.
@@ -82,13 +82,13 @@ def _below(path: Path) -> Iterator[Path]:
 
 
 def _close_to_others(path: Path) -> bool:
-    """Return whether nobody but its owner can use it now."""
+    """Restrict a path and return whether only its owner can access it now."""
     try:
         mode = path.lstat().st_mode
         wanted = _FOLDER_MODE if stat.S_ISDIR(mode) else _FILE_MODE
         if stat.S_IMODE(mode) & ~wanted and not stat.S_ISLNK(mode):
             path.chmod(stat.S_IMODE(mode) & wanted)
-    except FileNotFoundError:  # another memscope has finished with it
+    except FileNotFoundError:  # another process has deleted it
         return True
     except OSError:
         return False

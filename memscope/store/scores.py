@@ -1,9 +1,9 @@
-"""Scores addressed by content, so that nothing is ever computed twice and nothing stale is ever shown.
+"""A content-addressed store of scores, so that nothing is computed twice and no stale score is shown.
 
 The key of a score is a hash over everything it depends on: the scorer's identity (model, weights, dtype, dialect), all
-ids from the beginning of the sequence through the last scored one, and where the scored range starts. A causal model's
-score depends on nothing after the range: so a session that has grown keeps the scores of its earlier responses, and a
-leave-out shares the scores of every response before the memory.
+ids from the beginning of the sequence through the last scored one, and the start of the scored range. A causal model's
+score depends on nothing after the range, so a session that has grown keeps the scores of its earlier responses, and a
+leave-one-out run shares the scores of every response before the memory.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["Score", "ScoreStore", "score_keys"]
 _KEY_BYTES = 20
 _QUERY_SIZE = 500
 _USED_PRECISION = 3600
-"""Seconds: precise enough for eviction, and a read seldom needs a write."""
+"""Resolution of `used` in seconds: precise enough for eviction, while reads seldom cause a write."""
 _TOKEN_BYTES_LIMIT = 512 * 2**20
-"""Past this size of all token values the least recently used scores are forgotten."""
+"""Limit on the total size of token values; beyond it the least recently used scores are deleted."""
 _PAUSE_SECONDS = 60.0
-"""After a failure nothing is written for so long: waiting for a lock with every request would slow a run down."""
+"""Pause of writes after a failure: waiting for a lock with every request would slow down a run."""
 
 Score = tuple[float, "array[float]"]
 """Log-probability of a range in nats, and of each of its tokens (float32)."""
@@ -36,7 +36,7 @@ def score_keys(scorer: str, ids: array[int], ranges: Sequence[tuple[int, int]]) 
     """Return the content address of each range.
 
     Args:
-        scorer: Whatever identifies the function from ids to log-probabilities.
+        scorer: Identity of the function from ids to log-probabilities.
         ids: Token ids, as unsigned 32-bit integers.
         ranges: [start, end) positions, in ascending order of `end`.
     """
@@ -56,7 +56,7 @@ def score_keys(scorer: str, ids: array[int], ranges: Sequence[tuple[int, int]]) 
 
 
 class ScoreStore:
-    """The `scores` table. A failure to write never loses a run: it is noted once, and the run goes on uncached."""
+    """The `scores` table. A write failure is reported once and never stops a run, which continues without cache."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -88,7 +88,7 @@ class ScoreStore:
         return found
 
     def put(self, scores: Mapping[bytes, Score]) -> None:
-        """Remember scores; the newest value of a key counts."""
+        """Store scores, replacing earlier ones."""
         if not self._writable:
             return
         now = int(time.time())
@@ -100,7 +100,7 @@ class ScoreStore:
             self._note(error)
 
     def trim(self, limit: int = _TOKEN_BYTES_LIMIT) -> int:
-        """Forget the least recently used scores until their token values fit `limit` bytes; return how many went."""
+        """Delete the least recently used scores until token values fit `limit` bytes; return the number deleted."""
         try:
             with self._database.transaction(immediate=True) as connection:
                 cursor = connection.execute(
@@ -120,6 +120,6 @@ class ScoreStore:
 
     def _note(self, error: StoreError) -> None:
         self._writable_from = time.monotonic() + _PAUSE_SECONDS
-        line = f"{error}; running on without cache"
+        line = f"{error}; continuing without cache"
         if line not in self.notes:
             self.notes.append(line)

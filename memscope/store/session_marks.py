@@ -1,7 +1,7 @@
-"""What the database holds of one session's responses, in memory: the screen reads it without waiting for the disk.
+"""An in-memory copy of one session's decisions and shipments, which the screen reads without waiting for the disk.
 
-Verdicts count here as soon as they are given; those that did not reach the disk are taken back, and whoever gave them
-is told. What was sent to training is only read here: `memscope.store.ledger` writes it.
+Decisions take effect here immediately; one that cannot be written to disk is reverted, and its caller is told.
+Shipments are only read here: `memscope.store.ledger` writes them.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ class _PendingDecision:
 
 
 class SessionMarks:
-    """An in-memory copy of the decisions and shipments of one session. All methods belong to one event loop."""
+    """An in-memory copy of the decisions and shipments of one session. Use it on one event loop only."""
 
     def __init__(self, database: Database, session: str) -> None:
-        """Read everything once, which may wait for the disk.
+        """Read everything once, which waits for the disk.
 
         Args:
-            database: Where it is kept.
+            database: The state database.
             session: The session's id.
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: The database cannot be read.
         """
         self._database, self._session = database, session
         self._decisions, self._ledger = Decisions(database), Ledger(database)
@@ -43,11 +43,11 @@ class SessionMarks:
 
     @property
     def shipments(self) -> tuple[Shipment, ...]:
-        """What was sent of this session, oldest first."""
+        """The shipments of this session, oldest first."""
         return self._shipments
 
     def marks(self, responses: Sequence[str]) -> dict[str, TrainingMark]:
-        """Return the mark of each response that has one: the strongest of all its shipments."""
+        """Return the mark of each response that has one: the strongest among its shipments."""
         known = marks_of((sample.response, s.state) for s in self._shipments for sample in s.samples)
         return {response: known[response] for response in responses if response in known}
 
@@ -59,32 +59,32 @@ class SessionMarks:
         return {response: decision for response in responses if (decision := now.get(response)) is not None}
 
     def decide(self, responses: Sequence[str], decision: Decision | None) -> asyncio.Future[None]:
-        """Set the decision about responses; None takes it back. It counts at once.
+        """Set the decision about responses; None clears it. It takes effect immediately.
 
         Returns:
-            What to await: done once the decision is on the disk. It raises StoreError when it could not be written, and
-            then it no longer counts. Cancelling what awaits it takes nothing back.
+            A future that is done once the decision is on disk. It raises StoreError if the decision could not be
+            written, in which case it is reverted. Cancelling an await of it reverts nothing.
         """
         pending = _PendingDecision(tuple(responses), decision)
         self._pending.append(pending)
         return asyncio.shield(asyncio.ensure_future(self._write(pending)))
 
     async def reload(self) -> None:
-        """Read everything again: after a change in the ledger.
+        """Read everything again, after a change in the ledger.
 
         Raises:
-            StoreError: It cannot be read; what was known stays.
+            StoreError: The database cannot be read; the copy is unchanged.
         """
         self._saved, self._shipments = await self._database.run(self._read)
 
     async def refresh(self) -> bool:
-        """Read again what another process may have changed.
+        """Read everything again if another process changed the database.
 
         Returns:
-            Whether there was anything to read.
+            Whether the database had changed.
 
         Raises:
-            StoreError: It cannot be read; what was known stays.
+            StoreError: The database cannot be read; the copy is unchanged.
         """
         if changed := await self._database.run(self._database.changed_elsewhere):
             await self.reload()

@@ -1,4 +1,4 @@
-"""Small values that outlive a run: the screen's toggles and thresholds."""
+"""Values that persist between runs, such as the screen's toggles and threshold."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ T = TypeVar("T", bool, int, float, str)
 
 
 class Settings:
-    """Named values in the state database, read with a default of the same type.
+    """Named values in the state database; each is read with a default of the same type.
 
-    All values are read once; from then on reading never waits for the disk, and a value that another process sets is
-    seen by the next run.
+    All values are loaded once, so reads never wait for the disk, and a value set by another process takes effect in the
+    next run.
     """
 
     def __init__(self, database: Database) -> None:
-        """Read all values.
+        """Load all values.
 
         Raises:
             StoreError: They cannot be read.
@@ -31,7 +31,7 @@ class Settings:
             self._texts: dict[str, str] = dict(connection.execute("SELECT name, value FROM settings").fetchall())
 
     def get(self, name: str, default: T) -> T:
-        """Return a value; the default when there is none, or when it is of another type."""
+        """Return a value, or the default if there is none or it has another type."""
         text = self._texts.get(name)
         if text is None:
             return default
@@ -41,10 +41,10 @@ class Settings:
             return default
 
     def set(self, name: str, value: bool | int | float | str) -> None:
-        """Set a value: in memory at once, and on the disk soon, see `Database.write_later`.
+        """Set a value in memory at once, and on disk soon; see `Database.write_later`.
 
         Raises:
-            StoreError: There is no event loop, and it could not be written.
+            StoreError: There is no event loop, and the write failed.
         """
         text = msgspec.json.encode(value).decode()
         self._texts[name] = text

@@ -1,1 +1,1 @@
-"""Sending responses to training, and exporting them."""
+"""Send responses to training, and export them."""

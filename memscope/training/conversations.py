@@ -1,7 +1,7 @@
-"""A response and what came before it as chat messages in the shape of OpenAI's, for exports.
+"""Responses and the messages before them as OpenAI-style chat messages, for exports.
 
-Tool arguments are JSON text, as that shape has them: libraries that put records into columns would otherwise add every
-argument's name to every call.
+Tool arguments are JSON text, as in OpenAI's API: libraries that store records in columns would otherwise add every
+argument name to every call.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
 class Conversations:
-    """The exchanges of a session, one a response."""
+    """The conversation of a session, split at each response."""
 
     def __init__(self, session: Session, prompt: Prompt) -> None:
-        """Take a session.
+        """Convert a session.
 
         Args:
             session: The session.
-            prompt: The same tokenised.
+            prompt: The tokenised session.
         """
         self._messages = session_messages(session, {r.entry_index: r.index for r in prompt.responses})
         self._at = {index: n for n, message in enumerate(self._messages) for index in message.responses}
@@ -41,13 +41,13 @@ class Conversations:
 
         Args:
             response: Its index.
-            without: Keys of memories that are left out; a message that says nothing without them goes too.
+            without: Keys of memories to leave out; messages that are empty without them are dropped.
         """
         kept = (_without_memories(message, without) for message in self._messages[: self._at[response]])
         return _with_call_ids([_as_openai(message) for message in kept if _says_something(message)])
 
     def response(self, response: int) -> ChatMessage:
-        """Return the response itself; a memory that stands inside it is not the model's word and is left out."""
+        """Return the response itself, without memories inside it, which the model did not write."""
         message = self._messages[self._at[response]]
         return _as_openai(
             _without_memories(message, {part.owner.memory for part in message.content if part.owner.memory is not None})
@@ -88,7 +88,7 @@ def _calls(calls: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _with_call_ids(messages: list[ChatMessage]) -> list[ChatMessage]:
-    """Tell each tool result which call it answers, where the session does not say: results come in order."""
+    """Give each tool result the id of its call if the session has none; results are assumed to be in order."""
     open_calls: deque[str] = deque()
     for message in messages:
         open_calls.extend(call["id"] for call in message.get("tool_calls", ()))

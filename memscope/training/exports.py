@@ -1,13 +1,13 @@
-"""Responses as files that training libraries read, each record with where it comes from.
+"""Export responses as files for training libraries; every record includes its provenance.
 
 | target | record |
 |---|---|
 | `trl` | `input_ids`, `labels` (-100 before the response), `attention_mask`: exactly the ids that were scored |
-| `messages` | `messages`, `tools`: the exchange, the response last |
+| `messages` | `messages`, `tools`: the conversation, ending with the response |
 | `sdft` | `prompt`, `privileged_context` (the memories' texts), `completion` (the response, for reference) |
 | `dpo` | `prompt`, `chosen` (the response), `rejected` (the alternate) |
 
-A file is written whole or not at all.
+Files are written atomically.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ __all__ = [
 RecordTarget: TypeAlias = Literal["trl", "messages", "sdft", "dpo"]
 
 IGNORED_LABEL = -100
-"""What PyTorch's cross entropy, and with it every trainer, takes for "no loss here"."""
+"""The label that PyTorch's cross entropy ignores."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where all records of an export come from.
+    """The provenance shared by all records of an export.
 
     Attributes:
-        model: The name under which the scorer serves.
-        weights: The fingerprint of the weights that gave the divergences.
-        tokenizer: The tokenizer's fingerprint, its template included.
+        model: The served model name.
+        weights: The fingerprint of the weights that the divergences were measured with.
+        tokenizer: The fingerprint of the tokenizer, including its chat template.
         template: "chatml", or a hash of the chat template.
         session: The session's id.
     """
@@ -67,7 +67,7 @@ class Origin:
 
     @classmethod
     def of(cls, model: str, weights: str, tokenizer: Tokenizer, prompt: Prompt, session: str) -> Origin:
-        """Take the fingerprints from a tokenizer, and which template was used from a prompt."""
+        """Collect the fingerprint of a tokenizer and the template that a prompt was rendered with."""
         template = "chatml"
         if prompt.template == "own":
             template = hashlib.blake2b((tokenizer.chat_template or "").encode(), digest_size=16).hexdigest()
@@ -76,17 +76,17 @@ class Origin:
 
 @dataclass
 class RecordBuilder:
-    """Makes records of responses.
+    """Builds records from responses.
 
     Attributes:
         session: The session, redacted or not.
-        prompt: The same tokenised.
-        origin: Where it comes from.
-        identities: Every response's identity, by index.
-        divergences: Strip-all divergences by response index, signed nats, as measured on the session unredacted.
-        context: Whether memories stay in what comes before a response; `sdft` always takes them apart.
-        redactions: What was redacted, by rule; None when nothing was looked for.
-        left_out: How many responses gave no record, by reason.
+        prompt: The tokenised session.
+        origin: The shared provenance.
+        identities: Response ids by index.
+        divergences: Strip-all divergences by response index, in signed nats, measured on the unredacted session.
+        context: Whether memories stay in the context of a response; `sdft` always separates them.
+        redactions: Number of redactions by rule; None if redaction is off.
+        left_out: Number of responses without a record, by reason.
     """
 
     session: Session
@@ -99,21 +99,21 @@ class RecordBuilder:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        """Lay the conversation out once."""
+        """Convert the session to messages once."""
         self._conversations = Conversations(self.session, self.prompt)
 
     def of(
         self, target: RecordTarget, responses: Sequence[int], alternates: Mapping[int, str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the records of some responses; those that give none are counted in `left_out`.
+        """Yield the records of some responses; responses without a record are counted in `left_out`.
 
         Args:
-            target: Which record.
-            responses: Indices in the matrix.
-            alternates: What the model said in a response's place, for `dpo`.
+            target: The record format.
+            responses: Matrix indices.
+            alternates: Alternates by response index, for `dpo`.
 
         Raises:
-            TrainingError: There is no such response.
+            TrainingError: An index is out of range.
         """
         for index in responses:
             if not 0 <= index < len(self.prompt.responses):
@@ -148,7 +148,7 @@ class RecordBuilder:
         if not memories:
             return self._none("no memory comes before it")
         if not prompt or prompt[-1]["role"] != "user":
-            return self._none("it does not follow a user's turn, which TRL's trainer needs")
+            return self._none("it does not follow a user turn, as TRL's trainer requires")
         told = "\n\n".join(text.strip() for texts in memories.values() for text in texts)
         response = [self._conversations.response(index)]
         return {"prompt": prompt, "privileged_context": told, "completion": response} | self._tools
@@ -158,7 +158,7 @@ class RecordBuilder:
         if alternate is None:
             return self._none("it has no alternate")
         if alternate.strip() == chosen["content"].strip() and not chosen.get("tool_calls"):
-            return self._none("its alternate says the same")
+            return self._none("its alternate is identical")
         rejected = {"role": "assistant", "content": alternate}
         return {"prompt": self._before(index), "chosen": [chosen], "rejected": [rejected]} | self._tools
 
@@ -186,7 +186,7 @@ class RecordBuilder:
             "removed_memories": list(self._conversations.memories(index)) if apart else [],
             "divergence": self.divergences.get(index),
         }
-        if self.redactions is not None:  # a list, since libraries that make columns take no object without fields
+        if self.redactions is not None:  # a list, since columnar libraries do not accept empty objects
             provenance["redacted"] = [{"rule": rule, "count": n} for rule, n in sorted(self.redactions.items())]
         return provenance
 
@@ -197,26 +197,26 @@ def json_lines(records: Collection[Mapping[str, Any]]) -> str:
 
 
 def check_destination(path: Path, *, force: bool) -> None:
-    """See that a file may be written, before any work is done for it.
+    """Check that a file can be written, before doing any work for it.
 
     Raises:
-        UsageError: It exists and `force` is not given, it is no regular file, or its folder does not exist.
+        UsageError: It exists and `force` is not set, it is not a regular file, or its folder does not exist.
     """
     if path.exists() and not path.is_file():
-        raise UsageError(f"{path}: not a file that can be replaced; without --output the export goes to stdout")
+        raise UsageError(f"{path}: not a regular file; omit --output to write to stdout")
     if path.exists() and not force:
-        raise UsageError(f"{path}: exists already; choose another name, or replace it with --force")
+        raise UsageError(f"{path}: already exists; choose another name, or overwrite it with --force")
     if not path.parent.is_dir():
-        raise UsageError(f"{path}: there is no folder {path.parent}")
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
 
 
 def write_atomically(path: Path, text: str, *, force: bool) -> None:
-    """Write a file whole or not at all; nobody else can read it, since sessions are private.
+    """Write a file atomically, readable only by its owner, since sessions are private.
 
     Args:
         path: The file.
-        text: What it holds.
-        force: Replace one that exists.
+        text: The content.
+        force: Overwrite an existing file.
 
     Raises:
         UsageError: It exists.
@@ -241,7 +241,7 @@ def write_atomically(path: Path, text: str, *, force: bool) -> None:
 def _move_into_place(temporary: Path, path: Path, *, force: bool) -> None:
     if not force:
         try:
-            path.hardlink_to(temporary)  # unlike a rename, it never replaces a file that somebody made meanwhile
+            path.hardlink_to(temporary)  # unlike a rename, this never overwrites a file created meanwhile
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links

@@ -1,4 +1,4 @@
-"""What the ledger says of one session: what was trained, whether it lasts, and what it changed."""
+"""The training history of one session: what was trained, whether its weights are lost, and the effect."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["TrainedResponse", "TrainingHistory"]
 
 
 class TrainedResponse(msgspec.Struct, frozen=True):
-    """A response that counts as trained.
+    """A response marked as trained.
 
     Attributes:
-        response: It, with its strip-all divergence before training.
-        after: Its divergence after the job, nats; None while that was not measured.
-        running: Its job has not ended, as far as is known.
-        lost: The weights that were trained on it ended with their scorer.
+        response: The response, with its strip-all divergence before training.
+        after: Its divergence after the job, in nats; None if not measured.
+        running: Whether its job is not known to have ended.
+        lost: Whether the trained weights were lost when their scorer stopped.
     """
 
     response: Candidate
@@ -33,7 +33,7 @@ class TrainedResponse(msgspec.Struct, frozen=True):
 
 
 class TrainingHistory:
-    """Reads what is in memory of the ledger for one session."""
+    """A view of the shipments of one session."""
 
     def __init__(
         self,
@@ -41,25 +41,25 @@ class TrainingHistory:
         layout: Callable[[], Layout],
         lost: Callable[[Shipment], bool],
     ) -> None:
-        """Take the ledger's entries and what tells them apart.
+        """Create a view.
 
         Args:
-            shipments: The session's shipments as of now, oldest first.
-            layout: The session's responses as of now.
-            lost: Whether what a shipment trained ended with its scorer.
+            shipments: Returns the session's current shipments, oldest first.
+            layout: Returns the session's current layout.
+            lost: Returns whether the weights that a shipment trained were lost.
         """
         self._shipments, self._layout, self._lost = shipments, layout, lost
 
     def shipment(self, key: str) -> Shipment | None:
-        """Return one shipment, its proof by response id; None where there is none of that key."""
+        """Return one shipment, its proof by response id; None if there is no such key."""
         return next((shipment for shipment in self.shipments() if shipment.key == key), None)
 
     def shipments(self) -> tuple[Shipment, ...]:
-        """Return what was sent of this session, oldest first, proofs by response id."""
+        """Return the shipments of this session, oldest first, proofs by response id."""
         return tuple(map(self._named, self._shipments()))
 
     def unproven(self) -> tuple[str, ...]:
-        """Return the keys of shipments whose job succeeded and whose effect was not measured, oldest first."""
+        """Return the keys of succeeded shipments whose effect was not measured, oldest first."""
         return tuple(
             s.key
             for s in self.shipments()
@@ -67,12 +67,12 @@ class TrainingHistory:
         )
 
     def before(self) -> Mapping[str, float]:
-        """Return divergences by response id before the last training that was measured and lasts; else nothing."""
+        """Return divergences by response id from before the last measured training that was not lost; {} if none."""
         lasting = [s.proof for s in self.shipments() if s.proof and "after" in s.proof and not self._lost(s)]
         return lasting[-1]["before"]["stripped"] if lasting else {}
 
     def trained(self) -> dict[str, TrainedResponse]:
-        """Return the responses that count as trained, by id, with what their last shipment says of them."""
+        """Return the responses marked as trained by id, according to their last shipment."""
         known: dict[str, TrainedResponse] = {}
         for shipment in self.shipments():
             if shipment.state in ("accepted", "succeeded"):

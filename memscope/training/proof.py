@@ -1,4 +1,4 @@
-"""The proof that training worked: the same measures before and after, on what was trained and on what was not."""
+"""The effect of training: the same measures before and after, for trained and for other responses."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ID_DIGITS = 24
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """Before and after.
+    """A comparison before and after training.
 
     Attributes:
-        before: Strip-all divergence of each trained response before training, by id, nats.
-        after: The same after it.
-        fall: How much of the sum of the divergences is gone, 0 to 1.
-        others_moved: Mean magnitude by which the log-probability of the other responses changed with every memory
-            present, nats a response.
+        before: Strip-all divergence of each trained response before training, by id, in nats.
+        after: The same after training.
+        fall: The relative decrease of the summed divergences, 0 to 1.
+        others_moved: Mean absolute change in the log-probability of the other responses with every memory present, in
+            nats per response.
     """
 
     before: Mapping[str, float]
@@ -35,12 +35,12 @@ class Proof(msgspec.Struct, frozen=True):
 
     @property
     def overshot(self) -> tuple[str, ...]:
-        """Ids of trained responses that memories now make less likely, by more than a nat: trained too long."""
+        """Ids of trained responses that memories now make less likely by more than one nat: trained too long."""
         return tuple(response for response, nats in self.after.items() if nats < -1.0)
 
     @classmethod
     def of(cls, trained: Sequence[str], before: Measured, after: Measured) -> Proof:
-        """Compare two measurements of a session; responses that are only in one of them are passed over."""
+        """Compare two measurements of a session; responses in only one of them are ignored."""
         both = [id_ for id_ in trained if id_ in before["stripped"] and id_ in after["stripped"]]
         old, new = ({id_: float(side["stripped"][id_]) for id_ in both} for side in (before, after))
         whole, left = (sum(max(0.0, nats) for nats in side.values()) for side in (old, new))
@@ -54,12 +54,12 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 def proof_by_response_id(shipment: Shipment, responses: Sequence[str]) -> dict[str, Measured]:
-    """Return what the ledger keeps of a shipment's proof ("before", "after").
+    """Return the proof of a shipment ("before", "after") as stored in the ledger, by response id.
 
-    The first schema named responses by their position; those names are translated.
+    The first schema identified responses by position; positions are translated to ids.
 
     Args:
-        shipment: The ledger's entry.
+        shipment: The ledger entry.
         responses: The ids of the session's responses in order.
     """
 

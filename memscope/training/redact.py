@@ -1,8 +1,8 @@
-"""Secrets taken out of what is exported, as far as rules can see them.
+"""Best-effort redaction of secrets in exports.
 
-Best effort: a rule knows the shape of a secret, not the secret. What was found is only ever counted by rule; no text of
-it is kept, returned or put into a message. Redaction works on a copy of the session, so that token ids are made from
-the redacted text; divergences were measured on the original.
+A rule knows the shape of a secret, not the secret itself. Matches are only counted by rule; their text is never kept,
+returned or put into a message. Redaction works on a copy of the session, so that token ids are made from the redacted
+text; divergences are measured on the original.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STRICT_NAME = (
 )
 _ANY_NAME = rf"(?:{_STRICT_NAME}|secrets?|credentials?)"
 _ENTROPY_BITS = 3.5
-"""Bits a character: words and paths stay below, random base64 and hexadecimal text of 20 characters above, mostly."""
+"""Bits per character: words and paths are mostly below, random base64 or hexadecimal text of 20 characters above."""
 
 
 def _always(_match: re.Match[str]) -> bool:
@@ -43,12 +43,12 @@ def _looks_random(match: re.Match[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RedactionRule:
-    """A shape of secrets.
+    """A pattern of secrets.
 
     Attributes:
-        name: What it is called in reports.
-        pattern: Where it stands; the group `secret`, if there is one, is what is replaced, else all of it.
-        accepts: Looks at a match once more.
+        name: Its name in reports.
+        pattern: The regular expression; its group `secret` is replaced, or else the whole match.
+        accepts: Additional check of a match.
     """
 
     name: str
@@ -99,17 +99,17 @@ RULES: tuple[RedactionRule, ...] = (
         _looks_random,
     ),
 )
-"""In the order in which they are tried; what one replaced, later ones leave alone. E-mail addresses are no secrets."""
+"""Tried in this order; later rules skip what earlier ones replaced. E-mail addresses are not considered secrets."""
 
 _GROUPS = ("secret", "quoted", "bare")
 _SECRET_FIELD = re.compile(rf"(?:[a-z0-9]+[ _-])*{_ANY_NAME}|token|authorization", re.IGNORECASE)
 
 
 class Redactor:
-    """Replaces secrets by `[redacted:RULE]` and counts them.
+    """Replaces secrets with `[redacted:RULE]` and counts them.
 
     Attributes:
-        counts: How many secrets each rule replaced so far.
+        counts: Number of replaced secrets by rule.
     """
 
     def __init__(self) -> None:
@@ -117,13 +117,13 @@ class Redactor:
         self._keys: dict[str, str] = {}
 
     def text(self, text: str) -> str:
-        """Return a text without what the rules find."""
+        """Return a text with secrets replaced."""
         for rule in RULES:
             text = rule.pattern.sub(lambda match, rule=rule: self._replaced(rule, match), text)  # type: ignore[misc]
         return text
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with every string redacted; strings under a name such as "password" altogether."""
+        """Return a JSON value with every string redacted; strings in fields such as "password" are replaced whole."""
         match value:
             case str():
                 return self.text(value)
@@ -135,13 +135,13 @@ class Redactor:
                 return value
 
     def session(self, session: Session) -> Session:
-        """Return a session of the same shape with every text redacted, memory keys included: some are made of text."""
+        """Return a copy of a session with every text redacted, including memory keys, which may be made from text."""
         header = msgspec.structs.replace(session.header, title=self.text(session.header.title))
         nodes = tuple(self._node(node) for node in session.nodes)
         return msgspec.structs.replace(session, header=header, nodes=nodes, tools=tuple(map(self.value, session.tools)))
 
     def key(self, key: str) -> str:
-        """Return a memory's key redacted: always the same, and never that of another memory."""
+        """Return a redacted memory key: the same key gives the same result, different keys different results."""
         if key not in self._keys:
             redacted = name = self.text(key)
             taken = self._keys.values()

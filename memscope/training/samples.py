@@ -1,7 +1,7 @@
-"""What is sent to training: for each response, the ids before it and its own.
+"""Training samples: for each response, the ids before it and its own ids.
 
-Two lessons are possible. *Without* memories in the context the model learns to say the same without being told: it
-internalises them. *With* them it learns to use them.
+*Without* memories in the context the model learns to give the same response without being told: it internalises them.
+*With* memories it learns to use them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["CONTEXT_EFFECTS", "Review", "TrainingContext", "TrainingSample", "bu
 TrainingContext: TypeAlias = Literal["with", "without"]
 
 CONTEXT_EFFECTS: dict[TrainingContext, str] = {
-    "without": "the model learns to say this without being told",
-    "with": "the model learns to make use of what it is told",
+    "without": "the model learns to respond like this without being told",
+    "with": "the model learns to use what it is told",
 }
 """What training with each context does, on one line."""
 
 
 class TrainingSample(msgspec.Struct, frozen=True):
-    """One response to learn: its index in the prompt, the ids before it, and its own ids."""
+    """A response to train on: its index in the prompt, the ids before it, and its own ids."""
 
     index: int
     context: array[int]
@@ -35,22 +35,22 @@ class TrainingSample(msgspec.Struct, frozen=True):
 
     @property
     def tokens(self) -> int:
-        """How long the sample is."""
+        """Length of the sample in tokens."""
         return len(self.context) + len(self.continuation)
 
 
 class Review(msgspec.Struct, frozen=True):
-    """What is about to be sent.
+    """A preview of what will be sent.
 
     Attributes:
-        responses: Ids.
-        samples: What leaves, one a response.
-        address: Whom it goes to.
-        loopback: The address is on this machine.
-        known: The user has agreed to this address before.
+        responses: Response ids.
+        samples: The samples, one per response.
+        address: The URL they are sent to.
+        loopback: Whether the address is on this machine.
+        known: Whether the user has agreed to this address before.
         context: Whether memories stay in the context.
-        effect: What training with that context does, on one line.
-        example: The first sample in full, as text: its context, and what is learned.
+        effect: What training with this context does, on one line.
+        example: The first sample as text: its context and its continuation.
     """
 
     responses: tuple[str, ...]
@@ -64,23 +64,23 @@ class Review(msgspec.Struct, frozen=True):
 
     @property
     def tokens(self) -> int:
-        """Tokens in all."""
+        """Total tokens."""
         return sum(sample.tokens for sample in self.samples)
 
 
 def build_samples(
     prompt: Prompt, responses: Sequence[int], context: TrainingContext, max_tokens: int | None
 ) -> list[TrainingSample]:
-    """Return the samples of some responses.
+    """Build the samples of some responses.
 
     Args:
         prompt: The tokenised session.
-        responses: Indices in the prompt.
+        responses: Indices of the responses in the prompt.
         context: Whether memories stay in the context.
-        max_tokens: Longest sequence the model takes; None when it is not known.
+        max_tokens: Longest sequence the model accepts; None if unknown.
 
     Raises:
-        TrainingError: There is no such response, it is empty, or it is too long; nothing may be sent then.
+        TrainingError: A response does not exist, is empty, or is too long.
     """
     without = () if context == "with" else {memory.key for memory in prompt.memories}
     samples = []
@@ -89,7 +89,7 @@ def build_samples(
             raise TrainingError(f"there is no response {index}: the session has {len(prompt.responses)}")
         sample = TrainingSample(index, prompt.context_ids(index, without), prompt.continuation_ids(index))
         if not sample.continuation:
-            raise TrainingError(f"response {index} is empty: there is nothing to learn from it")
+            raise TrainingError(f"response {index} is empty: it cannot be trained on")
         if max_tokens is not None and sample.tokens > max_tokens:
             raise TrainingError(
                 f"response {index} with its context has {sample.tokens} tokens, the model takes {max_tokens}"
@@ -101,7 +101,7 @@ def build_samples(
 def training_data(
     samples: Sequence[TrainingSample], model: str, options: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the body of a training request for a model; `options` tell memscope's own scorer how to train."""
+    """Return the body of a training request; `options` are training options for memscope's own scorer."""
     return {
         **({"options": dict(options)} if options else {}),
         "model": model,

@@ -1,4 +1,4 @@
-"""Sends a shipment to a training server, keeping the ledger true through failures, cancellation and kills."""
+"""Send a shipment to a training server, keeping the ledger correct through failures, cancellation and kills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["TrainingJob", "TrainingServer", "conclude", "reconcile", "ship"]
 
 _PATHS = ("/v1/train", "/train")
 _REQUEST_TIMEOUT = 408
-"""The status of a proxy that gave up waiting: the server behind it may have accepted the request."""
+"""The status of a proxy that timed out: the server behind it may have accepted the request."""
 
 _MAX_SERVER_ERRORS = 5
 """A job is no longer followed after more server errors (5xx) in a row than this."""
@@ -72,7 +72,7 @@ class TrainingJob:
 
 
 class TrainingServer:
-    """The training API of a server, at whichever of two paths the server has it."""
+    """The training API of a server, at whichever of the two paths it provides."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -80,7 +80,7 @@ class TrainingServer:
 
     @property
     def address(self) -> str:
-        """Where requests go."""
+        """The URL that requests are sent to."""
         return f"{self._transport.root}{self._paths[0]}"
 
     async def submit(self, body: Mapping[str, Any], key: str) -> TrainingJob:
@@ -88,9 +88,9 @@ class TrainingServer:
 
         Raises:
             NotSentError: Nothing reached the server.
-            AnswerLostError: It is not known whether the server accepted it, or as which job.
+            AnswerLostError: It is unknown whether the server accepted it, or as which job.
             RefusedError: The server refused it.
-            TrainingError: The server cannot train, or answers with an error.
+            TrainingError: The server cannot train, or returned an error.
         """
         while True:
             try:
@@ -104,10 +104,10 @@ class TrainingServer:
                 self._paths.pop(0)
 
     async def job(self, name: str) -> TrainingJob:
-        """Return a job's state.
+        """Return the state of a job.
 
         Raises:
-            ScorerError: The server does not say.
+            ScorerError: The server does not report it.
         """
         for path in self._paths:
             try:
@@ -118,11 +118,11 @@ class TrainingServer:
         raise AssertionError("unreachable")
 
     async def progress(self, job: TrainingJob) -> AsyncIterator[TrainingJob]:
-        """Yield a job now, after every change, and at its end; ends early where the server gives no state.
+        """Yield a job now, after every change, and when it ends; stops early if the server reports no state.
 
         Raises:
-            RefusedError: The server does not know the job (any more).
-            ScorerGoneError: The server cannot be reached any more.
+            RefusedError: The server does not know the job, or no longer does.
+            ScorerGoneError: The server can no longer be reached.
         """
         pause, longest = _POLL_SECONDS
         errors = 0
@@ -147,10 +147,10 @@ class TrainingServer:
                 return
 
     async def find(self, key: str) -> TrainingJob | None:
-        """Return the job that a server accepted under a key; None when it has none or keeps no list.
+        """Return the job that a server accepted under a key; None if there is none or the server keeps no list.
 
         Raises:
-            ScorerError: The server cannot be asked.
+            ScorerError: The server cannot be queried.
         """
         for path in self._paths:
             try:
@@ -165,17 +165,17 @@ class TrainingServer:
 
 
 _CANNOT_TRAIN = (
-    "{root} cannot train: it answers neither at /v1/train nor at /train ({said}); memscope serve can "
+    "{root} cannot train: it has neither /v1/train nor /train ({said}); use memscope serve "
     "(memscope serve --model …), or write the samples to a file with memscope export"
 )
 
 
 async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[str, Any]) -> TrainingJob:
-    """Send a prepared shipment, and write every step into the ledger before anything that depends on it.
+    """Send a prepared shipment, recording every step in the ledger before anything that depends on it.
 
     Raises:
-        TrainingError: It was refused, failed, or is in doubt; the ledger says which.
-        StoreError: The ledger cannot be written: nothing was sent, or the line says what was and counts as in doubt.
+        TrainingError: It was refused, failed, or is in doubt, as recorded in the ledger.
+        StoreError: The ledger cannot be written: nothing was sent, or the message says what was sent and is in doubt.
     """
     await _mark_sent(ledger, key)
     try:
@@ -183,14 +183,14 @@ async def ship(ledger: Ledger, server: TrainingServer, key: str, body: Mapping[s
     except (TrainingError, StoreError, GeneratorExit):
         raise
     except BaseException:
-        with contextlib.suppress(TrainingError):  # what became of it is written already
+        with contextlib.suppress(TrainingError):  # the outcome is already recorded
             await ledger.database.run(ledger.mark_in_doubt, key, "memscope was interrupted before the server answered")
         raise
     try:
         await ledger.database.run(ledger.mark_accepted, key, job.id)
     except StoreError as error:
         raise StoreError(
-            f"the server took it as job {job.id}, which could not be written: {error}; {_IN_DOUBT_NOTE}"
+            f"the server accepted it as job {job.id}, which could not be recorded: {error}; {_IN_DOUBT_NOTE}"
         ) from error
     return job
 
@@ -225,24 +225,24 @@ async def _submitted(ledger: Ledger, server: TrainingServer, key: str, body: Map
         return taken
 
 
-_IN_DOUBT_NOTE = "it counts as in doubt, and the next memscope asks the server about it"
+_IN_DOUBT_NOTE = "it is in doubt until memscope asks the server about it on its next start"
 
 
 async def _write(ledger: Ledger, mark: Callable[[str, str], None], key: str, why: str) -> None:
     try:
         await ledger.database.run(mark, key, why)
     except StoreError as error:
-        raise StoreError(f"{why}; this could not be written: {error}; {_IN_DOUBT_NOTE}") from error
+        raise StoreError(f"{why}; this could not be recorded: {error}; {_IN_DOUBT_NOTE}") from error
 
 
 async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) -> TrainingJob | None:
-    """Ask the server about a shipment that is in doubt or accepted, and write what it says into the ledger.
+    """Ask the server about a shipment that is in doubt or accepted, and record the answer in the ledger.
 
     Returns:
-        The job; None when the server knows of none, or the shipment is in another state.
+        The job; None if the server knows of none, or the shipment is in another state.
 
     Raises:
-        ScorerError: The server cannot be asked.
+        ScorerError: The server cannot be queried.
     """
     if shipment.state == "in doubt":
         if (job := await server.find(shipment.key)) is None:
@@ -258,7 +258,7 @@ async def reconcile(ledger: Ledger, server: TrainingServer, shipment: Shipment) 
 
 
 async def conclude(ledger: Ledger, key: str, job: TrainingJob) -> None:
-    """Write the end of a job into the ledger."""
+    """Record the outcome of a job in the ledger."""
     if job.status == "succeeded":
         await ledger.database.run(ledger.mark_succeeded, key)
     else:
@@ -270,7 +270,7 @@ async def _in_doubt(ledger: Ledger, server: TrainingServer, key: str, error: Exc
     if (job := await _find_job(server, key)) is not None:
         return job
     raise TrainingError(
-        f"{error}; the server may have taken it: it is in doubt, and is not sent again unless you ask for that"
+        f"{error}; the server may have accepted it: it is in doubt and will not be sent again unless you insist"
     ) from error
 
 
@@ -282,10 +282,10 @@ async def _find_job(server: TrainingServer, key: str) -> TrainingJob | None:
 
 
 def _accepted(body: bytes) -> TrainingJob:
-    """Return the job that a successful answer to a training request names.
+    """Return the job in a successful response to a training request.
 
-    An answer without a usable id may still mean that the server accepted the request, so that is in doubt. Only an
-    answer that reports an error, and no job, counts as a refusal.
+    A response without a usable id may still mean that the server accepted the request, so it is in doubt. Only a
+    response that reports an error, and no job, counts as a refusal.
     """
     try:
         answer = msgspec.json.decode(body)
@@ -301,7 +301,7 @@ def _accepted(body: bytes) -> TrainingJob:
 
 
 def _job_id(answer: Any) -> str | None:
-    """Return the id of the job in an answer; None when there is none, or several that could be it."""
+    """Return the job id in a response; None if there is none, or if it is ambiguous."""
     if not isinstance(answer, dict):
         return None
     if named := _usable_id(answer.get("job_id")) or _usable_id(answer.get("jobId")):

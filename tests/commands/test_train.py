@@ -68,7 +68,7 @@ def test_a_trained_response_is_refused_unless_again(
     assert main(["train", str(small_file), "--responses", "1,0", "--yes"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "response 0 is trained already: nothing was sent" in printed.err
+    assert "response 0 is already trained: nothing was sent" in printed.err
     again = ["--yes", "--again", "--context", "with", "--steps", "4", "--method", "full"]
     assert main(["train", str(small_file), "--responses", "0", *again]) == 0
     printed = capsys.readouterr()

@@ -93,7 +93,7 @@ async def test_a_run_goes_on_while_another_process_holds_the_database_throughout
         with pytest.raises(StoreError, match="locked"):
             await tuning.candidates.decide(run.layout.responses, "approved")
         assert tuning.candidates.approved() == []
-        assert any("running on without cache" in event.text for event in events if isinstance(event, Notice))
+        assert any("continuing without cache" in event.text for event in events if isinstance(event, Notice))
     finally:
         holder.close()
         await run.close()

@@ -284,7 +284,7 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         assert [e.state for e in events if isinstance(e, ShipmentChanged)] == ["prepared", "accepted", "succeeded"]
         assert [e.status for e in events if isinstance(e, JobProgress)][-1] == "succeeded"
         assert tuning.run.earlier_grids["necessity"].scored(0, 0), "the delta view needs what was before"
-        with pytest.raises(TrainingError, match="response 0 is trained already"):
+        with pytest.raises(TrainingError, match="response 0 is already trained"):
             await tuning.shipping.review(ids(tuning, 0), "without")
         again = await tuning.shipping.review(ids(tuning, 0), "with", again=True)
         await tuning.shipping.send(again, again=True)

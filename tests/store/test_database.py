@@ -33,7 +33,7 @@ def test_a_setting_of_another_type_gives_the_default(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_set_aside_and_kept(tmp_path: Path) -> None:
     (tmp_path / "memscope.db").write_bytes(b"not a database at all" * 100)
     database = Database(tmp_path)
-    assert "set aside as" in database.notes[0]
+    assert "renamed to" in database.notes[0]
     kept = [path for path in tmp_path.iterdir() if "damaged" in path.name]
     assert [path.read_bytes() for path in kept] == [b"not a database at all" * 100]
     database.close()

@@ -87,7 +87,7 @@ def test_what_cannot_be_closed_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     tmp_path.chmod(0o755)
     monkeypatch.setattr(Path, "chmod", refused)
     database = Database(tmp_path)
-    assert database.notes == [f"others can read {tmp_path}: its mode cannot be changed"]
+    assert database.notes == [f"other users can read {tmp_path}: its mode cannot be changed"]
     assert database.path is not None
     database.close()
 

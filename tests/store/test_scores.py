@@ -127,5 +127,5 @@ def test_a_failure_to_write_is_noted_once_and_the_run_goes_on(tmp_path: Path, mo
         store.put({bytes([n]) * 20: (-1.0, array("f"))})
     assert store.get([b"x" * 20]) == {}
     assert len(store.notes) == 1
-    assert "running on without cache" in store.notes[0]
+    assert "continuing without cache" in store.notes[0]
     database.close()

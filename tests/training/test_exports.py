@@ -201,7 +201,7 @@ def test_sdft_takes_the_memories_apart(without: RecordBuilder) -> None:
 
 def test_sdft_leaves_out_what_its_trainer_refuses(without: RecordBuilder) -> None:
     assert list(without.of("sdft", [1])) == []
-    assert without.left_out == {"it does not follow a user's turn, which TRL's trainer needs": 1}
+    assert without.left_out == {"it does not follow a user turn, as TRL's trainer requires": 1}
 
 
 def test_dpo_prefers_the_response_to_its_alternate(without: RecordBuilder) -> None:
@@ -210,7 +210,7 @@ def test_dpo_prefers_the_response_to_its_alternate(without: RecordBuilder) -> No
     assert record["rejected"] == [{"role": "assistant", "content": "I don't know."}]
     assert record["prompt"][-1]["role"] == "tool"
     assert list(without.of("dpo", [0])) == []
-    assert without.left_out == {"its alternate says the same": 1, "it has no alternate": 1}
+    assert without.left_out == {"its alternate is identical": 1, "it has no alternate": 1}
 
 
 def test_a_response_that_does_not_exist_is_named(without: RecordBuilder) -> None:
@@ -242,7 +242,7 @@ def test_a_file_is_private_and_whole(tmp_path: Path) -> None:
 def test_a_file_is_only_replaced_when_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old")
-    with pytest.raises(UsageError, match=r"out\.jsonl: exists already.*--force"):
+    with pytest.raises(UsageError, match=r"out\.jsonl: already exists.*--force"):
         write_atomically(path, "new", force=False)
     assert path.read_text() == "old"
     write_atomically(path, "new", force=True)
@@ -260,7 +260,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_destination_that_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="does not exist"):
         check_destination(tmp_path / "missing" / "out", force=True)
-    with pytest.raises(UsageError, match="not a file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         check_destination(tmp_path, force=True)

@@ -291,7 +291,7 @@ async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
 ) -> None:
     ledger, server, key = parts(Trainer(), tmp_path)
     full_disk(monkeypatch, ledger, "mark_accepted")
-    with pytest.raises(StoreError, match=r"took it as job job-1, .*disk is full; it counts as in doubt"):
+    with pytest.raises(StoreError, match=r"accepted it as job job-1, .*disk is full; it is in doubt"):
         await ship(ledger, server, key, BODY)
     assert ledger.marks(["r3"]) == {"r3": "sending"}
 
@@ -306,7 +306,7 @@ async def test_a_disk_that_fills_up_hides_no_refusal_and_no_doubt(
     }
     ledger, server, key = parts(Trainer(answers[answer]), tmp_path)
     full_disk(monkeypatch, ledger, mark)
-    with pytest.raises(StoreError, match=r"bad (ids|line).*could not be written"):
+    with pytest.raises(StoreError, match=r"bad (ids|line).*could not be recorded"):
         await ship(ledger, server, key, BODY)
 
 
