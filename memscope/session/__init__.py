@@ -1,1 +1,1 @@
-"""What the model saw: sessions of nodes, and the files they come from."""
+"""Sessions, their nodes, and the file formats they are read from."""

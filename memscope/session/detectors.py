@@ -1,6 +1,6 @@
-"""Finding memories in the text of chat messages, by the rules of `memscope.session.rules` and the user's own pattern.
+"""Detect memories in the text of chat messages with the rules of `memscope.session.rules` and the user's pattern.
 
-Rules never change a character: joined, the parts of a text are the text.
+Detection never changes a text: its parts, joined, are the text.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _HASH_BYTES = 3
 
 
 class Detector:
-    """Splits texts by a choice of rules, and remembers which rule found which keys.
+    """Splits texts with a selection of rules, and records which rule found which keys.
 
     Attributes:
-        found: For each rule that found something, its keys in order of first appearance.
+        found: The keys that each rule found, in order of first appearance.
     """
 
     def __init__(self, rules: Collection[str] | None = None, pattern: str | None = None) -> None:
-        """Choose rules.
+        """Select rules.
 
         Args:
-            rules: Names out of `RULES`; None is all of them.
-            pattern: A regular expression with the named groups `key` and `text`; a group `memory` may hold what is
-                left out, else it is the whole match. It goes before all rules. It runs over the whole of every
-                message with Python's `re`, which has no time limit: a pattern that backtracks much takes long.
+            rules: Names from `RULES`; None for all of them.
+            pattern: A regular expression with the named groups `key` and `text`. The optional group `memory` is the
+                part to leave out, by default the whole match. The pattern takes precedence over all rules. Python's
+                `re` has no time limit: a pattern with much backtracking is slow on long messages.
 
         Raises:
-            UsageError: A rule has no such name.
+            UsageError: A rule name is unknown.
             ConfigError: The pattern is not a regular expression with both groups.
         """
         if unknown := [name for name in rules or () if name not in (*RULES, "regex")]:
-            raise UsageError(f"memory rule {unknown[0]!r} is unknown; there are {', '.join(RULES)}, regex")
+            raise UsageError(f"memory rule {unknown[0]!r} is unknown; known rules: {', '.join(RULES)}, regex")
         self._rules: dict[str, MemoryRule] = {"regex": _own_rule(pattern)} if pattern else {}
         self._rules |= {name: rule for name, rule in RULES.items() if rules is None or name in rules}
         self._keys: dict[str, str] = {}
@@ -54,7 +54,7 @@ class Detector:
 
         Args:
             text: The content of one message.
-            search_results: It is what a `search_memory` tool returned.
+            search_results: Whether the text is the result of a `search_memory` tool.
         """
         taken: list[tuple[int, int, str]] = []
         for name, rule in self._rules.items():
@@ -78,7 +78,7 @@ class Detector:
 
 
 def _is_free(taken: list[tuple[int, int, str]], at: int, memory: Found) -> bool:
-    """Whether a slice that would be inserted at a place of the sorted, disjoint ones overlaps neither neighbour."""
+    """Return whether a slice inserted at index `at` of the sorted, disjoint slices overlaps neither neighbour."""
     return (at == 0 or taken[at - 1][1] <= memory.start) and (at == len(taken) or memory.end <= taken[at][0])
 
 
@@ -88,7 +88,7 @@ def _own_rule(pattern: str) -> MemoryRule:
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"memory pattern {pattern!r}: {error}") from error
     if missing := {"key", "text"} - set(compiled.groupindex):
-        raise ConfigError(f"memory pattern {pattern!r}: has no group named {min(missing)}, write (?P<{min(missing)}>…)")
+        raise ConfigError(f"memory pattern {pattern!r}: has no group named {min(missing)}; add (?P<{min(missing)}>…)")
     whole = "memory" if "memory" in compiled.groupindex else 0
 
     def find(text: str) -> Iterator[Found]:

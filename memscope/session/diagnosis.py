@@ -1,4 +1,4 @@
-"""What was recognised in a session: for `memscope doctor SESSION`."""
+"""What was recognised in a session, for `memscope doctor SESSION`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["diagnose"]
 
 
 def diagnose(session: Session) -> dict[str, Any]:
-    """Return format, faithfulness, nodes a section, and the memory keys with the rule that found them."""
+    """Return the format, completeness, nodes per section, and memory keys with the rules that found them."""
     source = session.source
     keys = session.memory_keys()
     by_rule = {rule: list(found) for rule, found in source.rules.items()}

@@ -1,4 +1,4 @@
-"""What makes a response the same response, however much the session grows around it."""
+"""The identity of a response, which does not change when the session grows."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["response_id"]
 
 
 def response_id(session: str, entry_index: int, timestamp: str | None, text: str) -> str:
-    """Return a response's identity: the same as long as the session says the same at that place.
+    """Return the id of a response, derived from its session, position, timestamp and text.
 
     Args:
-        session: The session's id.
+        session: The id of the session.
         entry_index: The response's position among the conversation's nodes, which appending does not change.
-        timestamp: RFC 3339 text of the session file, or None.
-        text: What the response says.
+        timestamp: The RFC 3339 timestamp from the session file, or None.
+        text: The text of the response.
 
     Returns:
         24 hexadecimal digits.

@@ -1,6 +1,6 @@
-"""Bytes to JSON values for every importer, with one wording for all that can be wrong with them.
+"""Decode JSON for all session formats, with consistent error messages.
 
-Where an object has the same name twice the last one counts, as in most readers of JSON. `NaN` and `Infinity` are not
+If an object has a name twice, the last one counts, as in most JSON parsers. `NaN` and `Infinity` are not
 JSON.
 """
 
@@ -27,8 +27,8 @@ def parse_json(data: bytes, name: str, line: int = 1) -> Any:
 
     Args:
         data: UTF-8 without a byte order mark.
-        name: The file as the user named it, for the error line.
-        line: The number of the line in which the data begins.
+        name: The file name, for error messages.
+        line: The number of the line on which the data begins.
 
     Raises:
         SessionError: It is not JSON; the error names line and byte, both counted from 1.
@@ -41,7 +41,7 @@ def parse_json(data: bytes, name: str, line: int = 1) -> Any:
     except msgspec.DecodeError as error:
         raise SessionError(_malformed(data, str(error), name, line)) from error
     except RecursionError as error:
-        raise SessionError(f"{name}:{line}: not usable: nested too deeply") from error
+        raise SessionError(f"{name}:{line}: nested too deeply") from error
 
 
 def _malformed(data: bytes, reason: str, name: str, line: int) -> str:

@@ -1,4 +1,4 @@
-"""Opening a session file of any format memscope knows."""
+"""Load a session file in any supported format."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ _BOM = b"\xef\xbb\xbf"
 _SNIFFED = 4096
 
 FILE_LIMIT = 512 * 2**20
-"""Bytes a session file may have."""
+"""Maximum size of a session file in bytes."""
 
 
 def load_session(path: str | Path, *, rules: Collection[str] | None = None, pattern: str | None = None) -> Session:
-    """Read a session file; its content decides the format.
+    """Read a session file; the format is determined from its content.
 
     Args:
         path: The file.
-        rules: Names of the memory rules to use on chat messages; None is all.
-        pattern: The user's own memory pattern, see `memscope.session.detectors`.
+        rules: Names of the memory rules to apply to chat messages; None for all.
+        pattern: The user's memory pattern; see `memscope.session.detectors`.
 
     Raises:
-        SessionError: The file is not a session; one line says where and what was expected.
-        UsageError: A rule has no such name, or the pattern cannot be used.
+        SessionError: The file is not a valid session; the message says where and what was expected.
+        UsageError: A rule name is unknown, or the pattern is invalid.
     """
     name = str(path)
 
     @functools.cache
     def new_detector() -> Detector:
-        from memscope.session.detectors import Detector  # the first paint does not wait for it
+        from memscope.session.detectors import Detector  # imported lazily to keep the first paint fast
 
         return Detector(rules, pattern)
 
     if rules is not None or pattern:
-        new_detector()  # a wrong rule is an error whatever the file holds
+        new_detector()  # report an unknown rule whatever the file contains
     data = _bytes(Path(path), name).removeprefix(_BOM)
     return format_of(data, name).read(data, name, new_detector)
 
@@ -71,17 +71,17 @@ def _bytes(path: Path, name: str) -> bytes:
     if not data.removeprefix(_BOM).strip():
         raise SessionError(f"{name}: is empty, expected a session file")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SessionError(f"{name}: is UTF-16, expected UTF-8: save it as that")
+        raise SessionError(f"{name}: is UTF-16, expected UTF-8: convert it first")
     if b"\0" in data[:_SNIFFED]:
         raise SessionError(f"{name}: is binary, expected a session file in JSON Lines or JSON")
     return data
 
 
 def problems(session: Session) -> tuple[str, ...]:
-    """Say, one line each, what keeps a session from being measured."""
+    """Return the reasons why a session cannot be scored, one line each."""
     found = []
     if not session.memory_keys():
-        found.append("no memories in it: nothing to leave out")
+        found.append("no memories found: nothing to leave out")
     if next(responses(session), None) is None:
-        found.append("no responses in it: no assistant turn in the conversation says anything")
+        found.append("no responses found: no assistant turn in the conversation has any text")
     return tuple(found)

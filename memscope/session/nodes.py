@@ -1,8 +1,8 @@
-"""The nodes of a session and the session itself: plain immutable data, no file format and no tokens.
+"""Sessions and their nodes: plain immutable data, independent of file formats and tokens.
 
-A session is a list of nodes in the order of its file. A node stands in one of four sections; the prompt takes the
-sections in the order of `SECTIONS`, and the nodes of a section in file order. A memory's identity is its key: the same
-key may appear several times and is one memory.
+A session is a list of nodes in file order. Each node belongs to one of four sections; the prompt has the sections in
+the order of `SECTIONS`, and the nodes of a section in file order. A memory is identified by its key: the same key may
+appear several times and is one memory.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 
 Section: TypeAlias = Literal["system", "identity", "journal", "conversation"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
-"""The sections in the order in which the prompt takes them."""
+"""The sections in prompt order."""
 
 
 class _Node(msgspec.Struct, frozen=True, kw_only=True):
-    """What all nodes share: where they stand, and fields of the file that memscope does not know but keeps."""
+    """Fields shared by all nodes: the section, and unknown fields of the file, which are kept."""
 
     section: Section = "conversation"
     extra: Mapping[str, Any] = {}
@@ -48,7 +48,7 @@ class Content(_Node, frozen=True):
 
 
 class Memory(_Node, frozen=True):
-    """A memory, or one more appearance of it. `text` is exactly what the model saw of it."""
+    """One appearance of a memory. `text` is exactly what the model saw."""
 
     key: str
     text: str
@@ -74,7 +74,7 @@ class ToolResult(_Node, frozen=True):
 
 
 class Log(_Node, frozen=True):
-    """A remark of the agent's host that is never sent to the model."""
+    """A log entry of the agent's host that is never sent to the model."""
 
     text: str
 
@@ -83,7 +83,7 @@ Leaf: TypeAlias = Content | Memory | Thinking | ToolCall | ToolResult | Log
 
 
 class Branch(_Node, frozen=True):
-    """A turn: a role and its leaves. `timestamp` is the RFC 3339 text of the file, or None."""
+    """A turn: a role and its leaves. `timestamp` is the RFC 3339 timestamp from the file, or None."""
 
     role: str
     children: tuple[Leaf, ...] = ()
@@ -94,7 +94,7 @@ Node: TypeAlias = Leaf | Branch
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """The session's own description; `model` is the name of the model that answered, if known."""
+    """Metadata of a session; `model` is the name of the model that wrote the responses, if known."""
 
     id: str
     title: str = ""
@@ -103,14 +103,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a session came from and how far it can be trusted.
+    """Where a session came from, and how complete it is.
 
     Attributes:
-        path: The file as the user named it, or "" for a session made in memory.
-        format: "native", "chat", …: the importer that read it.
-        whole: True when the file holds the whole context the model saw; False when it had to be reconstructed.
-        rules: For each detector rule that found memories, the keys it found, in order of appearance.
-        notes: One line each: what was skipped, changed or guessed.
+        path: The file name, or "" for a session created in memory.
+        format: The name of the format: "native", "chat", …
+        whole: Whether the file contains the whole context the model saw; False if it was reconstructed.
+        rules: The keys that each detector rule found, in order of appearance.
+        notes: What was skipped, changed or guessed, one line each.
     """
 
     path: str = ""
@@ -124,10 +124,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """A header and the nodes in file order.
 
     Attributes:
-        header: The session's own description.
+        header: Its metadata.
         nodes: All nodes of all sections, in file order.
-        source: Where the session came from.
-        tools: The tool definitions of a chat session, passed to the chat template as they are.
+        source: Where it came from.
+        tools: The tool definitions of a chat session, passed to the chat template unchanged.
     """
 
     header: Header
@@ -140,13 +140,13 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(node for node in self.nodes if node.section == name)
 
     def prompt_order(self) -> Iterator[tuple[Section, int, Node]]:
-        """Yield (section, position within that section, node) in the order in which the model reads them."""
+        """Yield (section, position within that section, node) in prompt order."""
         for name in SECTIONS:
             for position, node in enumerate(self.section(name)):
                 yield name, position, node
 
     def memory_keys(self) -> tuple[str, ...]:
-        """Return every memory key once, in order of first appearance in the prompt."""
+        """Return the distinct memory keys in order of first appearance in the prompt."""
         keys: dict[str, None] = {}
         for _, _, node in self.prompt_order():
             for leaf in node.children if isinstance(node, Branch) else (node,):

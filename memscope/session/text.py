@@ -1,4 +1,4 @@
-"""What nodes say, as ChatML models read it and as the screen shows it, and which of them are responses."""
+"""The text of nodes, as rendered in ChatML and shown on the screen, and which nodes are responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["is_response", "leaf_text", "responses"]
 
 
 def leaf_text(leaf: Leaf) -> str:
-    """Return what the model reads of a leaf; nothing for a log."""
+    """Return the text of a leaf that the model reads; "" for a log."""
     match leaf:
         case Thinking():
             return f"<think>\n{leaf.text}\n</think>\n"
@@ -25,7 +25,7 @@ def leaf_text(leaf: Leaf) -> str:
 
 
 def is_response(section: Section, node: Node) -> bool:
-    """Whether a node is a response: an assistant turn of the conversation that says something of its own."""
+    """Return whether a node is a response: an assistant turn in the conversation with text of its own."""
     return (
         section == "conversation"
         and isinstance(node, Branch)
@@ -35,7 +35,7 @@ def is_response(section: Section, node: Node) -> bool:
 
 
 def responses(session: Session) -> Iterator[tuple[int, Branch, str]]:
-    """Yield the responses in order: position among the conversation's nodes, the turn, what it says itself."""
+    """Yield the responses in order: position among the conversation's nodes, the turn, and its own text."""
     for section, position, node in session.prompt_order():
         if isinstance(node, Branch) and is_response(section, node):
             yield position, node, "".join(leaf_text(leaf) for leaf in node.children if not isinstance(leaf, Memory))

@@ -1,4 +1,4 @@
-"""Times as session files write them."""
+"""Timestamps in session files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMESTAMP = re.compile(
 
 
 def is_timestamp(text: str) -> bool:
-    """Whether a text is an RFC 3339 time."""
+    """Return whether a text is an RFC 3339 timestamp."""
     if _TIMESTAMP.fullmatch(text) is None:
         return False
     try:

@@ -1,1 +1,1 @@
-"""What may reach a terminal: safe text, printing, and the word diff."""
+"""Safe text for terminals, printing, and the word diff."""

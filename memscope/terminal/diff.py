@@ -1,8 +1,8 @@
-"""A response and its alternate compared word by word.
+"""Compare a response and its alternate word by word.
 
-Invariants: nothing is lost (the same and removed parts joined are the left text, the same and added parts the right
-one), and a change is never interrupted by just one or two equal words. Where two texts have too little in common, each
-is one block, because a diff of them would be confetti.
+Invariants: nothing is lost (the unchanged and removed parts, joined, are the left text; the unchanged and added parts
+the right one), and a change is never interrupted by only one or two equal words. If two texts have too little in
+common, each is one block, because a diff would be unreadable.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ __all__ = ["ChangeKind", "Diff", "DiffSegment", "diff_texts", "joined_segments"]
 ChangeKind: TypeAlias = Literal["same", "removed", "added"]
 
 _MIN_SIMILARITY = 0.4
-"""Share of words in common below which both texts are shown whole."""
+"""Share of common words below which both texts are shown whole."""
 
 _SHORT_RUN = 2
-"""So few equal words between two changes become part of them."""
+"""Up to this many equal words between two changes become part of the change."""
 
 _PAIR_LIMIT = 150_000
-"""Pairs of equal words that `SequenceMatcher` may look at once; prose of 2,000 words has about 60,000. Its time grows
-with their number times the number of changes; past this, what lies between the common ends is one change."""
+"""Pairs of equal words that `SequenceMatcher` may compare; prose of 2,000 words has about 60,000. Its run time is
+proportional to their number times the number of changes; beyond this limit, everything between the common beginning
+and end is one change."""
 
 
 class DiffSegment(msgspec.Struct, frozen=True):
-    """Some text that is in both texts, or only in the left ("removed") or the right one ("added")."""
+    """Text that is in both texts ("same"), or only in the left ("removed") or the right one ("added")."""
 
     kind: ChangeKind
     text: str
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """Two texts compared.
+    """The comparison of two texts.
 
     Attributes:
-        segments: In reading order; a removed one comes before the added one that stands in its place.
-        similarity: Twice the words shown as equal over the words of both texts, 0 to 1.
+        segments: Segments in reading order; a removed one comes before the added one that replaces it.
+        similarity: Twice the number of words shown as equal, divided by the words of both texts, 0 to 1.
         blocks: Whether the texts have so little in common that each is shown whole.
     """
 
@@ -80,7 +81,7 @@ def diff_texts(left: str, right: str) -> Diff:
 
 
 class _Words:
-    """The words of a text and where they stand in it; blanks are between words."""
+    """The words of a text and their positions; whitespace lies between words."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -98,7 +99,7 @@ class _Words:
 
 
 Pair: TypeAlias = tuple[int, int]
-"""The numbers of two equal words."""
+"""The indices of two equal words."""
 
 
 def _equal_words(left: Sequence[str], right: Sequence[str]) -> list[Pair]:
@@ -122,7 +123,7 @@ def _matched(left: Sequence[str], right: Sequence[str], offset: int) -> Iterator
 
 
 def _without_short_runs(pairs: Sequence[Pair], lefts: int, rights: int) -> list[Pair]:
-    """Drop runs of one or two equal words that stand between two changes."""
+    """Drop runs of one or two equal words between two changes."""
     kept: list[Pair] = []
     diagonals = groupby(enumerate(pairs), key=lambda item: (item[1][0] - item[0], item[1][1] - item[0]))
     for _, group in diagonals:
@@ -143,7 +144,7 @@ def _segments(left: _Words, right: _Words, pairs: Sequence[Pair]) -> Iterator[Di
 
 
 def _change(removed: str, added: str) -> Iterator[DiffSegment]:
-    """Yield what stands between two equal words; the blanks that both texts have there are no change."""
+    """Yield the segments between two equal words; whitespace that both texts have there is unchanged."""
     before = _common_blanks(removed, added)
     removed, added = removed[len(before) :], added[len(before) :]
     after = _common_blanks(removed[::-1], added[::-1])[::-1]
@@ -170,6 +171,6 @@ def _nonempty(*segments: DiffSegment) -> Iterator[DiffSegment]:
 
 
 def joined_segments(segments: Iterator[DiffSegment]) -> Iterator[DiffSegment]:
-    """Yield segments with neighbours of one kind joined."""
+    """Yield segments, joining neighbours of the same kind."""
     for kind, group in groupby(segments, key=lambda segment: segment.kind):
         yield DiffSegment(kind, "".join(segment.text for segment in group))

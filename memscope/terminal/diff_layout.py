@@ -1,7 +1,7 @@
-"""A word diff laid out for a terminal: side by side, or as one text.
+"""Lay out a word diff for a terminal, side by side or unified.
 
-Widths are terminal cells, never characters. Give texts that are fit for a terminal already: what is shown must not
-change its width afterwards.
+Widths are terminal cells, not characters. The texts must already be safe for a terminal, so that their width does not
+change afterwards.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ __all__ = ["DiffLine", "DiffRow", "split_rows", "unified_lines"]
 _TAB = "    "
 
 DiffLine: TypeAlias = tuple[DiffSegment, ...]
-"""What stands on one line of a terminal, without its line break."""
+"""The content of one line of a terminal, without the line break."""
 
 
 class DiffRow(msgspec.Struct, frozen=True):
-    """One line of the side-by-side layout: at most the asked width each."""
+    """One line of the side-by-side layout; each side has at most the requested width."""
 
     left: DiffLine
     right: DiffLine
 
 
 def split_rows(diff: Diff, width: int) -> list[DiffRow]:
-    """Lay a diff out side by side; after each change, what is equal again begins at the same height.
+    """Lay out a diff side by side; unchanged text after a change starts on the same line in both columns.
 
     Args:
-        diff: What to show.
-        width: Cells of each of the two columns, at least 2 since some characters take two.
+        diff: The diff.
+        width: Width of each column in cells, at least 2, since some characters are two cells wide.
     """
     left, right = _Column(width), _Column(width)
     for segment in diff.segments:
@@ -47,11 +47,11 @@ def split_rows(diff: Diff, width: int) -> list[DiffRow]:
 
 
 def unified_lines(diff: Diff, width: int) -> list[DiffLine]:
-    """Lay a diff out as one text in which removed parts come before what was added in their place.
+    """Lay out a diff as one text in which removed parts come before their replacements.
 
     Args:
-        diff: What to show.
-        width: Cells of a line, at least 2.
+        diff: The diff.
+        width: Line width in cells, at least 2.
     """
     column = _Column(width)
     for number, segment in enumerate(diff.segments):

@@ -1,6 +1,6 @@
-"""What commands write to stdout: exact where a program reads it, harmless where a person does.
+"""Write command output to stdout: exact for programs, safe on a terminal.
 
-Where stdout takes only some characters, `memscope.terminal.streams` replaces the others in text; JSON is escaped here.
+If stdout cannot encode all characters, `memscope.terminal.streams` replaces them in text; JSON is escaped here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from memscope.terminal.streams import writes_unicode
 __all__ = ["print_csv", "print_json", "print_json_text", "print_text"]
 
 _TERMINAL_CONTROLS = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""What terminals obey and JSON text may hold as it is."""
+"""Characters that terminals interpret and that JSON does not require to be escaped."""
 
 _NOT_ASCII = re.compile("[^\x00-\x7e]")
 
@@ -29,7 +29,7 @@ def print_json(value: Any) -> None:
     """Print a value as JSON on one line."""
     try:
         text = msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # a file's name need not be Unicode; its odd bytes are halves of surrogate pairs
+    except UnicodeEncodeError:  # a file name may be invalid Unicode, decoded with surrogate escapes
         text = json.dumps(msgspec.to_builtins(value))
     print_json_text(text + "\n")
 
@@ -37,30 +37,30 @@ def print_json(value: Any) -> None:
 def print_json_text(text: str) -> None:
     """Print JSON or JSON Lines.
 
-    Characters that a terminal would obey are escaped, and all beyond ASCII where stdout does not take Unicode; neither
-    changes a value.
+    Characters that a terminal would interpret are escaped, and all non-ASCII ones if stdout cannot encode Unicode;
+    this does not change any value.
     """
     escaped = _TERMINAL_CONTROLS if writes_unicode(sys.stdout) else _NOT_ASCII
     print_text(escaped.sub(lambda found: _escape(found[0]), text))
 
 
 def print_csv(text: str) -> None:
-    """Print CSV: exact into a file or a pipe, made visible on a terminal."""
+    """Print CSV: unchanged to a file or pipe, with control characters made visible on a terminal."""
     print_text(visible(text) if sys.stdout.isatty() else text)
 
 
 def print_text(text: str) -> None:
-    """Print text that is fit for a terminal.
+    """Print text that is safe for a terminal.
 
     Raises:
-        BrokenPipeError: Whoever read it has left.
-        StoreError: It cannot be written.
+        BrokenPipeError: The reader has closed the pipe.
+        StoreError: The output cannot be written.
     """
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # What is still buffered has nowhere to go, and must not be tried again at the end.
+        # Do not try to flush the remaining buffer again on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             raise

@@ -1,9 +1,9 @@
-"""The one place that makes untrusted text fit for a terminal.
+"""The single place that makes untrusted text safe for a terminal.
 
-Session text, file names and server messages may hold escape sequences, C1 controls, bidirectional overrides and
-characters that take no room; terminals obey them, and neither Textual nor Rich stops them. Everything the screen or a
-command shows passes through here and comes out inert, with a glyph where such a character was. Only what is shown is
-changed, never what is scored. Nothing here reads markup.
+Session text, file names and server messages may contain escape sequences, C1 controls, bidirectional overrides and
+zero-width characters. Terminals interpret them, and neither Textual nor Rich filters them. Everything that the screen
+or a command shows passes through here, where each such character is replaced by a visible glyph. Only displayed text
+is changed, never scored text. Markup is not interpreted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 __all__ = ["cells", "fit", "one_line", "shorten", "visible"]
 
 _FILLERS = frozenset({0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, 0x034F})
-"""Letters by category that take no ink: used to hide text as well as spaces are."""
+"""Code points that are letters by category but invisible, and are used to hide text."""
 
 _SHOWN_AS_CODE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -22,7 +22,7 @@ _EMOJI_SELECTOR = "\ufe0f"
 
 
 class _Glyphs(dict[int, str]):
-    """What to show for each code point, worked out when it is first met."""
+    """The replacement of each code point, computed on first use."""
 
     def __missing__(self, code: int) -> str:
         glyph = self[code] = _glyph(code)
@@ -49,10 +49,10 @@ _GLYPHS = _Glyphs()
 
 
 def visible(text: str) -> str:
-    """Return a text with every control, bidi, invisible or broken character as a visible glyph; keeps newline and tab.
+    """Replace control, bidi, invisible and invalid characters by visible glyphs, except newline and tab.
 
-    C0 and DEL become their control pictures (ESC is ␛), others their code between ‹ and ›. The selector that asks for
-    an emoji's coloured form is dropped after the symbol it belongs to: terminals disagree about its width.
+    C0 controls and DEL become control pictures (ESC is ␛), others their code between ‹ and ›. The variation selector
+    for emoji presentation is dropped after its symbol, since terminals disagree about its width.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -71,12 +71,12 @@ def _without_emoji_selectors(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text made visible, on one line, with every run of blanks as one space."""
+    """Return a text made visible, on one line, with whitespace collapsed."""
     return visible(" ".join(text.split()))
 
 
 def cells(text: str) -> int:
-    """Return how many terminal cells a visible text takes."""
+    """Return the width of a visible text in terminal cells."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len

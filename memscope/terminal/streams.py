@@ -1,4 +1,4 @@
-"""The standard streams: opened where they were closed, and ready for every character before anything is written."""
+"""Prepare the standard streams: reopen closed ones, and handle characters they cannot encode."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _ERRORS = "memscope.ascii"
 _ASCII_LOOKALIKES = str.maketrans(
     {"…": "~", "·": ".", "×": "x", "–": "-", "→": ">", "‹": "<", "›": ">", "±": "~", "│": "|"}
 )
-"""What memscope itself writes beyond ASCII, in as many cells; anything else becomes an escape."""
+"""ASCII replacements of the same width for memscope's own non-ASCII characters; all others are escaped."""
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit for all that is written later.
+    """Make the standard streams safe to write to.
 
-    Closed ones get somewhere to go, so that no file that is opened later takes their place. Those whose encoding
-    lacks characters write them as ASCII look-alikes or escapes instead of failing at the end of a long command.
+    Closed streams are reopened, so that no file opened later gets their descriptor. Streams with a limited encoding
+    write ASCII look-alikes or escapes instead of failing at the end of a long command.
     """
     codecs.register_error(_ERRORS, _replaced)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -33,7 +33,7 @@ def prepare_streams() -> None:
 
 
 def writes_unicode(stream: TextIO) -> bool:
-    """Whether a stream can write every character."""
+    """Return whether a stream can encode every character."""
     try:
         return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
     except LookupError:
@@ -41,7 +41,7 @@ def writes_unicode(stream: TextIO) -> bool:
 
 
 def can_redraw(stream: TextIO) -> bool:
-    """Whether a stream is a terminal that understands escape sequences."""
+    """Return whether a stream is a terminal that supports escape sequences."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 

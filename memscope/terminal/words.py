@@ -1,4 +1,4 @@
-"""Texts cut into words, for scripts with and without spaces between them."""
+"""Split texts into words, for scripts with and without spaces."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SPACELESS = (
     (0x1B000, 0x1B16F),
     (0x20000, 0x3FFFF),
 )
-"""Scripts without spaces between words: each character is a word. Korean has spaces, so its words stay whole."""
+"""Scripts without spaces, in which each character counts as a word. Korean has spaces, so it is not included."""
 
 
 def words_of(text: str) -> list[str]:
-    """Return a text cut into words, blanks between words, and single other characters; joined they are the text.
+    """Split a text into words, whitespace, and single other characters; joined they are the text.
 
-    Combining marks, emoji sequences and flags stay whole; a character of a script without spaces is a word.
+    Combining marks, emoji sequences and flags are not split; each character of a script without spaces is a word.
     """
     starts = list(_boundaries(text))
     return [text[start:end] for start, end in pairwise([*starts, len(text)])]
@@ -43,13 +43,13 @@ def _boundaries(text: str) -> Iterator[int]:
 
 
 def clusters(word: str) -> Iterator[str]:
-    """Yield a word's characters as a reader counts them: each with the marks and joined symbols that follow it."""
+    """Yield the grapheme clusters of a word: each character with its combining marks and joined symbols."""
     starts = [n for n in range(len(word)) if not n or not (_extends(word[n]) or word[n - 1] == _JOINER)]
     return (word[start:end] for start, end in pairwise([*starts, len(word)]))
 
 
 def _continues(text: str, start: int, number: int) -> bool:
-    """Whether the character at `number` belongs to the piece that began at `start`."""
+    """Return whether the character at `number` continues the word that began at `start`."""
     first, last, character = text[start], text[number - 1], text[number]
     if character.isspace() or last.isspace():
         return character.isspace() and last.isspace()

@@ -87,8 +87,8 @@ def test_a_pattern_that_matches_nothing_at_all_changes_nothing() -> None:
 
 WRONG_PATTERNS = {
     "(": "memory pattern '(': missing ), unterminated subpattern at position 0",
-    "(?P<text>a)": "memory pattern '(?P<text>a)': has no group named key, write (?P<key>…)",
-    "(?P<key>a)": "memory pattern '(?P<key>a)': has no group named text, write (?P<text>…)",
+    "(?P<text>a)": "memory pattern '(?P<text>a)': has no group named key; add (?P<key>…)",
+    "(?P<key>a)": "memory pattern '(?P<key>a)': has no group named text; add (?P<text>…)",
     "a{99999999999999999999}": "memory pattern 'a{99999999999999999999}': the repetition number is too large",
 }
 
@@ -103,4 +103,6 @@ def test_a_wrong_pattern_is_told(pattern: str) -> None:
 def test_an_unknown_rule_is_told_with_those_there_are() -> None:
     with pytest.raises(UsageError) as caught:
         Detector(["tags", "zep"])
-    assert str(caught.value) == ("memory rule 'zep' is unknown; there are tags, mem0, letta, graphiti, langmem, regex")
+    assert str(caught.value) == (
+        "memory rule 'zep' is unknown; known rules: tags, mem0, letta, graphiti, langmem, regex"
+    )

@@ -75,10 +75,10 @@ def test_the_content_decides_the_format(name: str, tmp_path: Path) -> None:
 
 
 NOT_A_SESSION = (
-    ": is JSON but not a session: expected a header line of type session, one message a line, "
+    ": is JSON but not a session: expected a header line of type session, one message per line, "
     'an object with "messages" or a list of messages'
 )
-CUT_OFF = ":{}: the last line has no newline and is not whole JSON: it was cut off, or is still being written"
+CUT_OFF = ":{}: the last line has no newline and is not complete JSON: it was cut off, or is still being written"
 WRONG = {
     b"": ": is empty, expected a session file",
     b" \n\n": ": is empty, expected a session file",
@@ -90,7 +90,7 @@ WRONG = {
     b"hello\nworld": ":1: not JSON: JSON is malformed: invalid character at byte 1 of the line",
     b'{"type":"session"\n{"type":"log","text":""}\n': ":1: not JSON: Input data was truncated",
     b'{"a":1}\n': NOT_A_SESSION,
-    b'{"messages":[]}\n{"messages":[]}\n': ":2: expected one conversation a file, got another line after the first one",
+    b'{"messages":[]}\n{"messages":[]}\n': ":2: expected one conversation per file, got a second line",
     b'{"messages":\n[x]}': ":2: not JSON: JSON is malformed: invalid character at byte 2 of the line",
     b'[{"role":"user","content":"\xff"}]': ":1: not UTF-8 at byte 28 of the line",
     ONE + b"\n\n" + b'{"role":3}': ":3: field 'role': expected a non-empty string, got 3",
@@ -145,10 +145,10 @@ def test_problems_say_what_keeps_a_session_from_being_measured(tmp_path: Path) -
     path = tmp_path / "s.jsonl"
     path.write_bytes(HEADER)
     assert problems(load_session(path)) == (
-        "no memories in it: nothing to leave out",
-        "no responses in it: no assistant turn in the conversation says anything",
+        "no memories found: nothing to leave out",
+        "no responses found: no assistant turn in the conversation has any text",
     )
     path.write_bytes(HEADER + b'{"type":"memory","key":"k","text":"t"}\n{"type":"branch","role":"assistant"}\n')
     session = load_session(path)
-    assert problems(session) == ("no responses in it: no assistant turn in the conversation says anything",)
+    assert problems(session) == ("no responses found: no assistant turn in the conversation has any text",)
     assert isinstance(session.nodes[1], Branch)

@@ -1,6 +1,6 @@
-"""What a session format is: how its files are recognised, and how they are read while they grow.
+"""The interface of a session format: recognise its files, and read them, also while they grow.
 
-To add a format, write a module in this folder with a `FORMAT`, and name the module in `registry`.
+To add a format, write a module in this folder with a `FORMAT` and list it in `registry`.
 """
 
 from __future__ import annotations
@@ -20,49 +20,49 @@ if TYPE_CHECKING:
 __all__ = ["FileHead", "NewDetector", "SessionFormat", "SessionReader"]
 
 NewDetector: TypeAlias = "Callable[[], Detector]"
-"""Makes a detector with the user's rules; formats that mark their memories exactly never call it."""
+"""Creates a detector with the user's rules; formats with explicit memories never call it."""
 
 
 class FileHead:
-    """What a file begins with, decoded once for all formats that look at it."""
+    """The beginning of a file, decoded once for all formats that inspect it."""
 
     def __init__(self, data: bytes) -> None:
-        """Take the bytes of a file, without a byte order mark."""
+        """Wrap the bytes of a file, without a byte order mark."""
         self.data = data
 
     @cached_property
     def first(self) -> Any:
-        """The JSON value in the first line; None where that line is not JSON."""
+        """The JSON value in the first line; None if it is not JSON."""
         return _decoded(self.data.split(b"\n", 1)[0])
 
     @cached_property
     def value(self) -> Any:
-        """The JSON value in the first line or, where that is not JSON, in the whole file; None where neither is."""
+        """The JSON value in the first line or, failing that, in the whole file; None if neither is JSON."""
         return _decoded(self.data) if self.first is None else self.first
 
 
 class SessionReader(Protocol):
-    """Reads one file, all at once or in pieces of any length as it grows."""
+    """Reads one file, at once or incrementally as it grows."""
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes of the file.
+        """Read more bytes of the file.
 
         Raises:
-            SessionError: They are wrong; the line names the file and, where it can, the line and the field.
+            SessionError: They are invalid; the message names the file and, if possible, the line and the field.
         """
 
     def finish(self) -> None:
-        """Take what stands behind the last newline: nothing more is appended to the file.
+        """Read what follows the last newline, when nothing more will be appended to the file.
 
         Raises:
-            SessionError: It is not complete.
+            SessionError: The last line is incomplete.
         """
 
     def session(self) -> Session:
-        """Return what was read so far.
+        """Return the session read so far.
 
         Raises:
-            SessionError: That is not a session yet.
+            SessionError: It is not a session yet.
         """
 
 
@@ -71,11 +71,11 @@ class SessionFormat:
     """One file format.
 
     Attributes:
-        name: What `doctor` calls it.
-        expected: What a file has to hold to be recognised, for the error line of files that no format knows.
-        appends: Whether each appended line extends the session, so that its file can be followed.
-        recognises: Whether a file with this head is of this format.
-        reader: Makes a reader for the file with this name.
+        name: Its name, as shown by `memscope doctor`.
+        expected: What a file of this format contains, for the error about unrecognised files.
+        appends: Whether each appended line extends the session, so that the file can be followed.
+        recognises: Returns whether a file with this head has this format.
+        reader: Creates a reader for the file with this name.
     """
 
     name: str
@@ -88,12 +88,12 @@ class SessionFormat:
         """Read a whole file.
 
         Args:
-            data: Its bytes, without a byte order mark.
-            name: The file as the user named it.
-            new_detector: Makes the detector that looks for memories.
+            data: The bytes, without a byte order mark.
+            name: The file name, for error messages.
+            new_detector: Creates the memory detector.
 
         Raises:
-            SessionError: Something is wrong; one line says where and what was expected.
+            SessionError: The file is invalid; the message says where and what was expected.
         """
         reader = self.reader(name, new_detector)
         reader.feed(data)

@@ -1,4 +1,4 @@
-"""One conversation as one JSON document: a list of chat messages, or an object with `messages` and, maybe, `tools`."""
+"""A conversation as one JSON document: a list of chat messages, or an object with `messages` and optional `tools`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["FORMAT", "ChatReader", "read_chat"]
 
 
 class ChatReader:
-    """Keeps the bytes of a document until it is whole."""
+    """Buffers the bytes of a document until it is complete."""
 
     def __init__(self, name: str, new_detector: NewDetector) -> None:
-        """Begin before the first byte of the file with this name."""
+        """Create a reader for the file with this name."""
         self._name = name
         self._new_detector = new_detector
         self._data = bytearray()
@@ -29,7 +29,7 @@ class ChatReader:
         self._data += data
 
     def finish(self) -> None:
-        """See `SessionReader.finish`: whether the document is whole shows when it is decoded."""
+        """See `SessionReader.finish`; an incomplete document is detected when it is decoded."""
 
     def session(self) -> Session:
         """See `SessionReader.session`."""
@@ -39,15 +39,15 @@ class ChatReader:
 
 
 def read_chat(document: Any, name: str, detector: Detector) -> Session:
-    """Turn a decoded document into a session.
+    """Convert a decoded document to a session.
 
     Args:
         document: A list of messages, or an object with `messages`, `tools`, `title` and `model`.
-        name: The file as the user named it.
-        detector: The rules in use.
+        name: The file name, for error messages.
+        detector: The memory detector.
 
     Raises:
-        SessionError: Something in it is not as expected; the line says which message and which field.
+        SessionError: The document is invalid; the message names the chat message and the field.
     """
     given = {"messages": document} if isinstance(document, list) else document
     messages, tools = given.get("messages"), given.get("tools") or []
@@ -63,11 +63,11 @@ def read_chat(document: Any, name: str, detector: Detector) -> Session:
 
 
 def _check_alone(data: bytes, name: str) -> None:
-    """See that a document that ends with its first line has nothing behind it."""
+    """Check that nothing follows a document that ends on its first line."""
     match FileHead(data).first:
         case {"messages": _}:
             if data.partition(b"\n")[2].strip():
-                raise SessionError(f"{name}:2: expected one conversation a file, got another line after the first one")
+                raise SessionError(f"{name}:2: expected one conversation per file, got a second line")
 
 
 def _recognises(head: FileHead) -> bool:

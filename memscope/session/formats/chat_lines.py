@@ -1,4 +1,4 @@
-"""One conversation as JSON Lines: one chat message a line, append-only."""
+"""A conversation as append-only JSON Lines: one chat message per line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ChatLinesReader:
     """Reads messages line by line; blank lines between them are skipped."""
 
     def __init__(self, name: str, new_detector: NewDetector) -> None:
-        """Begin before the first byte of the file with this name."""
+        """Create a reader for the file with this name."""
         self._lines = LineReader(name, skip_blank=True)
         self._converter = MessageConverter(name, FORMAT.name, new_detector())
 
@@ -46,7 +46,7 @@ def _recognises(head: FileHead) -> bool:
 
 FORMAT = SessionFormat(
     name="chat-lines",
-    expected="one message a line",
+    expected="one message per line",
     appends=True,
     recognises=_recognises,
     reader=ChatLinesReader,

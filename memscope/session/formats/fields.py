@@ -1,4 +1,4 @@
-"""The fields of JSON objects in session files, with one wording for all that can be wrong with them."""
+"""Access to the fields of JSON objects in session files, with consistent error messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN_CHARACTERS = 60
 
 
 class Fields:
-    """The fields of one JSON object, taken one by one; what is left over is `extra`."""
+    """The fields of one JSON object, taken one by one; the remaining ones are `extra`."""
 
     def __init__(self, value: Any, where: str, path: str = "") -> None:
         self._where, self._path = where, path
@@ -23,7 +23,7 @@ class Fields:
         self._left = dict(value)
 
     def take(self, name: str, kind: type, expected: str, default: Any = ...) -> Any:
-        """Take a field of one type; absent or null gives the default, if there is one."""
+        """Take a field of one type; if it is absent or null, return the default, if there is one."""
         value = self._left.pop(name, None)
         if value is None and default is not ...:
             return default
@@ -39,12 +39,12 @@ class Fields:
         return value
 
     def pop(self, name: str) -> Any:
-        """Take a field of any type; None when it is absent."""
+        """Take a field of any type; None if it is absent."""
         return self._left.pop(name, None)
 
     @property
     def extra(self) -> dict[str, Any]:
-        """What nobody took."""
+        """The fields that were not taken."""
         return self._left
 
     def child(self, name: str, index: int, value: Any) -> Fields:
@@ -58,13 +58,13 @@ class Fields:
 
 
 def field_error(where: str, field: str, expected: str, value: Any) -> SessionError:
-    """Return the one line that says what is wrong with a field.
+    """Return the error for an invalid field.
 
     Args:
         where: File and line, or file and message.
-        field: The path of the field; "" for the whole value.
+        field: Path of the field; "" for the whole value.
         expected: What it should be.
-        value: What it is; None where there is nothing.
+        value: What it is; None if it is missing.
     """
     got = "nothing" if value is None else _shown(value)
     named = f"field {field!r}: " if field else ""

@@ -1,4 +1,4 @@
-"""JSON Lines in files that grow: complete lines as they arrive, and the last one without its newline."""
+"""Read JSON Lines from growing files: complete lines as they arrive, and a last line without a newline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from memscope.session.json_text import parse_json
 __all__ = ["LINE_LIMIT", "JsonLine", "LineReader"]
 
 LINE_LIMIT = 32 * 2**20
-"""Bytes a line may have; longer ones are refused before they are parsed."""
+"""Maximum length of a line in bytes; longer ones are rejected before they are parsed."""
 
 
 class JsonLine(NamedTuple):
@@ -19,7 +19,7 @@ class JsonLine(NamedTuple):
 
     Attributes:
         where: File and line number, for errors.
-        value: What it holds.
+        value: The decoded value.
     """
 
     where: str
@@ -27,18 +27,18 @@ class JsonLine(NamedTuple):
 
 
 class LineReader:
-    """Cuts the bytes of a file into lines.
+    """Splits the bytes of a file into lines.
 
     Attributes:
-        pending: The bytes after the last newline: an append in progress, until the file is known to end there.
+        pending: The bytes after the last newline: an append in progress, unless the file ends there.
     """
 
     def __init__(self, name: str, *, skip_blank: bool = False) -> None:
-        """Begin before the first byte.
+        """Create a reader at the beginning of a file.
 
         Args:
-            name: The file as the user named it.
-            skip_blank: Whether blank lines are skipped; else they are an error.
+            name: The file name, for error messages.
+            skip_blank: Skip blank lines instead of rejecting them.
         """
         self.pending = b""
         self._name = name
@@ -46,10 +46,10 @@ class LineReader:
         self._number = 0
 
     def feed(self, data: bytes) -> Iterator[JsonLine]:
-        """Yield the lines that more bytes complete.
+        """Yield the lines that these bytes complete.
 
         Raises:
-            SessionError: A line is not JSON, or grows past `LINE_LIMIT`.
+            SessionError: A line is not JSON, or is longer than `LINE_LIMIT`.
         """
         *lines, self.pending = (self.pending + data).split(b"\n")
         for line in lines:
@@ -57,10 +57,10 @@ class LineReader:
         self._check_length(self.pending, self._number + 1)
 
     def finish(self) -> Iterator[JsonLine]:
-        """Yield the last line, where it has no newline.
+        """Yield the last line, if it has no newline.
 
         Raises:
-            SessionError: It is not whole JSON.
+            SessionError: It is not complete JSON.
         """
         line, self.pending = self.pending, b""
         if not line.strip():
@@ -69,7 +69,7 @@ class LineReader:
             yield from self._taken(line)
         except SessionError as error:
             raise SessionError(
-                f"{self._name}:{self._number}: the last line has no newline and is not whole JSON: "
+                f"{self._name}:{self._number}: the last line has no newline and is not complete JSON: "
                 "it was cut off, or is still being written"
             ) from error
 
@@ -88,5 +88,5 @@ class LineReader:
         if len(line) > LINE_LIMIT:
             raise SessionError(
                 f"{self._name}:{number}: the line is longer than {LINE_LIMIT // 2**20} MiB; "
-                "a session has one node a line"
+                "a session file has one node per line"
             )

@@ -1,8 +1,8 @@
-"""Chat messages, as OpenAI-style servers take them, turned into the nodes of a session.
+"""Convert OpenAI-style chat messages to the nodes of a session.
 
-What the model saw of a message stays as it is: joined, the texts of a turn's leaves are the message's content. Memories
-are found by exact marks (`"memory": {"key": …}` on a message or on a text block) and by the rules of
-`memscope.session.detectors`, in every message that the model did not write itself.
+The text the model saw is unchanged: the texts of a turn's leaves, joined, are the message's content. Memories are found
+by explicit marks (`"memory": {"key": …}` on a message or a text block) and by the rules of
+`memscope.session.detectors`, in every message that the model did not write.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ _MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
 
 
 class MessageConverter:
-    """Takes the messages of one conversation, one by one, and gives the session that they make."""
+    """Builds a session from the messages of one conversation, added one by one."""
 
     def __init__(self, name: str, format_name: str, detector: Detector) -> None:
-        """Begin before the first message.
+        """Create an empty conversation.
 
         Args:
-            name: The file as the user named it.
-            format_name: The name of its format.
-            detector: The rules in use; it keeps what they found.
+            name: The file name, for error messages.
+            format_name: The name of the file's format.
+            detector: The memory detector; it records what it finds.
         """
         self._name, self._format, self._detector = name, format_name, detector
         self._where = name
@@ -64,14 +64,14 @@ class MessageConverter:
         self._keyless = 0
 
     def take(self, message: Any, where: str) -> None:
-        """Take the next message.
+        """Add the next message.
 
         Args:
             message: The decoded message.
             where: File and line, or file and number of the message, for errors.
 
         Raises:
-            SessionError: It is not a message; the line says which field is wrong.
+            SessionError: The message is invalid; the error names the field.
         """
         self._where = where
         if not isinstance(message, dict):
@@ -87,12 +87,12 @@ class MessageConverter:
         self._nodes.append(self._branch(role, section, message))
 
     def session(self, *, title: str = "", model: str = "", tools: Sequence[Any] = ()) -> Session:
-        """Return what the messages so far make.
+        """Return the session of the messages added so far.
 
         Args:
-            title: A title given beside the messages; the file's name without one.
-            model: The name of the model that answered, where the file gives it.
-            tools: The tool definitions given beside the messages.
+            title: The title, if the file has one; by default the file name.
+            model: The name of the model that wrote the responses, if the file has one.
+            tools: The tool definitions, if the file has any.
         """
         marks = {"mark": self._marked} if self._marked else {}
         rules = {rule: tuple(keys) for rule, keys in {**marks, **self._detector.found}.items()}
@@ -101,7 +101,7 @@ class MessageConverter:
         return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 
     def _digest(self) -> str:
-        """Identify a conversation by what it begins with: its id, and marks on its responses, outlive new messages."""
+        """Identify a conversation by its beginning, so that its id stays the same when messages are appended."""
         begins = self._head if self._first is None else [self._first]
         return hashlib.blake2b(msgspec.json.encode(begins), digest_size=8).hexdigest()
 
@@ -112,8 +112,8 @@ class MessageConverter:
         ]
         if self._keyless:
             skipped.append(
-                f'{self._keyless} <memory> element{"s" * (self._keyless > 1)} no rule took: a key="…" makes one a '
-                "memory, or a --memory-regex of your own"
+                f'{self._keyless} <memory> element{"s" * (self._keyless > 1)} not recognised: add a key="…" attribute, '
+                "or use --memory-regex"
             )
         return tuple(skipped)
 

@@ -1,7 +1,7 @@
-"""The native session format: JSON Lines, a header first, then one node a line, append-only.
+"""The native session format: append-only JSON Lines with a header, then one node per line.
 
-Reading checks everything and says file, line and field of the first thing that is wrong. Fields that memscope does not
-know are kept in `extra`, from where `native_writer` writes them back.
+Reading validates everything and reports file, line and field of the first error. Unknown fields are kept in `extra`,
+and `native_writer` writes them back.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ TEXT_LEAVES: Mapping[str, type[Content | Thinking | ToolResult | Log]] = {
     "tool_result": ToolResult,
     "log": Log,
 }
-"""The leaves that are a text and nothing else, by the name that the format gives them."""
+"""The leaf types that have only a text, by their name in the format."""
 
 _BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"')
-"""A first line that is not JSON but begins like a native one: its error is told as one of a native file."""
+"""A first line that is not JSON but begins like a native one, so that its error is reported as one."""
 
 
 def _text_leaf(kind: type[Content | Thinking | ToolResult | Log]) -> Callable[[Fields, Section], Leaf]:
@@ -66,7 +66,7 @@ _LEAVES: Mapping[str, Callable[[Fields, Section], Leaf]] = {
     "tool_call": _tool_call,
 }
 NODE_TYPES = ("branch", *_LEAVES)
-"""What the field `type` of a node may say."""
+"""The valid values of a node's field `type`."""
 
 
 def _node(fields: Fields) -> Node:
@@ -110,7 +110,7 @@ def _header(fields: Fields) -> Header:
         raise fields.error("type", "a header of type session on the first line", kind)
     version = fields.take("version", int, f"version {VERSION}")
     if version != VERSION:
-        raise fields.error("version", f"version {VERSION}, the one this memscope reads", version)
+        raise fields.error("version", f"version {VERSION}, which this memscope supports", version)
     name = fields.text("id", empty=False)
     title = fields.take("title", str, "a string", "")
     model = fields.take("model", str, "a string", "")
@@ -118,10 +118,10 @@ def _header(fields: Fields) -> Header:
 
 
 class NativeReader:
-    """Reads a native session; complete lines count, a last line without a newline waits for it, or for `finish`."""
+    """Reads a native session. A last line without a newline is kept until the newline arrives or `finish` is called."""
 
     def __init__(self, name: str) -> None:
-        """Begin before the first byte of the file with this name."""
+        """Create a reader for the file with this name."""
         self._name = name
         self._lines = LineReader(name)
         self._header: Header | None = None
@@ -156,7 +156,7 @@ def read_native(data: bytes, name: str) -> Session:
     """Read a whole native session.
 
     Raises:
-        SessionError: Something is wrong; the line names file, line and field.
+        SessionError: The file is invalid; the message names file, line and field.
     """
     reader = NativeReader(name)
     reader.feed(data)

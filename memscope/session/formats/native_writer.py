@@ -1,6 +1,6 @@
-"""Sessions written in the native format.
+"""Write sessions in the native format.
 
-Fields that memscope does not know stand behind those it knows; a section is written where it is not `conversation`.
+Unknown fields follow the known ones; `section` is written unless it is `conversation`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _HEADER_FIELDS = {"type", "version", "id", "title", "model"}
 
 
 def write_native(session: Session) -> bytes:
-    """Return a session as a file's bytes; reading them gives the same header and nodes.
+    """Return a session as bytes; reading them returns the same header and nodes.
 
     Raises:
-        SessionError: A text holds half of a surrogate pair, or a value is nested too deeply to be written.
+        SessionError: A text has half of a surrogate pair, or a value is nested too deeply to be written.
     """
     header = session.header
     first = {"type": "session", "version": VERSION, "id": header.id}
@@ -48,7 +48,7 @@ def _as_dict(node: Node) -> dict[str, Any]:
 
 
 def _with_extra(fields: dict[str, Any], extra: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:
-    """Add what memscope does not know; a name that the format gives a meaning is never written from there."""
+    """Add unknown fields, except those whose name has a meaning in the format."""
     return {**fields, **{name: value for name, value in extra.items() if name not in known}} if extra else fields
 
 

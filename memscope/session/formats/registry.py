@@ -1,4 +1,4 @@
-"""All session formats, and which one a file is of."""
+"""The session formats, and how the format of a file is chosen."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _MODULES = (
     "chat_lines",
     "chat",
 )
-"""The modules of the formats, in the order in which they are asked. A module is imported when it is asked: native
-sessions come first, because the first paint waits for them."""
+"""The modules of the formats, in the order in which they are tried. A module is imported when it is tried: native
+sessions come first, because they must load before the first paint."""
 
 
 def all_formats() -> Iterator[SessionFormat]:
-    """Yield every format, in the order in which they are asked."""
+    """Yield every format, in the order in which they are tried."""
     for module in _MODULES:
         yield cast(SessionFormat, import_module(f"memscope.session.formats.{module}").FORMAT)
 
 
 def format_of(data: bytes, name: str) -> SessionFormat:
-    """Return the format of a file; its content decides, not its name.
+    """Return the format of a file, based on its content, not its name.
 
     Args:
-        data: The file's bytes, without a byte order mark.
-        name: The file as the user named it.
+        data: The bytes of the file, without a byte order mark.
+        name: The file name, for error messages.
 
     Raises:
         SessionError: No format recognises it.

@@ -1,1 +1,1 @@
-"""The shapes in which memory systems write memories into text, one module each; `registry` lists them."""
+"""Rules that recognise the memory formats of common memory systems, one module each; `registry` lists them."""

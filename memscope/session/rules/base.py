@@ -1,13 +1,13 @@
-"""What a memory rule is: a function from a text to the slices in it that are memories.
+"""The interface of a memory rule: a function that finds the slices of a text that are memories.
 
-A slice is what is left out when its memory is: the whole bullet, element or record with what separates it from the
-next, so that the rest reads as it would have without that memory. Of a JSON list's records the last one has no comma of
-its own: leaving out that one alone leaves the comma before it.
+A slice is the text to leave out for a memory: the whole bullet, element or record and the separator after it, so that
+the rest reads as it would have without that memory. The last record of a JSON list has no comma after it: leaving it
+out keeps the comma before it.
 
-Text comes from anywhere, so each rule takes time in proportion to its length: closing tags are looked up rather than
-matched by backtracking, and a record that does not parse is not parsed again from within.
+Texts are untrusted, so each rule runs in time proportional to the length: closing tags are searched for rather than
+matched by backtracking, and a record that does not parse is not parsed again from inside.
 
-To add a rule, write a module in this folder with a `RULE`, and add it to `registry`.
+To add a rule, write a module in this folder with a `RULE` and list it in `registry`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Finder", "Found", "MemoryRule"]
 
 
 class Found(NamedTuple):
-    """One memory in a text: [start, end) in characters, its key, or None to make one from `text`."""
+    """One memory in a text: [start, end) in characters, and its key, or None to derive one from `text`."""
 
     start: int
     end: int
@@ -33,12 +33,12 @@ Finder: TypeAlias = Callable[[str], Iterator[Found]]
 
 @dataclass(frozen=True, slots=True)
 class MemoryRule:
-    """One shape of memories.
+    """A rule for one memory format.
 
     Attributes:
-        name: What the user calls it.
-        find: Finds them in the text of any message.
-        find_in_results: Finds them in what a `search_memory` tool returned; None where that is any other message.
+        name: Its name in the options.
+        find: Finds memories in the text of any message.
+        find_in_results: Finds memories in results of a `search_memory` tool; None if `find` handles those too.
     """
 
     name: str

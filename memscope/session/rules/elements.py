@@ -1,4 +1,4 @@
-"""Elements such as `<name …>…</name>` in a text, and the bullets or lines that they hold."""
+"""Find elements such as `<name …>…</name>` in a text, and the bullets or lines inside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINE = re.compile(r"^[ \t]*(?P<text>\S[^\n]*)\n?", re.MULTILINE)
 
 
 class Element(NamedTuple):
-    """`<name …>…</name>` in a text: attributes, whole slice, and the slice of what it holds."""
+    """`<name …>…</name>` in a text: its attributes, its slice, and the slice of its body."""
 
     attributes: str
     start: int
@@ -28,7 +28,7 @@ class Element(NamedTuple):
 
 
 def elements(text: str, name: str, start: int = 0, end: int | None = None, gap: int = 1) -> Iterator[Element]:
-    """Yield every element of one name between two positions, with up to `gap` line breaks behind it."""
+    """Yield every element with a name between two positions, including up to `gap` line breaks after it."""
     stop = len(text) if end is None else end
     opening, closing = re.compile(rf"<{name}(?P<attributes>\s[^<>]*)?>"), f"</{name}>"
     at = start
@@ -48,13 +48,13 @@ def _behind_breaks(text: str, at: int, stop: int, most: int) -> int:
 
 
 def attribute(attributes: str, *names: str) -> str | None:
-    """Return the value of the first of these names that an element's attributes have."""
+    """Return the value of the first of these attributes that an element has."""
     found = {m["name"]: (m["double"] or m["single"] or "").strip() for m in _ATTRIBUTE.finditer(attributes)}
     return next((found[name] for name in names if found.get(name)), None)
 
 
 def items(text: str, element: Element) -> Iterator[Found]:
-    """Yield the bullets that an element holds, or else its lines: text around bullets is an introduction."""
+    """Yield the bullets of an element, or else its lines; text around bullets is an introduction and is skipped."""
     start = element.body + (text[element.body : element.body + 1] == "\n")
     bullets = BULLET.search(text, start, element.body_end)
     for match in (BULLET if bullets else _LINE).finditer(text, start, element.body_end):

@@ -1,4 +1,4 @@
-"""Letta: memory blocks, and the projected files of a memory folder."""
+"""Letta: memory blocks and the projected files of a memory folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _letta_blocks(text: str, blocks: Element) -> Iterator[Found]:
 
 
 def _letta_projections(text: str, memory: Element) -> Iterator[Found]:
-    """Yield the files of a memory folder: a projection holds the file's text, or its path before the text."""
+    """Yield the files of a memory folder; a projection contains the file's text, optionally after its path."""
     at = memory.body
     for projection in elements(text, "projection", memory.body, memory.body_end):
         if projection.start < at:

@@ -1,4 +1,4 @@
-"""Mem0: bullets under `User Memories:`, facts in a user message, and its elements."""
+"""Mem0: bullets under `User Memories:`, facts in a user message, and its XML elements."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _find(text: str) -> Iterator[Found]:
 
 
 def _following_lines(text: str, start: int, end: int, line: re.Pattern[str]) -> Iterator[Found]:
-    """Yield the lines that follow each other from a position on, up to the first that is not such a line."""
+    """Yield consecutive lines that match a pattern, starting at a position."""
     at = start
     while at < end and (match := line.match(text, at, end)):
         yield Found(match.start(), match.end(), None, match["text"].strip())

@@ -1,4 +1,4 @@
-"""JSON objects in a text, each a memory."""
+"""Find JSON objects in a text, each of which is a memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEPARATOR = re.compile(r"[ \t]*,\s*(?=\{)|[ \t]*\n(?:[ \t]*(?=\{)|(?=</))|")
 
 
 def records(text: str, start: int, end: int) -> Iterator[Found]:
-    """Yield each JSON object between two positions, with the comma or line break that separates it from the next."""
+    """Yield each JSON object between two positions, including the comma or line break after it."""
     decoder = json.JSONDecoder()
     at = start
     while (at := text.find("{", at, end)) >= 0:
@@ -24,7 +24,7 @@ def records(text: str, start: int, end: int) -> Iterator[Found]:
         except json.JSONDecodeError as error:
             at = max(at + 1, error.pos)
             continue
-        except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        except (RecursionError, ValueError):  # nested too deeply, or a number with thousands of digits
             return
         if stop > end:
             return
@@ -40,7 +40,7 @@ def _record_key(record: Mapping[str, Any]) -> str | None:
 
 
 def _is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: JSON escapes can make halves of surrogate pairs."""
+    """Return whether a string is valid Unicode: JSON escapes can produce halves of surrogate pairs."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 

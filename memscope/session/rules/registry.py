@@ -19,4 +19,4 @@ RULES: Mapping[str, MemoryRule] = {
         langmem.RULE,
     )
 }
-"""Every built-in rule by name. Where slices of two rules overlap, the one that stands first here wins."""
+"""The built-in rules by name. If slices of two rules overlap, the rule listed first wins."""

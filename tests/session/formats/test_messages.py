@@ -207,7 +207,7 @@ def test_a_memory_element_without_a_key_is_told() -> None:
     session = read_chat([{"role": "system", "content": text}], "s.json", Detector())
     assert session.memory_keys() == ("a",)
     (note,) = session.source.notes
-    assert note.startswith("2 <memory> elements no rule took")
+    assert note.startswith("2 <memory> elements not recognised")
 
 
 def test_a_conversation_that_grows_stays_the_same_session() -> None:

@@ -94,7 +94,7 @@ def test_a_line_past_the_limit_is_refused_before_it_is_complete() -> None:
     reader = NativeReader("s.jsonl")
     with pytest.raises(SessionError) as caught:
         reader.feed(HEADER + b'{"type":"content","text":"' + b"a" * LINE_LIMIT)
-    assert str(caught.value) == "s.jsonl:2: the line is longer than 32 MiB; a session has one node a line"
+    assert str(caught.value) == "s.jsonl:2: the line is longer than 32 MiB; a session file has one node per line"
 
 
 WRONG_NODES = {
@@ -152,7 +152,7 @@ WRONG_HEADERS = {
     b'{"type":"session","id":"a"}': "field 'version': expected version 1, got nothing",
     b'{"type":"session","version":true,"id":"a"}': "field 'version': expected version 1, got true",
     b'{"type":"session","version":2,"id":"a"}': (
-        "field 'version': expected version 1, the one this memscope reads, got 2"
+        "field 'version': expected version 1, which this memscope supports, got 2"
     ),
     b'{"type":"session","version":1}': "field 'id': expected a non-empty string, got nothing",
     b'{"type":"session","version":1,"id":"a","title":1}': "field 'title': expected a string, got 1",
@@ -178,7 +178,8 @@ def test_a_last_line_that_was_cut_off_is_reported(kept: int) -> None:
     with pytest.raises(SessionError) as caught:
         read_native(b"".join(whole) + last[:kept], "notes.jsonl")
     assert str(caught.value) == (
-        "notes.jsonl:8: the last line has no newline and is not whole JSON: it was cut off, or is still being written"
+        "notes.jsonl:8: the last line has no newline and is not complete JSON: "
+        "it was cut off, or is still being written"
     )
 
 
