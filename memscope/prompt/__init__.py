@@ -1,1 +1,1 @@
-"""From a session to token ids, spans and leave-outs."""
+"""Render sessions as token ids and spans."""

@@ -1,9 +1,9 @@
-r"""ChatML: every turn between `<|im_start|>` and `<|im_end|>`, every leaf encoded by itself.
+r"""ChatML rendering: turns between `<|im_start|>` and `<|im_end|>`, every leaf encoded separately.
 
 | node | ids, with E = `Tokenizer.encode` |
 |---|---|
 | branch | `<|im_start|>` E(role + "\n") children `<|im_end|>` E("\n") |
-| top-level memory | as a branch with role `memory`; all of it is the memory's |
+| top-level memory | as a branch with role `memory`, all of which belongs to the memory |
 | top-level content | as a branch with role `system` |
 | top-level tool_result | as a branch with role `tool` |
 | top-level thinking, tool_call | as a branch with role `assistant`, which is not a response |
@@ -35,7 +35,7 @@ def render_chatml(session: Session, tokenizer: Tokenizer, notes: Iterable[str] =
     Args:
         session: The session.
         tokenizer: A tokenizer with ChatML's turn markers.
-        notes: What the user is told first.
+        notes: Notes to prepend to those of the rendering.
 
     Raises:
         PromptError: The tokenizer has no ChatML turn markers.
@@ -47,16 +47,16 @@ def render_chatml(session: Session, tokenizer: Tokenizer, notes: Iterable[str] =
 
 
 _Owner: TypeAlias = tuple[str | None, int | None]
-"""The memory that ids belong to, and the response that is scored on them."""
+"""The memory that ids belong to, and the response that they are scored for."""
 
 
 class _Writer:
-    """Writes nodes as spans."""
+    """Converts nodes to spans."""
 
     def __init__(self, tokenizer: Tokenizer, responses: dict[int, int]) -> None:
         start, end = tokenizer.token_id("<|im_start|>"), tokenizer.token_id("<|im_end|>")
         if start is None or end is None:
-            raise PromptError("the tokenizer has no <|im_start|> and <|im_end|>: ChatML cannot be written with it")
+            raise PromptError("the tokenizer has no <|im_start|> and <|im_end|>, which ChatML requires")
         self._tokenizer = tokenizer
         self._start, self._end = id_array([start]), id_array([end])
         self._newline = id_array(tokenizer.encode("\n"))
@@ -65,7 +65,7 @@ class _Writer:
         self.notes: list[str] = []
 
     def node(self, section: Section, position: int, node: Node) -> Iterator[TokenSpan]:
-        """Yield the spans of a node at the top level."""
+        """Yield the spans of a top-level node."""
         if isinstance(node, Log):
             return
         if isinstance(node, Branch):
@@ -80,7 +80,7 @@ class _Writer:
     def _turn(
         self, role: str, leaves: tuple[Leaf, ...], key: str | None, response: int | None
     ) -> Iterator[tuple[_Owner, array[int]]]:
-        """Yield what ids belong to, and the ids, in order; neighbours differ in what they belong to."""
+        """Yield (owner, ids) in order; consecutive owners differ."""
         parts: list[tuple[_Owner, array[int]]] = [((key, None), self._header(role))]
         for leaf in leaves:
             owner = (leaf.key, None) if isinstance(leaf, Memory) else (key, response)
@@ -103,14 +103,12 @@ class _Writer:
                 return "memory"
             case Content():
                 if section == "conversation":
-                    self.notes.append(
-                        "content that stands outside of a turn of the conversation is read as system turns"
-                    )
+                    self.notes.append("content outside of turns in the conversation is rendered as system turns")
                 return "system"
             case ToolResult():
                 return "tool"
             case _:
                 self.notes.append(
-                    "thinking or a tool call outside of a turn is read as an assistant turn and not scored"
+                    "thinking or a tool call outside of a turn is rendered as an assistant turn and not scored"
                 )
                 return "assistant"

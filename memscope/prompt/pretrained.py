@@ -1,7 +1,7 @@
-"""Tokenizers as the `transformers` library loads them, without ever importing torch.
+"""Load tokenizers with the `transformers` library without importing torch.
 
-`transformers` imports torch wherever it is installed. Nothing here needs it, and the screen must stay without it, so it
-is hidden from that one import.
+`transformers` imports torch if it is installed. Nothing here needs it, and the screen must not import it, so torch is
+hidden while `transformers` is imported.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _IMPORTING = threading.Lock()
 
 
 def fetch_folder(name: str) -> Path:
-    """Return the local folder with a hub model's tokenizer files; downloads them when they are not there yet.
+    """Return the local folder with a hub model's tokenizer files, downloading them if needed.
 
     Args:
         name: A hub name such as "org/model".
 
     Raises:
-        PromptError: They are not on this machine and cannot be fetched.
+        PromptError: They are not on this machine and cannot be downloaded.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
@@ -52,24 +52,24 @@ def fetch_folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
     except (OSError, ValueError):
-        pass  # not here yet, or not a hub name at all: the attempt below says which
+        pass  # not downloaded yet, or not a hub name: the attempt below tells which
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except Exception as error:
         raise PromptError(
-            f"the tokenizer of {name!r} is not on this machine and cannot be fetched ({_first_line(error)}): "
-            "give a folder with its tokenizer.json, --tokenizer DIR"
+            f"the tokenizer of {name!r} is not on this machine and cannot be downloaded ({_first_line(error)}): "
+            "pass a folder with its tokenizer.json as --tokenizer DIR"
         ) from error
 
 
 def load_pretrained(folder: Path) -> Any:
-    """Return the `PreTrainedTokenizerBase` of a folder.
+    """Load the `PreTrainedTokenizerBase` in a folder.
 
     Raises:
         PromptError: The folder has no tokenizer that `transformers` can load.
     """
     try:
-        # Without the last argument it would ask on the terminal whether it may run code from the folder.
+        # Without the last argument it would ask on the terminal whether to run code from the folder.
         return _auto_tokenizer().from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
         raise PromptError(f"{folder}: no tokenizer can be loaded from this folder ({_first_line(error)})") from error
@@ -81,13 +81,13 @@ def _auto_tokenizer() -> Any:
         from transformers import AutoTokenizer
         from transformers.utils.logging import set_verbosity
 
-        set_verbosity(logging.ERROR)  # its warnings would be written over the screen
+        set_verbosity(logging.ERROR)  # its warnings would garble the screen
         return AutoTokenizer
 
 
 @contextmanager
 def _hidden_torch() -> Iterator[None]:
-    """Let `transformers` believe that torch is not installed, unless somebody already needed torch here."""
+    """Hide torch from `transformers`, unless torch is already imported in this process."""
     if "torch" in sys.modules:
         yield
         return
@@ -98,7 +98,7 @@ def _hidden_torch() -> Iterator[None]:
         return None if name.partition(".")[0] == "torch" else find_spec(name, package)
 
     importlib.util.find_spec = without_torch
-    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # its notice that PyTorch was not found
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # suppress the notice that PyTorch was not found
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
-"""A session as token ids: its sequences, its memories and its responses.
+"""A session rendered as token ids: sequences, memories and responses.
 
-There is one sequence, except where the model's template rewrites earlier turns: then each response has its own.
+There is one sequence, or one per response if the model's template rewrites earlier turns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from memscope.session.nodes import Branch, Memory, Section, Session
 __all__ = ["MemorySpan", "Prompt", "Response", "TemplateUsed"]
 
 TemplateUsed: TypeAlias = Literal["chatml", "own"]
-"""How a session was rendered: as ChatML, or by the model's own chat template."""
+"""How a session was rendered: as ChatML, or with the model's own chat template."""
 
 
 class MemorySpan(msgspec.Struct, frozen=True):
@@ -29,10 +29,10 @@ class MemorySpan(msgspec.Struct, frozen=True):
         key: Its identity.
         section: Where it first appears.
         tokens: Its length over all appearances.
-        first_position: How many tokens come before its first appearance.
-        first_entry: Its first appearance's position among the conversation's nodes; None in the other sections.
-        first_response: The first response with scored tokens after it; the number of responses when there is none.
-        conversation_share: The share of the conversation's tokens before its first appearance; 0 in the head.
+        first_position: Number of tokens before its first appearance.
+        first_entry: Position of its first appearance among the conversation's nodes; None in other sections.
+        first_response: Index of the first response with scored tokens after it; the number of responses if none.
+        conversation_share: Share of the conversation's tokens before its first appearance; 0 in other sections.
     """
 
     key: str
@@ -50,9 +50,9 @@ class Response(msgspec.Struct, frozen=True):
     Attributes:
         index: Its index among the responses.
         entry_index: Its position among the conversation's nodes.
-        tokens: How many tokens are scored, the end of its turn included.
-        text: What they say.
-        timestamp: RFC 3339 text of the session file, or None.
+        tokens: Number of scored tokens, including the end of its turn.
+        text: The scored text.
+        timestamp: The RFC 3339 timestamp from the session file, or None.
     """
 
     index: int
@@ -66,12 +66,12 @@ class Prompt:
     """A session rendered for one tokenizer.
 
     Attributes:
-        sequences: What the model reads: one, or one a response when the template rewrites earlier turns.
-        memories: Every memory once, in order of first appearance.
+        sequences: One sequence, or one per response if the template rewrites earlier turns.
+        memories: The distinct memories in order of first appearance.
         responses: All responses in order.
-        notes: What was changed or guessed, one line each.
+        notes: What was changed or guessed in rendering, one line each.
         template: How the session was rendered.
-        appends: False when the template rewrites earlier turns.
+        appends: False if the template rewrites earlier turns.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Prompt:
         template: TemplateUsed,
         layout: TokenSequence | None = None,
     ) -> None:
-        """Take the sequences.
+        """Create a prompt.
 
         Args:
-            session: What was rendered.
-            sequences: What is scored.
+            session: The rendered session.
+            sequences: The sequences to score.
             responses: All responses.
-            notes: What was changed or guessed, one line each.
+            notes: What was changed or guessed in rendering, one line each.
             template: How the session was rendered.
-            layout: The whole session as one sequence, for the places of the memories, where there is one a response.
+            layout: The whole session as one sequence, to locate memories if there is one sequence per response.
         """
         self.sequences = tuple(sequences)
         self.template = template
@@ -114,7 +114,7 @@ class Prompt:
 
     @cached_property
     def largest_id(self) -> int:
-        """The largest id of all sequences, -1 when there is none."""
+        """The largest id in all sequences, -1 if there is none."""
         spans = {id(span): span for one in self.sequences for span in one.spans}
         return max((max(span.ids) for span in spans.values() if span.ids), default=-1)
 
@@ -125,19 +125,19 @@ class Prompt:
         responses: Collection[int] | None = None,
         entries: range | None = None,
     ) -> list[Variant]:
-        """Return what to score, one variant a sequence; sequences without a wanted response are skipped.
+        """Return the variants to score, one per sequence; sequences without a requested response are skipped.
 
         Args:
-            without: Keys of memories of which every appearance is left out.
-            responses: Indices of the responses that are scored; None means all.
-            entries: Keep only these positions of the conversation (a window); the other sections always stay.
+            without: Keys of memories to leave out, in every appearance.
+            responses: Indices of the responses to score; None for all.
+            entries: Keep only these positions of the conversation (a window); other sections are always kept.
         """
         gone = frozenset(without)
         found = (one.variant(gone, responses, entries) for one in self.sequences)
         return [variant for variant in found if variant is not None]
 
     def context_ids(self, response: int, without: Collection[str] = (), *, entries: range | None = None) -> array[int]:
-        """Return everything up to and including the opened assistant turn of a response."""
+        """Return the ids before a response, including the opening of its assistant turn."""
         return self._sequence_of[response].context(response, frozenset(without), entries)
 
     def continuation_ids(self, response: int) -> array[int]:
@@ -145,7 +145,7 @@ class Prompt:
         return self._sequence_of[response].continuation(response)
 
     def overflow(self, limit: int) -> str | None:
-        """Return None when everything scored fits into `limit` tokens, else one line with the node where it ends."""
+        """Return None if everything to score fits into `limit` tokens, or else a line naming the first node beyond."""
         return next((line for one in self.sequences if (line := one.overflow(limit))), None)
 
 
@@ -160,7 +160,7 @@ def _memories(
         total += len(span.ids)
         conversation += len(span.ids) * (span.section == "conversation")
     places = _first_places(session)
-    # A template that rewrites may write a memory only in the prompts of some responses, or nowhere.
+    # A template that rewrites turns may render a memory only for some responses, or never.
     tokens = layout.memory_tokens() if places.keys() == before.keys() else _most_tokens([layout, *sequences])
     entries = [response.entry_index for response in responses]
     spans = []

@@ -1,4 +1,4 @@
-"""From a session to a prompt, in the rendering that fits the session and the tokenizer."""
+"""Render a session as a prompt, as ChatML or with the model's chat template."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NO_TEMPLATE = "the tokenizer has no chat template: the messages are rendered as
 
 
 def render(session: Session, tokenizer: Tokenizer, choice: TemplateChoice = "auto") -> Prompt:
-    """Turn a session into ids, spans and leave-outs.
+    """Render a session for a tokenizer.
 
     Args:
         session: The session.
         tokenizer: The tokenizer of the model that scores.
-        choice: "chatml" or "own" insists. "auto" writes native sessions as ChatML where the tokenizer has its turn
-            markers. Chat messages are written by the model's own chat template, which is what the model saw.
+        choice: "chatml" or "own" forces one rendering. "auto" renders native sessions as ChatML if the tokenizer has
+            its turn markers, and chat messages with the model's own chat template, as the model saw them.
 
     Raises:
         PromptError: The session cannot be rendered for this tokenizer.
@@ -41,5 +41,5 @@ def _chosen(session: Session, tokenizer: Tokenizer) -> TemplateUsed:
     if tokenizer.chatml:
         return "chatml"
     raise PromptError(
-        "the tokenizer has neither <|im_start|>/<|im_end|> nor a chat template: name another one with --tokenizer"
+        "the tokenizer has neither <|im_start|>/<|im_end|> nor a chat template: choose another one with --tokenizer"
     )

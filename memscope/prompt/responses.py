@@ -1,4 +1,4 @@
-"""Which nodes are responses, and what they say."""
+"""The responses of a session, and labels of nodes."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _KINDS: dict[type[Node], str] = {
 
 
 def responses_of(session: Session) -> tuple[Response, ...]:
-    """Return the responses of a session in order, not tokenised yet."""
+    """Return the responses of a session in order, without token counts."""
     said = enumerate(responses(session))
     return tuple(Response(index, position, 0, text, turn.timestamp) for index, (position, turn, text) in said)
 
 
 def node_label(node: Node) -> str:
-    """Say in a word what a node is: a turn's role, or the kind of a leaf as the session file writes it."""
+    """Return a one-word label of a node: the role of a turn, or the type of a leaf as in the session file."""
     return node.role if isinstance(node, Branch) else _KINDS[type(node)]
 
 
 def with_token_counts(found: Sequence[Response], sequences: Sequence[TokenSequence]) -> tuple[Response, ...]:
-    """Return the responses with the number of tokens that the sequences score of each."""
+    """Return the responses with the number of their tokens that are scored in the sequences."""
     tokens = {index: len(one.continuation(index)) for one in sequences for index in one.responses}
     return tuple(replace(response, tokens=tokens.get(response.index, 0)) for response in found)

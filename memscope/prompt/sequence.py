@@ -1,6 +1,6 @@
-"""Token ids as spans that are encoded by themselves, so that leaving some out changes no other.
+"""Token ids as separately encoded spans, so that leaving some out does not change the others.
 
-A span is the smallest thing that is left out or scored. A sequence of spans is what the model reads at once.
+A span is the smallest unit that is left out or scored. A sequence of spans is one input of the model.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ __all__ = ["TokenSequence", "TokenSpan", "Variant", "id_array"]
 
 
 def id_array(numbers: Iterable[int] = ()) -> array[int]:
-    """Return token ids as this package keeps them, as an `array("I")`."""
+    """Return token ids as an `array("I")`."""
     return array("I", numbers)
 
 
 class TokenSpan(msgspec.Struct, frozen=True):
-    """Ids that belong together.
+    """Ids with the same owner.
 
     Attributes:
         ids: The token ids.
-        section: Where its node stands.
+        section: The section of its node.
         position: The node's position within its section.
-        label: What the node is, for messages: a role, or the kind of a leaf that stands by itself.
+        label: Label of the node for messages: a role, or the type of a top-level leaf.
         memory: The key of the memory whose ids these are, or None.
-        response: The index of the response that is scored on these ids, or None.
-        last: The position of the last node that needs this span, where several nodes share one message.
+        response: The index of the response that these ids are scored for, or None.
+        last: The position of the last node that needs this span, if several nodes share one message.
     """
 
     ids: array[int]
@@ -42,7 +42,7 @@ class TokenSpan(msgspec.Struct, frozen=True):
     last: int = -1
 
     def within(self, entries: range | None) -> bool:
-        """Whether the span stays when only these positions of the conversation are kept."""
+        """Return whether the span is kept if only these positions of the conversation are."""
         if entries is None or self.section != "conversation":
             return True
         return self.position < entries.stop and max(self.position, self.last) >= entries.start
@@ -52,9 +52,9 @@ class Variant(msgspec.Struct, frozen=True):
     """One sequence to score.
 
     Attributes:
-        ids: Token ids, an `array("I")`; they end with the last range.
+        ids: Token ids as an `array("I")`, ending with the last range.
         ranges: [start, end) positions in `ids`, ascending, none empty.
-        owners: The response index of each range; a response owns several where a memory stands inside it.
+        owners: The response index of each range; a response with a memory inside it has several ranges.
     """
 
     ids: array[int]
@@ -63,7 +63,7 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class TokenSequence:
-    """One sequence of spans, in the order in which the model reads them."""
+    """One sequence of spans in prompt order."""
 
     def __init__(self, spans: Iterable[TokenSpan]) -> None:
         self.spans = tuple(spans)
@@ -79,20 +79,20 @@ class TokenSequence:
 
     @property
     def responses(self) -> Collection[int]:
-        """The responses that are scored in this sequence."""
+        """Indices of the responses that are scored in this sequence."""
         return self._places.keys()
 
     @property
     def scored_spans(self) -> Sequence[TokenSpan]:
-        """The spans up to the last one that is scored."""
+        """The spans up to and including the last scored one."""
         return self.spans[: max((end for _, end in self._places.values()), default=0)]
 
     def ids(self) -> array[int]:
-        """Return all ids, nothing left out."""
+        """Return all ids, with nothing left out."""
         return _joined(self.spans)
 
     def memory_tokens(self) -> dict[str, int]:
-        """Return the number of tokens of every memory, over all its appearances here."""
+        """Return the number of tokens of every memory over all its appearances in this sequence."""
         tokens: dict[str, int] = {}
         for span in self.spans:
             if span.memory is not None:
@@ -102,7 +102,7 @@ class TokenSequence:
     def variant(
         self, without: Collection[str], responses: Collection[int] | None, entries: range | None
     ) -> Variant | None:
-        """Return what is to be scored; None when none of the responses is here."""
+        """Return the variant to score; None if this sequence has none of the responses."""
         wanted = self._places.keys() if responses is None else self._places.keys() & set(responses)
         ids, ranges, owners = id_array(), [], []
         for span in self.spans[: max((self._places[index][1] for index in wanted), default=0)]:
@@ -125,7 +125,7 @@ class TokenSequence:
         return _joined(span for span in self.spans[first:end] if span.response == response)
 
     def overflow(self, limit: int) -> str | None:
-        """Say which node is the first that does not fit into `limit` tokens; None when what is scored fits."""
+        """Describe the first node beyond `limit` tokens; None if everything to score fits."""
         total = 0
         beyond: TokenSpan | None = None
         for span in self.scored_spans:
@@ -137,7 +137,7 @@ class TokenSequence:
         if beyond is None:
             return None
         node = f"{beyond.section} node {beyond.position} ({beyond.label})"
-        return f"{node}: {total:,} tokens so far, the model takes {limit:,}"
+        return f"{node}: {total:,} tokens so far, the model accepts {limit:,}"
 
 
 def _joined(spans: Iterable[TokenSpan]) -> array[int]:

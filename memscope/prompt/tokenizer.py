@@ -1,7 +1,7 @@
-"""Text to token ids and back, with one promise: text never becomes a control token.
+"""Encode text as token ids and decode it, guaranteeing that text never becomes a control token.
 
-A message that contains the characters `<|im_end|>` stays text. Control tokens are all special tokens of the tokenizer
-and ChatML's turn markers; only memscope and the chat template write them.
+A message that contains the characters `<|im_end|>` remains text. Control tokens are all special tokens of the tokenizer
+and ChatML's turn markers; only memscope and the chat template may produce them.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ class Tokenizer:
     """The tokenizer of a model.
 
     Attributes:
-        vocab_size: The largest id + 1, added tokens included.
+        vocab_size: The largest id + 1, including added tokens.
         chatml: Whether it has ChatML's turn markers.
         control: Ids that text never becomes.
-        fingerprint: Changes with everything that decides ids: the vocabulary, the rules, the template.
+        fingerprint: A hash of everything that determines ids: the vocabulary, the rules, the template.
     """
 
     def __init__(self, raw: tokenizers.Tokenizer, folder: Path, pretrained: Any = None) -> None:
-        """Take a tokenizer; `load` is the way to get one.
+        """Wrap a tokenizer; use `load` to create one.
 
         Args:
-            raw: The fast tokenizer; it belongs to this object from now on.
-            folder: Where it came from.
-            pretrained: The same as `transformers` loads it, where that was needed already.
+            raw: The fast tokenizer; it is modified by this object.
+            folder: The folder it was loaded from.
+            pretrained: The same tokenizer as loaded by `transformers`, if it was needed already.
         """
         raw.no_truncation()
         raw.no_padding()
-        raw.post_processor = None  # it would cut spaces off the offsets
+        raw.post_processor = None  # it would trim spaces from the offsets
         raw.encode_special_tokens = True
         self._raw = raw
         self._folder = folder
@@ -66,16 +66,16 @@ class Tokenizer:
         """Load a tokenizer.
 
         Args:
-            name: A folder (with `tokenizer.json`, or another form that `transformers` knows) or a hub name.
+            name: A folder (with `tokenizer.json`, or another format that `transformers` supports) or a hub name.
 
         Raises:
-            PromptError: There is none, in one line that says what to do.
+            PromptError: It cannot be loaded; the message says what to do.
         """
         folder = resolve_folder(name)
         if (file := folder / "tokenizer.json").is_file():
             try:
                 raw = tokenizers.Tokenizer.from_file(str(file))
-            except Exception as error:  # the library raises nothing more specific
+            except Exception as error:  # the library does not raise a more specific exception
                 raise PromptError(f"{file}: not a tokenizer ({error})") from error
             if _has_all(raw, configured_tokens(folder)) and None not in map(raw.token_to_id, _TURN_MARKERS):
                 return cls(raw, folder)
@@ -87,7 +87,7 @@ class Tokenizer:
 
     @property
     def chat_template(self) -> str | None:
-        """The tokenizer's own chat template, if it has one."""
+        """The tokenizer's chat template, if it has one."""
         template = self._transformers.chat_template
         if isinstance(template, Mapping):  # several, by name
             template = template.get("default")
@@ -95,47 +95,47 @@ class Tokenizer:
 
     @property
     def bos_text(self) -> str:
-        """The text of the token with which every text begins, "" without one."""
+        """The text of the beginning-of-text token, or ""."""
         return str(getattr(self._transformers, "bos_token", None) or "")
 
     def encode(self, text: str) -> list[int]:
-        """Encode a text; the ids hold no control token, whatever the text says.
+        """Encode a text without ever producing a control token.
 
         Raises:
-            PromptError: The tokenizer has a control token of a single character of the text.
+            PromptError: A single character of the text is a control token of this tokenizer.
         """
         ids = self._ids(text)
         return ids if self.control.isdisjoint(ids) else self._split(text)
 
     def parse(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Encode a text in which control tokens are *meant*; only for what a chat template wrote.
+        """Encode a text in which control tokens are recognised; only for the output of a chat template.
 
         Returns:
-            The ids, and for each of them the [start, end) characters it stands for.
+            The ids, and the [start, end) characters of each of them.
         """
         encoding = self._parser.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def is_control(self, number: int, text: str) -> bool:
-        """Whether an id that stands for this text is a control token, and not just an unknown character."""
+        """Return whether an id for this text is a control token, and not an unknown character."""
         return number in self.control and (number != self._unknown or text == self.control_names[number])
 
     def token_id(self, token: str) -> int | None:
-        """Return the id of a token by its own text, or None."""
+        """Return the id of a token by its text, or None."""
         return self._raw.token_to_id(token)
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids, control tokens included; ids outside the vocabulary give nothing."""
+        """Return the text of ids, including control tokens; ids outside the vocabulary are ignored."""
         return self._raw.decode(list(ids), skip_special_tokens=False)
 
     def token_texts(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Return one text a token; joined they are `decode(ids)`.
+        """Return the text of each token; joined they are `decode(ids)`.
 
-        A character split over tokens stands at the token that completes it, the others have "".
+        A character that is split over several tokens is assigned to the token that completes it; the others have "".
         """
         whole = self.decode(ids)
         texts: list[str] = []
-        context, settled, at = 0, 0, 0  # [context, settled) was shown; it is decoded along for what depends on it
+        context, settled, at = 0, 0, 0  # [context, settled) is already returned, and decoded again as context
         for end in range(1, len(ids) + 1):
             shown = len(self.decode(ids[context:settled]))
             text = self.decode(ids[context:end])[shown:]
@@ -155,10 +155,10 @@ class Tokenizer:
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = False,
     ) -> str:
-        """Render chat messages with the tokenizer's own template, exactly as `transformers` does.
+        """Render chat messages with the tokenizer's template, exactly as `transformers` does.
 
         Raises:
-            PromptError: There is no template, or it refuses these messages.
+            PromptError: There is no template, or it rejects these messages.
         """
         if self.chat_template is None:
             raise PromptError(f"{self._folder}: this tokenizer has no chat template")
@@ -175,9 +175,9 @@ class Tokenizer:
             raise PromptError(
                 "this model's chat template needs jinja2, which is not installed: pip install jinja2"
             ) from error
-        except Exception as error:  # a template is a program and may raise anything
+        except Exception as error:  # a template is a program and may raise any exception
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            raise PromptError(f"{self._folder}: the chat template refuses this conversation: {reason[0]}") from error
+            raise PromptError(f"{self._folder}: the chat template rejects this conversation: {reason[0]}") from error
 
     @cached_property
     def control_texts(self) -> tuple[str, ...]:
@@ -191,14 +191,14 @@ class Tokenizer:
 
     @cached_property
     def cut_points(self) -> tuple[str, ...]:
-        """The texts of the control tokens before which a text can be cut without changing its ids, longest first."""
+        """The texts of control tokens before which a text can be cut without changing its ids, longest first."""
         tokens = self._raw.get_added_tokens_decoder()
         bound = {token.content for token in tokens.values() if token.lstrip or token.normalized}
         return tuple(text for text in self.control_texts if text not in bound)
 
     @cached_property
     def without_prefix_space(self) -> Tokenizer:
-        """The same tokenizer for text in the middle of a text: it puts no space in front."""
+        """The same tokenizer for text in the middle of another text: it adds no leading space."""
         rules: dict[str, Any] = {"normalizer": normalizers.Sequence([]), "pre_tokenizer": pre_tokenizers.Sequence([])}
         changed = {}
         for name, rule in rules.items():
@@ -228,11 +228,11 @@ class Tokenizer:
     def _ids(self, text: str) -> list[int]:
         try:
             return self._raw.encode(text, add_special_tokens=False).ids
-        except (TypeError, UnicodeEncodeError):  # half a character, which no encoding can write
+        except (TypeError, UnicodeEncodeError):  # half of a surrogate pair, which cannot be encoded
             return self._raw.encode(_SURROGATES.sub("�", text), add_special_tokens=False).ids
 
     def _split(self, text: str) -> list[int]:
-        """Encode a text whose plain encoding has a control token, by cutting the text inside of it."""
+        """Encode a text whose plain encoding has a control token, by cutting the text inside the token."""
         encoding = self._raw.encode(_SURROGATES.sub("�", text), add_special_tokens=False)
         cuts = [0]
         for number, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
@@ -257,12 +257,12 @@ def _has_all(raw: tokenizers.Tokenizer, tokens: Mapping[str, int]) -> bool:
 
 
 def _state(rule: Any) -> Any:
-    """Return a normalizer's or pre-tokenizer's description as tokenizer.json has it."""
+    """Return the description of a normalizer or pre-tokenizer as in tokenizer.json."""
     return json.loads(rule.__getstate__()) if rule is not None else None
 
 
 def _without_prefix(state: Any) -> Any:
-    """Return the same description without what puts a space in front of a text."""
+    """Return the same description without the parts that add a leading space."""
     if isinstance(state, list):
         kept = (part for part in state if not (isinstance(part, dict) and part.get("type") == "Prepend"))
         return [_without_prefix(part) for part in kept]

@@ -1,4 +1,4 @@
-"""The files of a tokenizer's folder."""
+"""The files in a tokenizer's folder."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _PATH_LIKE = re.compile(r"^[./~]|[/\\].*[/\\]|[/\\]$")
 
 
 def resolve_folder(name: str | Path) -> Path:
-    """Return the folder of a tokenizer; a hub name is fetched where it is not on this machine.
+    """Return the folder of a tokenizer, downloading it if it is a hub name that is not on this machine.
 
     Raises:
-        PromptError: There is none.
+        PromptError: It does not exist or cannot be downloaded.
     """
     path = Path(name).expanduser()
     if path.is_dir():
         return path
     if isinstance(name, Path) or path.exists() or _PATH_LIKE.search(name):
-        raise PromptError(f"{name}: not a folder; give a folder with a tokenizer.json, or a hub name")
+        raise PromptError(f"{name}: not a folder; use a folder with a tokenizer.json, or a hub name")
     return fetch_folder(name)
 
 
@@ -40,7 +40,7 @@ def _json_object(file: Path) -> dict[str, Any]:
 
 
 def configured_tokens(folder: Path) -> dict[str, int]:
-    """Return the tokens that a folder's configuration adds; old folders have some that tokenizer.json lacks."""
+    """Return the tokens added by a folder's configuration; old folders have some that tokenizer.json lacks."""
     decoder = _json_object(folder / "tokenizer_config.json").get("added_tokens_decoder")
     tokens = _json_object(folder / "added_tokens.json")
     for number, token in decoder.items() if isinstance(decoder, dict) else ():
@@ -50,7 +50,7 @@ def configured_tokens(folder: Path) -> dict[str, int]:
 
 
 def template_source(folder: Path) -> str:
-    """Return the text from which the chat template comes; "" without one."""
+    """Return the source of the chat template, or ""."""
     if (file := folder / "chat_template.jinja").is_file():
         return file.read_text(encoding="utf-8")
     return json.dumps(_json_object(folder / "tokenizer_config.json").get("chat_template"), sort_keys=True)

@@ -194,7 +194,7 @@ def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) 
     info = rescorer.scorer.info
     longest = max((len(variant.ids) for variant in variants), default=0)
     if info.max_tokens is not None and longest > info.max_tokens:
-        where = prompt.overflow(info.max_tokens) or f"{longest:,} tokens, the model takes {info.max_tokens:,}"
+        where = prompt.overflow(info.max_tokens) or f"{longest:,} tokens, the model accepts {info.max_tokens:,}"
         raise PromptError(f"the session is too long for {info.model}: {where}")
     if info.vocab_size is not None and prompt.largest_id >= info.vocab_size:
         raise PromptError(

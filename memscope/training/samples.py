@@ -92,7 +92,7 @@ def build_samples(
             raise TrainingError(f"response {index} is empty: it cannot be trained on")
         if max_tokens is not None and sample.tokens > max_tokens:
             raise TrainingError(
-                f"response {index} with its context has {sample.tokens} tokens, the model takes {max_tokens}"
+                f"response {index} with its context has {sample.tokens} tokens, the model accepts {max_tokens}"
             )
         samples.append(sample)
     return samples

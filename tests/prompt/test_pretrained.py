@@ -82,7 +82,7 @@ def test_tokens_that_only_the_configuration_adds_are_known(tmp_path: Path) -> No
 
 
 def test_a_template_that_refuses_says_so_in_one_line(templates: Callable[[str], Tokenizer]) -> None:
-    with pytest.raises(PromptError, match=r"refuses this conversation: Conversation roles must alternate") as caught:
+    with pytest.raises(PromptError, match=r"rejects this conversation: Conversation roles must alternate") as caught:
         templates("turns").apply_template([*MESSAGES, *MESSAGES])
     assert "\n" not in str(caught.value)
 

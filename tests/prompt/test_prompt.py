@@ -91,9 +91,11 @@ def test_what_overflows_is_named_with_the_tokens_so_far() -> None:
     assert PROMPT.overflow(len(variant.ids)) is None
     last = PROMPT.overflow(len(variant.ids) - 1)
     limit = len(variant.ids) - 1
-    assert last == f"conversation node 4 (assistant): {len(variant.ids)} tokens so far, the model takes {limit}"
+    assert last == f"conversation node 4 (assistant): {len(variant.ids)} tokens so far, the model accepts {limit}"
     assert str(PROMPT.overflow(1)).startswith("identity node 0 (memory): ")
-    assert "the model takes 1,234" in str(render(session(said("assistant", "word " * 4000)), TOKENIZER).overflow(1234))
+    assert "the model accepts 1,234" in str(
+        render(session(said("assistant", "word " * 4000)), TOKENIZER).overflow(1234)
+    )
 
 
 def test_an_empty_session_is_an_empty_prompt() -> None:

@@ -112,7 +112,7 @@ def test_a_tokenizer_without_both_is_one_clear_line(
     for session in (chat, small_session):
         with pytest.raises(PromptError, match=r"neither <\|im_start\|>/<\|im_end\|> nor a chat template"):
             render(session, tokenizer)
-    with pytest.raises(PromptError, match="ChatML cannot be written with it"):
+    with pytest.raises(PromptError, match="which ChatML requires"):
         render(small_session, tokenizer, "chatml")
     with pytest.raises(PromptError, match="this tokenizer has no chat template"):
         render(small_session, tokenizer, "own")

@@ -58,7 +58,7 @@ def test_a_sample_longer_than_the_model_takes_is_refused_by_name(prompt: Prompt)
     (sample,) = build_samples(prompt, [1], "with", None)
     assert build_samples(prompt, [1], "with", sample.tokens)
     with pytest.raises(
-        TrainingError, match=rf"response 1 .* {sample.tokens} tokens, the model takes {sample.tokens - 1}"
+        TrainingError, match=rf"response 1 .* {sample.tokens} tokens, the model accepts {sample.tokens - 1}"
     ):
         build_samples(prompt, [0, 1], "with", sample.tokens - 1)
 

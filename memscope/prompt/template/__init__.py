@@ -1,1 +1,1 @@
-"""Chat templates: their adaptation to a session, and where in the rendering each text stands."""
+"""Render sessions with the model's own chat template, and locate each text in the result."""

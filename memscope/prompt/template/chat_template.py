@@ -1,4 +1,4 @@
-"""A tokenizer's chat template, and what it takes: found out by trying."""
+"""A tokenizer's chat template and its capabilities, which are determined by rendering sample messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from memscope.errors import PromptError
 from memscope.prompt.tokenizer import Tokenizer
 
-__all__ = ["Abilities", "ChatTemplate", "TemplateStyle"]
+__all__ = ["ChatTemplate", "TemplateCapabilities", "TemplateStyle"]
 
 _SYSTEM, _USER, _ASSISTANT = (
     {"role": role, "content": text}
@@ -26,13 +26,13 @@ _RESULT = {"role": "tool", "name": "sampletool", "tool_call_id": "call00001", "c
 
 @dataclass(frozen=True, slots=True)
 class TemplateStyle:
-    """The form in which a template takes messages, and what it writes around answers.
+    """The message format that a template expects, and what it writes around assistant turns.
 
     Attributes:
-        blocks: Contents are lists of blocks, as templates of models with pictures want them.
-        closing: What it writes once behind the last message when no turn is opened; it belongs to no message.
-        opening: What it writes behind a question when it is asked to open the turn.
-        header: What it writes in front of an answer where it opens no turns.
+        blocks: Message contents are lists of blocks, as templates of multimodal models expect.
+        closing: Text written once after the last message if no turn is opened; it belongs to no message.
+        opening: Text written after a question to open the assistant turn.
+        header: Text written before an answer, if the template does not open turns.
     """
 
     blocks: bool = False
@@ -42,7 +42,7 @@ class TemplateStyle:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]]) -> TemplateStyle:
-        """Find out by trying."""
+        """Determine the style by rendering sample messages."""
         texts = (_USER["content"], _ASSISTANT["content"])
         wants = {
             blocks: ChatTemplate(tokenizer, tools, cls(blocks)).writes([_USER, _ASSISTANT], *texts)
@@ -63,17 +63,17 @@ class TemplateStyle:
 
     @property
     def thinks(self) -> bool:
-        """Whether it opens the model's reasoning along with the turn."""
+        """Whether opening the turn also opens the model's reasoning."""
         return self.opening.rstrip().endswith("<think>")
 
     @property
     def introduces(self) -> bool:
-        """Whether something stands in front of an answer even when nothing comes before it."""
+        """Whether something is written before an answer even if no message precedes it."""
         return bool(self.opening or self.header)
 
 
 class ChatTemplate:
-    """The template of a tokenizer, with the tool definitions of one session."""
+    """A tokenizer's chat template, with the tool definitions of one session."""
 
     def __init__(
         self, tokenizer: Tokenizer, tools: Sequence[Mapping[str, Any]] = (), style: TemplateStyle | None = None
@@ -83,14 +83,14 @@ class ChatTemplate:
         self.style = TemplateStyle.of(tokenizer, tools) if style is None else style
 
     def render(self, messages: Sequence[Mapping[str, Any]], *, open_turn: bool = False) -> str:
-        """Render messages, without what closes the conversation.
+        """Render messages, without the closing of the conversation.
 
         Args:
             messages: Chat messages.
-            open_turn: Open the assistant's next turn after them.
+            open_turn: Open the next assistant turn.
 
         Raises:
-            PromptError: The template refuses them.
+            PromptError: The template rejects them.
         """
         if self.style.blocks:
             messages = [m | {"content": [{"type": "text", "text": m["content"]}]} for m in map(dict, messages)]
@@ -98,11 +98,11 @@ class ChatTemplate:
         return rendered if open_turn else rendered.removesuffix(self.style.closing)
 
     def writes(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
-        """Whether the template takes these messages and writes these texts, in this order."""
+        """Return whether the template accepts these messages and writes these texts, in this order."""
         return self._writes(messages, texts, open_turn=False)
 
     def writes_before_turn(self, messages: Sequence[Mapping[str, Any]], *texts: str) -> bool:
-        """The same in front of an opened turn."""
+        """As `writes`, before an opened assistant turn."""
         return self._writes(messages, texts, open_turn=True)
 
     def _writes(self, messages: Sequence[Mapping[str, Any]], texts: Sequence[str], *, open_turn: bool) -> bool:
@@ -120,18 +120,18 @@ class ChatTemplate:
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
-    """What a template takes.
+class TemplateCapabilities:
+    """What a template supports.
 
     Attributes:
-        system: A system message at the beginning.
-        systems: Several of them.
-        system_inside: System messages anywhere in the conversation, written where they stand.
+        system: A leading system message.
+        systems: Several leading system messages.
+        system_inside: System messages anywhere in the conversation, rendered in place.
         tool: The role `tool`.
-        calls: Tool calls as such.
-        reasoning: Reasoning as such: it writes it at least in the last message, or opens it for the model to write.
-        repeats: Several messages of one role in a row.
-        assistant_first: A conversation that the assistant begins.
+        calls: Tool calls.
+        reasoning: Reasoning: it is rendered at least in the last message, or opened for the model to write.
+        repeats: Consecutive messages of one role.
+        assistant_first: A conversation that begins with an assistant message.
     """
 
     system: bool
@@ -144,11 +144,11 @@ class Abilities:
     assistant_first: bool
 
     @classmethod
-    def of(cls, template: ChatTemplate) -> Abilities:
-        """Find out what a template takes.
+    def of(cls, template: ChatTemplate) -> TemplateCapabilities:
+        """Determine the capabilities of a template.
 
         Raises:
-            PromptError: It refuses even a question and an answer.
+            PromptError: It rejects even a question and an answer.
         """
         template.render([_USER, _ASSISTANT])
         s, u, a, more = _SYSTEM, _USER, _ASSISTANT, {"role": "system", "content": "Secondinstruction"}
@@ -156,7 +156,7 @@ class Abilities:
         called = template.writes([u, calling], "sampletool", "samplename", "samplevalue")
         texts = [message["content"] for message in (s, u, a)]
         return cls(
-            # Some templates write the system message only in front of the last question.
+            # Some templates write the system message only before the last question.
             system=template.writes([s, u, a], *texts) or template.writes_before_turn([s, u], *texts[:2]),
             systems=template.writes([s, more, u, a], texts[0], more["content"], *texts[1:]),
             system_inside=template.writes(
@@ -171,8 +171,8 @@ class Abilities:
             assistant_first=template.style.introduces and template.writes([a, u, a], *(texts[n] for n in (2, 1, 2))),
         )
 
-    def lesser(self) -> Iterator[Abilities]:
-        """Yield these abilities, then fewer and fewer, for templates that refuse some combination of them."""
+    def reductions(self) -> Iterator[TemplateCapabilities]:
+        """Yield these capabilities, then smaller and smaller sets, for templates that reject some combinations."""
         yield self
         fewer = (
             {"assistant_first": False},
@@ -188,7 +188,7 @@ class Abilities:
 
 
 def _header(asked: str, answered: str) -> str:
-    """Return what stands between a question and an answer; "" where it says nothing, as after [/INST]."""
+    """Return the text between a question and an answer; "" if it is only whitespace, as after [/INST]."""
     if not answered.startswith(asked):
         return ""
     header = answered[len(asked) :].partition(_ASSISTANT["content"])[0]
@@ -196,11 +196,11 @@ def _header(asked: str, answered: str) -> str:
 
 
 def _closing(ended: str, followed: str, tokenizer: Tokenizer) -> str:
-    """Return what stands behind the last message of a conversation and not behind the same message further up.
+    """Return what a template writes after the last message of a conversation but not after earlier messages.
 
     Args:
-        ended: A question and an answer.
-        followed: The same and another question.
+        ended: The rendering of a question and an answer.
+        followed: The rendering of the same and another question.
         tokenizer: The tokenizer, for its control tokens.
     """
     answer = _ASSISTANT["content"]
@@ -215,5 +215,5 @@ def _closing(ended: str, followed: str, tokenizer: Tokenizer) -> str:
             break
         kept.append(mine)
     if kept == tail or not any(map(control.fullmatch, kept)):
-        return ""  # nothing closes, or the end of the turn itself is written differently
+        return ""  # there is no closing, or the end of the turn itself differs
     return "".join(tail[len(kept) :])

@@ -1,7 +1,7 @@
-"""A conversation written by a chat template, and where its messages and turns begin and end in it.
+"""A conversation rendered by a chat template, and where its messages and turns begin and end.
 
-Positions are characters of the skeleton (see `skeleton`). They are found by rendering beginnings of the
-conversation; since the same few joints between messages recur, each is looked at once.
+Positions are characters of the skeleton (see `skeleton`). They are found by rendering prefixes of the
+conversation; the few kinds of joints between messages are each analysed once.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ __all__ = ["EVERY_TEXT", "Conversation", "Rendering", "Turn"]
 _NUMBER = re.compile(r"\d+")
 EVERY_TEXT = "*"
 _LONGEST_HEADER = 200
-"""Characters by which the headers of messages are told apart."""
+"""Number of characters used to distinguish the headers of messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The first messages of a conversation as the template writes them.
+    """The rendering of the first messages of a conversation.
 
     Attributes:
-        skeleton: The rendering with placeholders for the texts.
-        starts: Where each message begins, and where the last one ends; None where that cannot be told apart.
-        segments: What stands there.
+        skeleton: The rendering with placeholders instead of texts.
+        starts: Where each message begins, and where the last one ends; None if the boundary cannot be determined.
+        segments: The segments of the rendering.
         placeholders: The placeholders of each message, in order.
     """
 
@@ -44,13 +44,13 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is scored of an assistant message.
+    """The scored part of an assistant message.
 
     Attributes:
-        start: Where it starts in the skeleton, in characters.
-        end: Where it ends there.
-        opened: Whether all that the template writes to open the turn stands before it; some templates open the
-            reasoning too, and leave it out where an answer has none.
+        start: Its start in the skeleton, in characters.
+        end: Its end in the skeleton.
+        opened: Whether the complete opening of the turn precedes it; some templates open the reasoning too, but omit
+            that for an answer without reasoning.
     """
 
     start: int
@@ -59,12 +59,12 @@ class Turn:
 
 
 class Conversation:
-    """Messages and the template that writes them.
+    """Messages and the template that renders them.
 
     Attributes:
         messages: The messages.
-        style: The form in which the template takes them.
-        appends: False as soon as it was seen that the template writes earlier messages differently when others follow.
+        style: The style of the template.
+        appends: False once the template was found to render earlier messages differently when others follow.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class Conversation:
         style: TemplateStyle,
         literal: Collection[str],
     ) -> None:
-        """Take messages.
+        """Create a conversation.
 
         Args:
             tokenizer: The tokenizer with the template.
-            tools: Tool definitions, passed to the template.
-            messages: Messages that the template takes.
-            style: The form in which the template takes them.
-            literal: Roles whose texts the template looks into: only memories and control tokens are replaced in those
-                that hold tags, and with `EVERY_TEXT` among them, in all.
+            tools: Tool definitions to pass to the template.
+            messages: Messages that the template accepts.
+            style: The style of the template.
+            literal: Roles whose texts the template inspects. In texts with tags of these roles, only memories and
+                control tokens are replaced; with `EVERY_TEXT` in it, this applies to all texts.
         """
         self.messages = tuple(messages)
         self.appends = True
@@ -106,16 +106,16 @@ class Conversation:
         self._headers: dict[tuple[str, ...], tuple[int, bool]] = {}
 
     def frame(self, first: int, end: int) -> Owner:
-        """Return the owner of what the template writes around messages [first, end) that cannot be told apart."""
+        """Return the owner of template text around messages [first, end) whose boundaries cannot be determined."""
         if end - first == 1:
             return self._frames[first]
         return Message("", owners=tuple(owner for m in self.messages[first:end] for owner in m.owners)).frame
 
     def skeleton(self, count: int, *, open_turn: bool = False) -> str:
-        """Render the first messages with placeholders for their texts.
+        """Render the first messages with placeholders instead of their texts.
 
         Raises:
-            PromptError: The template refuses them.
+            PromptError: The template rejects them.
         """
         return self._skeleton_template.render(self._skeleton_messages[:count], open_turn=open_turn)
 
@@ -123,8 +123,8 @@ class Conversation:
         """Render the first messages.
 
         Raises:
-            PromptError: The template refuses them.
-            MismatchError: The texts cannot be found in what it wrote.
+            PromptError: The template rejects them.
+            MismatchError: The texts cannot be located in the rendering.
         """
         skeleton = self.skeleton(count, open_turn=open_turn)
         real = self._template.render(self.real[:count], open_turn=open_turn)
@@ -135,28 +135,28 @@ class Conversation:
         return Rendering(skeleton, self._starts(skeleton, count, open_turn=open_turn), segments, placeholders)
 
     def is_literal(self, index: int) -> bool:
-        """Whether a message's texts stand as they are in skeletons."""
+        """Return whether skeletons contain a message's texts unchanged."""
         message = self.messages[index]
         if EVERY_TEXT in self._literal:
             return True
         return message.role in self._literal and any("<" in part.text for part in message.content)
 
     def ending(self, skeleton: str) -> str:
-        """Return the control token with which a skeleton ends; "" without one."""
+        """Return the control token at the end of a skeleton, or ""."""
         return next((match.group() for match in self._control.finditer(skeleton) if match.end() == len(skeleton)), "")
 
     def turn(self, rendering: Rendering, index: int) -> Turn:
-        """Find what is scored of an assistant message.
+        """Locate the scored part of an assistant message.
 
         Raises:
-            PromptError: It is not written at all.
+            PromptError: The template does not render the message.
         """
         skeleton = rendering.skeleton
         own = rendering.placeholders.get(index, ())
         begin, until = rendering.starts[index], rendering.starts[index + 1]
         if begin is None and not own:
             frame = self.messages[index].frame
-            raise PromptError(f"the chat template does not write {frame.section} node {frame.position}")
+            raise PromptError(f"the chat template does not render {frame.section} node {frame.position}")
         length, opened = (0, True) if begin is None else self._header(rendering, index, begin)
         start = own[0].start if begin is None else begin + length
         last = max((placeholder.end for placeholder in own), default=start)
@@ -179,22 +179,23 @@ class Conversation:
         return tuple(starts if open_turn else [*starts, len(skeleton)])
 
     def _front(self, skeleton: str) -> int:
-        """Return where the first message begins: after the token that begins the text, not one that begins a turn."""
+        """Return where the first message begins: after the beginning-of-text token, unless it begins a turn."""
         token = self._beginning
         return len(token) if skeleton.startswith(token) and (self._names_beginning or skeleton.count(token) == 1) else 0
 
     def _joint(self, frame: str, slot: Slot | None, index: int, skeleton: str) -> int | None:
-        """Return where a message begins in what the template wrote between two texts; None when it cannot be told.
+        """Return where a message begins in the template text between two texts; None if it cannot be determined.
 
         Args:
-            frame: What it wrote.
-            slot: The text before it, if there is one.
+            frame: The template text.
+            slot: The slot before it, if any.
             index: The index of the message.
             skeleton: The whole skeleton.
         """
         first = max(0, slot.message) if slot else 0
         roles = (message.role for message in self.messages[first : index + 1])
-        key = (_NUMBER.sub("0", frame), str(slot is None), *roles)  # numbers of tool calls make no other joint
+        # Joints that differ only in the numbers of tool calls are the same.
+        key = (_NUMBER.sub("0", frame), str(slot is None), *roles)
         if (frame, *key) in self._joints:
             header = self._joints[frame, *key]
             return None if header is None else len(frame) - len(header)
@@ -220,7 +221,7 @@ class Conversation:
         return len(tail) if frame.startswith(tail) else None
 
     def _header(self, rendering: Rendering, index: int, begin: int) -> tuple[int, bool]:
-        """Return how long an assistant message's header is, and whether it is all of the opened turn."""
+        """Return the length of an assistant message's header, and whether it is the complete opening of the turn."""
         own = rendering.placeholders.get(index, ())
         turn = rendering.skeleton[begin : own[0].start if own else rendering.starts[index + 1]]
         before = self.messages[index - 1] if index else None
@@ -234,7 +235,7 @@ class Conversation:
             return len(self.style.header) * turn.startswith(self.style.header), True
         try:
             opened = self.skeleton(index, open_turn=True)
-        except PromptError:  # nothing stands before it, or the template opens no turn there
+        except PromptError:  # nothing precedes it, or the template opens no turn there
             return self._common(self.style.opening, turn), True
         at = self._starts(opened, index, open_turn=True)[-1]
         header = self.style.opening if at is None else opened[at:]
@@ -242,7 +243,7 @@ class Conversation:
         return common, common == len(header)
 
     def _common(self, header: str, turn: str) -> int:
-        """Return how much of a header a turn begins with: whole, or up to the border of a token, a tag or a line."""
+        """Return the length of the common prefix of a header and a turn, cut at a token, tag or line boundary."""
         if turn.startswith(header):
             return len(header)
         ends = [match.span() for match in self._control.finditer(header)]

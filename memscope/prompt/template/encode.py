@@ -1,7 +1,8 @@
-"""Ids of what a chat template wrote, with the texts in it protected, cut only where a memory begins or ends.
+"""Encode the rendering of a chat template, keeping its texts free of control tokens.
 
-Long blocks are encoded at once, so that with nothing left out the ids are those of the whole conversation. A text
-in which the characters of a control token stand is encoded by itself, as text.
+The rendering is cut only where a memory begins or ends. Long blocks are encoded as a whole, so that with nothing left
+out the ids equal those of the whole conversation. A text that contains the characters of a control token is encoded
+separately, as text.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ __all__ = ["SpanEncoder", "TextSpan"]
 
 @dataclass(frozen=True, slots=True)
 class TextSpan:
-    """Some characters that belong to one node.
+    """Characters that belong to one node.
 
     Attributes:
         text: The characters.
-        owner: What they belong to.
-        protected: Whether they are text, which must not become control tokens.
+        owner: Their owner.
+        protected: Whether they are session text, which must not become control tokens.
         opens: Whether a message begins here.
     """
 
@@ -42,7 +43,7 @@ _Ids: TypeAlias = "tuple[Owner, array[int]]"
 
 
 class SpanEncoder:
-    """Encodes text spans, and keeps the ids of blocks: they recur where every response has its own prompt."""
+    """Encodes text spans and caches the ids of blocks, which recur if every response has its own prompt."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -50,7 +51,7 @@ class SpanEncoder:
         self._known: dict[tuple[TextSpan, ...], tuple[TokenSpan, ...]] = {}
 
     def encode(self, spans: Iterable[TextSpan]) -> Iterator[TokenSpan]:
-        """Yield the ids of text spans; neighbours that belong together become one."""
+        """Yield the token spans of text spans, merging neighbours with the same owner."""
         for number, block in enumerate(self._blocks(spans)):
             if number == 0:
                 yield from self._encoded(block, middle=False)
@@ -60,7 +61,7 @@ class SpanEncoder:
             yield from self._known[block]
 
     def _blocks(self, spans: Iterable[TextSpan]) -> Iterator[tuple[TextSpan, ...]]:
-        """Cut where a message begins with a control token: a cut there changes no ids."""
+        """Split spans at messages that begin with a control token, where a cut changes no ids."""
         block: list[TextSpan] = []
         for span in spans:
             if span.opens and block and self._cut_point.match(span.text):
@@ -80,7 +81,7 @@ class SpanEncoder:
             yield TokenSpan(ids, owner.section, owner.position, owner.label, owner.memory, owner.response, owner.last)
 
     def _ids(self, spans: Sequence[TextSpan], *, middle: bool) -> list[_Ids]:
-        """Encode spans at once, or around those that would become control tokens."""
+        """Encode spans as a whole, or separately those that would become control tokens."""
         text = "".join(span.text for span in spans)
         ends = list(accumulate(len(span.text) for span in spans))
         numbers, offsets = self._parsed(text, middle=middle)
@@ -99,7 +100,7 @@ class SpanEncoder:
         risky: set[int] = set()
         for number, (start, end) in tokens:
             if self._tokenizer.is_control(number, text[start:end]):
-                # Some control tokens take the spaces beside them along; those do no harm.
+                # Some control tokens absorb adjacent spaces, which is harmless.
                 name = self._tokenizer.control_names[number]
                 at = start + max(0, text[start:end].find(name))
                 touched = range(bisect_right(ends, at), bisect_left(ends, min(end, at + len(name))) + 1)
@@ -123,7 +124,7 @@ class SpanEncoder:
         without_prefix_space = self._tokenizer.without_prefix_space
         if not middle or without_prefix_space is self._tokenizer:
             return numbers, offsets
-        # What comes before the first control token goes on where another text ended.
+        # Text before the first control token continues the preceding text.
         tokens = enumerate(zip(numbers, offsets, strict=True))
         first = next((n for n, (i, (a, b)) in tokens if self._tokenizer.is_control(i, text[a:b])), len(numbers))
         lead = text[: offsets[first][0]] if first < len(numbers) else text

@@ -1,4 +1,4 @@
-"""A session as chat messages, which still know which node every part of them comes from."""
+"""A session as chat messages whose parts refer to the nodes they come from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _KEPT_FIELDS = ("name", "tool_call_id")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """What some text belongs to; the fields are those of a `TokenSpan`."""
+    """The node, memory or response that a text belongs to; the fields are those of a `TokenSpan`."""
 
     section: Section
     position: int
@@ -29,7 +29,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some text of a message, and what it belongs to."""
+    """A piece of a message's text and its owner."""
 
     text: str
     owner: Owner
@@ -45,7 +45,7 @@ class Call:
     owner: Owner
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as chat APIs write it."""
+        """Return it as a dict in the format of chat APIs."""
         return {"id": self.number, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
 
 
@@ -55,13 +55,13 @@ class Message:
 
     Attributes:
         role: Its role.
-        content: The parts of its text; their texts follow each other without anything in between.
+        content: The parts of its text, which are concatenated without separator.
         reasoning: The parts of its reasoning.
         calls: Its tool calls.
-        fields: Other fields that templates know.
-        memory: The key of the memory whose message this is; leaving the memory out takes the whole message away.
-        owners: The nodes it is made of, in order.
-        joins: Whether it becomes part of the user's next turn.
+        fields: Other fields that templates use.
+        memory: The key of the memory that the whole message belongs to, if any.
+        owners: The owners of the nodes it was made from, in order.
+        joins: Whether it is merged into the next user turn.
     """
 
     role: str
@@ -74,7 +74,7 @@ class Message:
     joins: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as chat APIs write it."""
+        """Return it as a dict in the format of chat APIs."""
         made: dict[str, Any] = {"role": self.role, "content": "".join(part.text for part in self.content)}
         if self.reasoning:
             made["reasoning_content"] = "\n".join(part.text for part in self.reasoning)
@@ -84,19 +84,19 @@ class Message:
 
     @property
     def responses(self) -> tuple[int, ...]:
-        """The responses among its nodes."""
+        """Indices of the responses among its nodes."""
         return tuple(owner.response for owner in self.owners if owner.response is not None)
 
     @property
     def frame(self) -> Owner:
-        """The owner of what the template writes around the message's text."""
+        """The owner of the template text around the message."""
         head = next((owner for owner in self.owners if owner.section != "conversation"), None)
         first = head or self.owners[0]
         return replace(first, memory=self.memory, response=None, last=self.owners[-1].position)
 
 
 def session_messages(session: Session, responses: Mapping[int, int]) -> list[Message]:
-    """Return a session as chat messages, one a node, as they would be if every template took everything.
+    """Return a session as chat messages, one per node, without regard to the capabilities of a template.
 
     Args:
         session: The session.
@@ -112,9 +112,9 @@ def session_messages(session: Session, responses: Mapping[int, int]) -> list[Mes
 
 
 def join_messages(messages: Sequence[Message]) -> Message:
-    """Return several messages of one role as one, with an empty line between their texts.
+    """Join several messages of one role, with an empty line between their texts.
 
-    The empty line beside a memory belongs to the memory, so that leaving it out leaves no gap.
+    The empty line next to a memory belongs to the memory, so that leaving it out leaves no gap.
     """
     if len(messages) == 1:
         return messages[0]
@@ -165,7 +165,7 @@ def _role(node: Node) -> str:
 def _separated(contents: Sequence[tuple[Part, ...]]) -> Iterator[Part]:
     """Yield the parts of several messages with separators between them.
 
-    Up to the first message that is not a memory's, the separator goes with the one before it, then with the one after.
+    Up to the first message that is not a memory, a separator belongs to the message before it, later to the one after.
     """
     anchored = False
     for number, parts in enumerate(contents):
@@ -185,7 +185,7 @@ def _framed(before: str, parts: tuple[Part, ...], after: str) -> Iterator[Part]:
 
 
 def _call_numbers() -> Iterator[str]:
-    """Yield ids for tool calls that have none; some templates insist on nine letters and digits."""
+    """Yield ids for tool calls without one; some templates require nine letters and digits."""
     number = 0
     while True:
         number += 1

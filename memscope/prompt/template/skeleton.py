@@ -1,8 +1,8 @@
-"""Where the texts of messages stand in what a chat template wrote.
+"""Locate the texts of messages in the rendering of a chat template.
 
-Templates are programs: they trim, reorder and drop. So the conversation is rendered twice, once with every text
-replaced by a unique placeholder: this is the skeleton. What stands between the placeholders is the template's own, and
-with the texts filled in again it must be the real rendering, character by character.
+Templates are programs that may trim, reorder and drop texts. The conversation is therefore also rendered with every
+text replaced by a unique placeholder, which gives the skeleton. Everything between placeholders was written by the
+template, and filling in the texts must reproduce the real rendering exactly.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from memscope.prompt.template.messages import Call, Message, Owner, Part
 __all__ = ["PREAMBLE", "MismatchError", "Placeholder", "Placeholders", "Slot", "TemplateSegment"]
 
 PREAMBLE = Owner("system", 0, "template")
-"""What the template writes in front of all messages, and tool definitions: never left out."""
+"""The owner of what the template writes before all messages, including tool definitions; never left out."""
 
 
 class MismatchError(Exception):
-    """The real rendering is not the skeleton with the texts filled in, from this message on."""
+    """The real rendering differs from the filled skeleton, from this message on."""
 
     def __init__(self, message: int) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class Slot:
 
     Attributes:
         text: The text.
-        owner: What it belongs to.
+        owner: Its owner.
         message: The index of its message; -1 for tool definitions.
         reasoning: Whether it is reasoning.
     """
@@ -48,7 +48,7 @@ class Slot:
 
 
 class Placeholder(NamedTuple):
-    """Where a text stands in a skeleton: [start, end), in characters."""
+    """The position of a text in a skeleton: [start, end), in characters."""
 
     start: int
     end: int
@@ -61,9 +61,9 @@ class TemplateSegment:
 
     Attributes:
         text: The real characters.
-        start: Where it starts in the skeleton, in characters.
-        end: Where it ends there.
-        slot: The text it is, or None where the template wrote it.
+        start: Its start in the skeleton, in characters.
+        end: Its end in the skeleton.
+        slot: The slot of its text, or None if the template wrote it.
     """
 
     text: str
@@ -73,18 +73,18 @@ class TemplateSegment:
 
 
 class Placeholders:
-    """Makes placeholders, and finds them again.
+    """Creates placeholders and locates them in a rendering.
 
     Attributes:
-        slots: What each placeholder stands for, by its number.
+        slots: The slot of each placeholder, by number.
     """
 
     def __init__(self, texts: str, control_texts: Sequence[str]) -> None:
         """Choose the form of the placeholders.
 
         Args:
-            texts: Everything that is said in the conversation; no placeholder occurs in it.
-            control_texts: Character sequences that are always replaced, because they must stay text.
+            texts: All texts of the conversation; placeholders must not occur in them.
+            control_texts: Character sequences that are always replaced, because they must remain text.
         """
         number = 0
         while (prefix := f"Mark{_letters(number)}x") in texts:
@@ -95,22 +95,22 @@ class Placeholders:
         self.slots: list[Slot] = []
 
     def add(self, slot: Slot) -> str:
-        """Return a new placeholder for a text; an empty text stays empty, since templates ask for that."""
+        """Return a new placeholder for a text; an empty text stays empty, since templates test for that."""
         if not slot.text:
             return ""
         self.slots.append(slot)
         return f"{self._prefix}{len(self.slots) - 1}Z"
 
     def message(self, message: Message, index: int, *, literal: bool) -> dict[str, Any]:
-        """Return a message with placeholders for its texts.
+        """Return a message with placeholders instead of its texts.
 
         Args:
             message: The message.
             index: Its index.
-            literal: Replace only memories and control tokens: for templates that look into the texts.
+            literal: Replace only memories and control tokens, for templates that inspect the texts.
         """
         made = message.as_dict()
-        if made["content"].strip():  # templates may drop a message that is blank, which a placeholder is not
+        if made["content"].strip():  # templates may drop a blank message, and a placeholder is not blank
             made["content"] = "".join(self._part(part, index, literal=literal) for part in message.content)
         if message.reasoning:
             parts = (self._part(part, index, literal=literal, reasoning=True) for part in message.reasoning)
@@ -121,7 +121,7 @@ class Placeholders:
         return made | fields
 
     def value(self, value: Any, like: Slot, *, literal: bool) -> Any:
-        """Return a JSON value with placeholders for its strings."""
+        """Return a JSON value with placeholders instead of its strings."""
         if isinstance(value, str):
             return self._protected(value, like) if literal else self.add(Slot(value, like.owner, like.message))
         if isinstance(value, dict):
@@ -146,7 +146,7 @@ class Placeholders:
             real: The rendering with the texts.
 
         Raises:
-            MismatchError: They do not fit together.
+            MismatchError: They do not match.
         """
         chains = list(_chains(self.find(skeleton)))
         starts = [*(chain[0].start for chain in chains), len(skeleton)]
@@ -157,7 +157,7 @@ class Placeholders:
         for chain, until in zip(chains, starts[1:], strict=True):
             end = chain[-1].end
             frame = skeleton[end:until]
-            texts = _spelled(chain, frame, real, at, is_last=until == len(skeleton))
+            texts = _spelling_of(chain, frame, real, at, is_last=until == len(skeleton))
             segments += [
                 TemplateSegment(text, found.start, found.end, found.slot)
                 for found, text in zip(chain, texts, strict=True)
@@ -181,7 +181,7 @@ class Placeholders:
 
 
 def _chains(placeholders: Sequence[Placeholder]) -> Iterator[list[Placeholder]]:
-    """Yield the placeholders, grouped where they touch."""
+    """Yield the placeholders in groups of adjacent ones."""
     chain: list[Placeholder] = []
     for placeholder in placeholders:
         if chain and chain[-1].end != placeholder.start:
@@ -192,11 +192,11 @@ def _chains(placeholders: Sequence[Placeholder]) -> Iterator[list[Placeholder]]:
         yield chain
 
 
-def _spelled(chain: Sequence[Placeholder], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
-    """Return how the template wrote the texts of a chain, which stand at a place with a frame behind them.
+def _spelling_of(chain: Sequence[Placeholder], frame: str, real: str, at: int, *, is_last: bool) -> Sequence[str]:
+    """Return the texts of a chain as the template wrote them, at a position and followed by a frame.
 
     Raises:
-        MismatchError: Neither as they are, nor trimmed, nor as JSON.
+        MismatchError: They appear neither unchanged, nor trimmed, nor as JSON.
     """
     for texts in _spellings([placeholder.slot.text for placeholder in chain]):
         whole = "".join(texts) + frame
@@ -206,17 +206,17 @@ def _spelled(chain: Sequence[Placeholder], frame: str, real: str, at: int, *, is
 
 
 def _spellings(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield the ways in which a template may write texts that follow each other."""
+    """Yield the ways in which a template may write adjacent texts."""
     yield texts
     whole = "".join(texts)
     left, right = len(whole) - len(whole.lstrip()), len(whole.rstrip())
     for start, end in ((left, right), (0, right), (left, len(whole))):
-        yield list(_clipped(texts, start, end))
+        yield list(_cut(texts, start, end))
     for ascii_only in (False, True):
         escaped = [json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts]
         yield escaped
         yield _quoted(escaped)
-    yield [text.strip() for text in texts]  # several fields that touch, each trimmed
+    yield [text.strip() for text in texts]  # several adjacent fields, each trimmed
 
 
 def _quoted(texts: Sequence[str]) -> list[str]:
@@ -224,8 +224,8 @@ def _quoted(texts: Sequence[str]) -> list[str]:
     return [*first[:-1], first[-1] + '"']
 
 
-def _clipped(texts: Sequence[str], start: int, end: int) -> Iterator[str]:
-    """Yield what remains of each text when only [start, end) of their whole remains."""
+def _cut(texts: Sequence[str], start: int, end: int) -> Iterator[str]:
+    """Yield what remains of each text if their concatenation is cut to [start, end)."""
     at = 0
     for text in texts:
         yield text[max(0, start - at) : max(0, end - at)]

@@ -1,4 +1,4 @@
-"""A rendering cut into spans: to which node each character belongs, and which are scored."""
+"""Split a rendering into spans by owner, and mark the scored ones."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def text_spans(
     start: int = 0,
     stop: int | None = None,
 ) -> Iterator[TextSpan]:
-    """Yield a rendering, or what stands in [start, stop) of its skeleton, as spans.
+    """Yield a rendering as spans, or the part in [start, stop) of its skeleton.
 
     Args:
-        conversation: Where it comes from.
+        conversation: The rendered conversation.
         rendering: The rendering.
-        turns: What is scored, by message.
-        start: Position in the skeleton.
-        stop: The same; None is its end.
+        turns: The scored turns by message index.
+        start: Start position in the skeleton.
+        stop: End position in the skeleton; None for its end.
     """
     stop = len(rendering.skeleton) if stop is None else stop
     owners = _Owners(conversation, rendering, turns)
@@ -53,7 +53,7 @@ def text_spans(
 
 
 def exact_prompt_spans(conversation: Conversation, index: int) -> Iterator[TextSpan]:
-    """Yield the prompt that really preceded a message, and the message as the model must have produced it."""
+    """Yield the prompt that actually preceded a message, and the message as the model must have generated it."""
     message = conversation.messages[index]
     whole = conversation.rendering(index + 1)
     turn = conversation.turn(whole, index)
@@ -86,7 +86,7 @@ def exact_prompt_spans(conversation: Conversation, index: int) -> Iterator[TextS
 
 
 def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
-    """Return what a message says but the template does not write: its reasoning, or texts that it changed."""
+    """Return the parts of a message that the template does not render: its reasoning, or texts that it changed."""
     message = conversation.messages[index]
     seen = {placeholder.slot.text for placeholder in rendering.placeholders.get(index, ())}
     if not conversation.is_literal(index):
@@ -127,14 +127,14 @@ class _Owners:
         self.edges = sorted({*self._starts, *(edge for start, end, _ in self._spans for edge in (start, end))})
 
     def of_frame(self, at: int) -> Owner:
-        """Return the owner of what the template wrote at a position."""
+        """Return the owner of template text at a position."""
         if (scored := self._scored(at)) is not None:
             return scored
         number = bisect_right(self._starts, at) - 1
         return PREAMBLE if number < 0 else self._frames[number]
 
     def of_slot(self, slot: Slot, at: int) -> Owner:
-        """Return the owner of a text at a position; it is scored only inside of what is scored."""
+        """Return the owner of a text at a position; it is scored only inside a scored turn."""
         scored = self._scored(at)
         if slot.owner.response is None or (scored is not None and scored.response == slot.owner.response):
             return slot.owner
@@ -150,7 +150,7 @@ class _Owners:
 def _spans(
     conversation: Conversation, rendering: Rendering, index: int, turn: Turn
 ) -> Iterator[tuple[int, int, Owner]]:
-    """Yield [start, end) and owner of the responses of a message, which may be several that had to be joined."""
+    """Yield [start, end) and owner of each response in a message; several if turns had to be joined."""
     speakers = [owner for owner in conversation.messages[index].owners if owner.response is not None]
     starts = [turn.start]
     for owner in speakers[1:]:
@@ -158,6 +158,6 @@ def _spans(
             (found.start for found in rendering.placeholders.get(index, ()) if found.slot.owner == owner), None
         )
         if start is None:
-            raise PromptError(f"the responses at conversation node {owner.position} cannot be told apart")
+            raise PromptError(f"the responses at conversation node {owner.position} cannot be separated")
         starts.append(start)
     yield from zip(starts, [*starts[1:], turn.end], speakers, strict=True)

@@ -1,9 +1,8 @@
-"""Rendering with the tokenizer's own chat template.
+"""Render a session with the tokenizer's own chat template.
 
-With nothing left out the ids are those of `apply_chat_template` over the whole conversation, except beside a memory
-inside a message, where the text is cut, and inside texts that spell control tokens. A template that writes earlier
-turns differently later on is not followed into the past: each response is then scored behind the prompt that really
-preceded it.
+With nothing left out, the ids equal those of `apply_chat_template` for the whole conversation, except next to a memory
+inside a message, where the text is cut, and in texts that contain control tokens. If the template renders earlier turns
+differently once others follow, each response is scored after the prompt that actually preceded it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from memscope.prompt.prompt import Prompt
 from memscope.prompt.responses import responses_of, with_token_counts
 from memscope.prompt.sequence import TokenSequence
 from memscope.prompt.template.adaptation import adapt_messages
-from memscope.prompt.template.chat_template import Abilities, ChatTemplate, TemplateStyle
+from memscope.prompt.template.chat_template import ChatTemplate, TemplateCapabilities, TemplateStyle
 from memscope.prompt.template.conversation import EVERY_TEXT, Conversation, Rendering
 from memscope.prompt.template.encode import SpanEncoder, TextSpan
 from memscope.prompt.template.messages import Message, session_messages
@@ -27,9 +26,8 @@ from memscope.session.nodes import Session
 
 __all__ = ["render_template"]
 
-_REWRITES = (
-    "the chat template writes earlier turns differently later on: each response is scored behind the prompt that "
-    "really preceded it"
+_REWRITES_NOTE = (
+    "the chat template rewrites earlier turns: each response is scored after the prompt that actually preceded it"
 )
 
 
@@ -37,27 +35,29 @@ def render_template(session: Session, tokenizer: Tokenizer) -> Prompt:
     """Render a session with the tokenizer's chat template.
 
     Raises:
-        PromptError: There is no template, or it refuses the session, or what it does with the texts cannot be followed.
+        PromptError: There is no template, it rejects the session, or it changes texts in an unknown way.
     """
     template = ChatTemplate(tokenizer, session.tools)
     refusal: PromptError | None = None
-    for abilities in Abilities.of(template).lesser():
+    for capabilities in TemplateCapabilities.of(template).reductions():
         try:
-            return _rendered(session, tokenizer, template.style, abilities)
+            return _rendered(session, tokenizer, template.style, capabilities)
         except PromptError as error:
             refusal = refusal or error
-    raise refusal or PromptError("the chat template refuses this session")
+    raise refusal or PromptError("the chat template rejects this session")
 
 
-def _rendered(session: Session, tokenizer: Tokenizer, style: TemplateStyle, abilities: Abilities) -> Prompt:
+def _rendered(
+    session: Session, tokenizer: Tokenizer, style: TemplateStyle, capabilities: TemplateCapabilities
+) -> Prompt:
     responses = responses_of(session)
     notes: list[str] = []
     messages = session_messages(session, {response.entry_index: response.index for response in responses})
-    messages = adapt_messages(messages, abilities, notes.append)
+    messages = adapt_messages(messages, capabilities, notes.append)
     if not messages:
         return Prompt(session, [TokenSequence(())], responses, notes, template="own")
     if not style.introduces and not tokenizer.bos_text:
-        messages[0] = replace(messages[0], memory=None)  # without it an answer's first token would have no context
+        messages[0] = replace(messages[0], memory=None)  # without it the first token of an answer would have no context
     literal: list[str] = []
     while True:
         conversation = Conversation(tokenizer, session.tools, messages, style, literal)
@@ -68,14 +68,14 @@ def _rendered(session: Session, tokenizer: Tokenizer, style: TemplateStyle, abil
         else:
             found = with_token_counts(responses, sequences)
             if unwritten := [response.entry_index for response in found if not response.tokens]:
-                raise PromptError(f"the chat template writes nothing of conversation node {unwritten[0]} (assistant)")
+                raise PromptError(f"the chat template does not render conversation node {unwritten[0]} (assistant)")
             if any(one.spans and one.spans[0].response is not None for one in sequences):
-                raise PromptError("the chat template writes nothing before the first response")
+                raise PromptError("the chat template renders nothing before the first response")
             return Prompt(session, sequences, found, notes, template="own", layout=layout)
 
 
 def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[str]) -> str:
-    """Choose whose texts the template must see: the message where the texts stopped fitting, or those around it."""
+    """Choose the role whose texts the template must see: that of the mismatching message, or of those around it."""
     around = [*messages[max(at, 0) : at + 2], *messages]
     for message in around:
         if message.role not in literal:
@@ -85,14 +85,14 @@ def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[s
     frame = around[0].frame
     raise PromptError(
         f"the chat template changes the text of {frame.section} node {frame.position} ({frame.label}) in a way that "
-        "cannot be followed"
+        "is not supported"
     )
 
 
 def _sequences(
-    conversation: Conversation, encoder: SpanEncoder, say: Callable[[str], None]
+    conversation: Conversation, encoder: SpanEncoder, add_note: Callable[[str], None]
 ) -> tuple[list[TokenSequence], TokenSequence | None]:
-    """Return what is scored; and where that is one sequence a response, also the whole conversation as one."""
+    """Return the sequences to score and, if there is one per response, also the whole conversation as one."""
     whole = conversation.rendering(len(conversation.messages))
     speaking = [index for index, message in enumerate(conversation.messages) if message.responses]
     turns = {index: conversation.turn(whole, index) for index in speaking}
@@ -106,15 +106,15 @@ def _sequences(
     sequences = [single]
     if rewrites:
         sequences = [TokenSequence(encoder.encode(exact_prompt_spans(conversation, index))) for index in speaking]
-        say(_REWRITES)
-    _say_dropped(conversation, whole, speaking, say)
+        add_note(_REWRITES_NOTE)
+    _note_dropped_texts(conversation, whole, speaking, add_note)
     return sequences, single if rewrites else None
 
 
-def _say_dropped(
-    conversation: Conversation, whole: Rendering, speaking: Sequence[int], say: Callable[[str], None]
+def _note_dropped_texts(
+    conversation: Conversation, whole: Rendering, speaking: Sequence[int], add_note: Callable[[str], None]
 ) -> None:
-    """Say which messages have content that appears neither in the whole conversation nor in the last prompt."""
+    """Note which messages have content that appears neither in the whole conversation nor in the last prompt."""
     last = conversation.skeleton(speaking[-1], open_turn=True) if speaking and speaking[-1] else ""
     placeholders = [*conversation.placeholders.find(whole.skeleton), *conversation.placeholders.find(last)]
     seen = {(placeholder.slot.owner, placeholder.slot.text) for placeholder in placeholders}
@@ -127,4 +127,4 @@ def _say_dropped(
     if dropped:
         count = f"{len(dropped)} node{'s' * (len(dropped) > 1)}"
         first = f"{dropped[0].section} node {dropped[0].position} ({dropped[0].label})"
-        say(f"the chat template leaves out the text of {count}, the first is {first}")
+        add_note(f"the chat template omits the text of {count}, the first is {first}")

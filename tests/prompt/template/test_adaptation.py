@@ -127,7 +127,7 @@ def test_neighbours_of_one_role_are_joined_and_stay_responses_of_their_own(shape
 def test_an_empty_question_comes_first_where_the_user_must_begin(templates: Templates) -> None:
     text, notes = written(templates("turns"), said("assistant", "Hello!"))
     assert text == "<bos><start_of_turn>user\n<end_of_turn>\n<start_of_turn>model\nHello!<end_of_turn>"
-    assert notes == ("the chat template requires the user to begin: an empty user turn is put first",)
+    assert notes == ("the chat template requires a user turn first: an empty one is inserted",)
 
 
 def test_unknown_roles_are_written_as_known_ones(templates: Templates) -> None:

@@ -13,7 +13,7 @@ from memscope.errors import PromptError
 from memscope.prompt.pretrained import load_pretrained
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.rendering import render
-from memscope.prompt.template.chat_template import Abilities, ChatTemplate
+from memscope.prompt.template.chat_template import ChatTemplate, TemplateCapabilities
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Branch, Content, Header, Memory, Node, Session, Thinking, ToolCall, ToolResult
 
@@ -178,7 +178,7 @@ def test_a_template_that_refuses_a_question_and_an_answer_is_refused(tmp_path: P
 
 
 def test_abilities_are_those_of_the_template(templates: Callable[[str], Tokenizer]) -> None:
-    everything, strict = (Abilities.of(ChatTemplate(templates(shape))) for shape in ("blocks", "turns"))
+    everything, strict = (TemplateCapabilities.of(ChatTemplate(templates(shape))) for shape in ("blocks", "turns"))
     assert set(everything.__slots__) == {name for name in everything.__slots__ if getattr(everything, name)}
     assert not any(getattr(strict, name) for name in strict.__slots__)
-    assert list(strict.lesser()) == [strict]
+    assert list(strict.reductions()) == [strict]

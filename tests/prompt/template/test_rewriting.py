@@ -1,4 +1,4 @@
-"""Templates that write earlier turns differently later on: each response behind its true prompt."""
+"""Templates that rewrite earlier turns: each response is scored after the prompt that preceded it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memscope.session.nodes import Branch, Content, Header, Memory, Session, Thi
 Templates: TypeAlias = Callable[[str], Tokenizer]
 Reference: TypeAlias = Callable[..., list[int]]
 
-NOTE = "the chat template writes earlier turns differently later on"
+NOTE = "the chat template rewrites earlier turns"
 WORD = st.sampled_from(["Hi", " so", "\n", "é🙂", "7432"])
 TEXT = st.lists(WORD, min_size=1, max_size=3).map("".join).filter(lambda text: bool(text.strip()))
 

@@ -266,9 +266,7 @@ def test_text_that_the_template_leaves_out_is_said(tmp_path: Path, make_tokenize
     tokenizer = Tokenizer.load(make_tokenizer(tmp_path, ["<a>", "<b>"], template))
     call = ToolCall(name="sh", arguments={"a": "b"})
     prompt = render(session(said("user", "Hi"), said("assistant", "Yes. ", call)), tokenizer)
-    assert prompt.notes == (
-        "the chat template leaves out the text of 1 node, the first is conversation node 1 (assistant)",
-    )
+    assert prompt.notes == ("the chat template omits the text of 1 node, the first is conversation node 1 (assistant)",)
 
 
 def test_an_empty_session_is_an_empty_prompt(templates: Templates) -> None:
