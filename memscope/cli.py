@@ -36,6 +36,13 @@ _FLAGS = (
 )
 
 
+_ELSEWHERE = (
+    "The options under scorer, session and state can also be set by a variable\n"
+    "(--api-key-env by MEMSCOPE_API_KEY_ENV) or in config.toml (api_key_env), which\n"
+    "is in ~/.config/memscope on Linux or where MEMSCOPE_CONFIG points."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -130,6 +137,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")
     group.add_argument("--theme", help="theme of the screen")
     group.add_argument("--debug", action="store_true", default=None, help="include session text in the debug log")
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, _ELSEWHERE)))
 
 
 def _names(text: str) -> list[str]:

@@ -284,7 +284,7 @@ def test_a_stdout_without_unicode_gets_readable_text_and_exact_json(
     assert as_json.isascii()
     assert json.loads(as_json)["memories"][0]["key"] == FOREIGN
     assert "7432" in printed("csv")
-    assert "1 memories x 1 responses" in printed("table")
+    assert "1 memory x 1 response" in printed("table")
 
 
 def test_an_interrupt_while_the_session_is_read_ends_with_130(tmp_path: Path) -> None:

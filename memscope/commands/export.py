@@ -25,6 +25,7 @@ from memscope.scoring.finetune import Findings
 from memscope.scoring.layout import preview_line
 from memscope.scoring.report import matrix_csv
 from memscope.session.nodes import Session
+from memscope.terminal.counts import counted
 from memscope.terminal.printing import print_csv, print_json_text
 from memscope.terminal.safe import one_line
 from memscope.training.exports import (
@@ -183,9 +184,10 @@ def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | Non
     if not selection.responses:
         raise TrainingError(findings.why_none or "all candidates are rejected; choose responses with --responses")
     if numbers is None:
-        kind = "approved responses" if selection.approved else "candidates (none is approved)"
+        kind = "approved response" if selection.approved else "candidate"
+        none_approved = "" if selection.approved else " (none is approved)"
         left_out = f"; {findings.trained} already trained are left out" if findings.trained else ""
-        _say(f"exporting {len(selection.responses)} {kind}{left_out}")
+        _say(f"exporting {counted(len(selection.responses), kind)}{none_approved}{left_out}")
     return [place for id_ in selection.responses if (place := layout.column_index(id_)) is not None]
 
 

@@ -290,7 +290,7 @@ class Transport:
         if answer.status_code >= 500 and "EngineCore" in text:
             return ScorerGoneError(f"{line}; the server's engine died, restart it")
         if answer.status_code in (401, 403):
-            line += "; set the API key in the variable that --api-key-env names"
+            line += "; set the right API key in the variable that --api-key-env names"
         if answer.is_redirect:
             line += f"; it redirects to {_host(answer)}, which is not followed: give the final address with --url"
         return RefusedError(line, answer.status_code, text)

@@ -28,7 +28,7 @@ from memscope.scoring.events import (
     ScorerStarting,
     StateChanged,
 )
-from memscope.scoring.grid import Grid, Measure
+from memscope.scoring.grid import MEASURES, Grid, Measure
 from memscope.scoring.growth import changed_responses
 from memscope.scoring.layout import layout_of
 from memscope.scoring.matrix import MatrixJob
@@ -48,7 +48,6 @@ __all__ = ["Run", "RunState"]
 
 T = TypeVar("T")
 
-_MEASURES: tuple[Measure, ...] = ("necessity", "sufficiency")
 
 RunState: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
@@ -76,7 +75,7 @@ class Run:
         self.config = config
         self.layout = layout_of(session)
         self.table = AblationTable()
-        self.grids: dict[Measure, Grid] = {measure: Grid(self.layout, self.table, measure) for measure in _MEASURES}
+        self.grids: dict[Measure, Grid] = {measure: Grid(self.layout, self.table, measure) for measure in MEASURES}
         self.earlier_grids: dict[Measure, Grid] = {}
         self.settings = Settings(database)
         self.scorer: ScorerReady | None = None

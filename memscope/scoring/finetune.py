@@ -14,6 +14,7 @@ import msgspec
 from memscope.scoring.layout import Column, Layout
 from memscope.scoring.rescoring import AblationScorer, check_fits
 from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT
+from memscope.terminal.counts import counted
 
 __all__ = [
     "Candidate",
@@ -75,11 +76,13 @@ class Findings(msgspec.Struct, frozen=True):
         if self.max_divergence is None:
             return "no candidate: no response was scored"
         line = (
-            f"no candidate: {self.responses_seen} responses seen, maximum divergence {self.max_divergence:.2f} nats, "
-            f"threshold {self.threshold:g}"
+            f"no candidate: {counted(self.responses_seen, 'response')} seen, "
+            f"maximum divergence {self.max_divergence:.2f} nats, threshold {self.threshold:g}"
         )
         left_out = [f"{self.trained} already trained"] * bool(self.trained)
-        left_out += [f"{self.without_timestamp} without a timestamp"] * bool(self.without_timestamp)
+        left_out += [f"{self.without_timestamp} without the timestamp that a candidate needs"] * bool(
+            self.without_timestamp
+        )
         return f"{line} ({', '.join(left_out)})" if left_out else line
 
 

@@ -16,10 +16,12 @@ from typing import Literal, TypeAlias
 from memscope.scoring.layout import Column, Layout, Row
 from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, Ablation, AblationTable, only, without
 
-__all__ = ["SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline_ablation", "row_ablation"]
+__all__ = ["MEASURES", "SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline_ablation", "row_ablation"]
 
 RowStatus: TypeAlias = Literal["waiting", "running", "done", "failed"]
 Measure: TypeAlias = Literal["necessity", "sufficiency"]
+MEASURES: tuple[Measure, ...] = ("necessity", "sufficiency")
+"""In the order in which the screen goes through them."""
 CellSource: TypeAlias = Literal["measured", "inherited", "unknown"]
 """How a cell got its value."""
 

@@ -13,6 +13,7 @@ from memscope.scoring.events import ScorerReady
 from memscope.scoring.grid import Grid
 from memscope.scoring.rescoring import Cost
 from memscope.session.nodes import Header
+from memscope.terminal.counts import counted
 
 __all__ = ["FORMAT_VERSION", "matrix_csv", "matrix_report", "matrix_table"]
 
@@ -106,9 +107,10 @@ def _title(report: dict[str, Any]) -> str:
     unverified = "" if scorer["verified"] else ", not verified"
     noise = "not measured" if floor is None else f"{floor:.1e} nats"
     return (
-        f"{len(report['memories'])} memories x {len(report['responses'])} responses, divergence in nats; "
+        f"{counted(len(report['memories']), 'memory', 'memories')} x {counted(len(report['responses']), 'response')}, "
+        "divergence in nats; "
         f"scored by {scorer['model']} ({scorer['kind']}{unverified}); noise floor {noise}; "
-        f"{cost['tokens_forwarded']} of {cost['tokens_naive']} tokens, {cost['seconds']} s"
+        f"{cost['tokens_forwarded']} tokens forwarded ({cost['tokens_naive']} without reuse), {cost['seconds']} s"
     )
 
 

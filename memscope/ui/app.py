@@ -19,7 +19,7 @@ from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
 from memscope.scoring.events import Progress
-from memscope.scoring.grid import Measure
+from memscope.scoring.grid import MEASURES, Measure
 from memscope.terminal.safe import one_line, shorten
 from memscope.ui.candidates.controller import CandidatesController
 from memscope.ui.cell import CellWatch
@@ -249,7 +249,7 @@ class MemscopeApp(AppShell):
 
     def action_measure(self) -> None:
         """Show the other measure, and score it when it was not."""
-        self.measure = "sufficiency" if self.measure == "necessity" else "necessity"
+        self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
         grid = self.measured.grids[self.measure]
         if self._comparison.on and not self._comparison.possible(self.measure):
             self._show_changes(False)
@@ -318,7 +318,8 @@ class MemscopeApp(AppShell):
         if warning is None:
             self.exit(0)
         else:
-            self.push_screen(QuitQuestion(warning), lambda answer: self.exit(0) if answer == "quit" else None)
+            question = QuitQuestion(warning, loses=self.candidates.tasks.unsaved_weights)
+            self.push_screen(question, lambda answer: self.exit(0) if answer == "quit" else None)
 
     async def shut_down(self) -> None:
         """End what the screen started; the run itself is closed by its owner."""

@@ -153,7 +153,7 @@ def _finished(event: Finished) -> str:
     failed = f", {event.failed} rows failed" if event.failed else ""
     return (
         f"{ended} after {event.seconds:.1f} s{failed}: {event.calls} calls, "
-        f"{event.tokens_forwarded} of {event.tokens_naive} tokens forwarded"
+        f"{event.tokens_forwarded} tokens forwarded ({event.tokens_naive} without reuse)"
     )
 
 

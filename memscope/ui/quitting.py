@@ -18,10 +18,11 @@ RUNNING = ("starting", "scoring", "paused")
 
 
 class QuitQuestion(Choose):
-    """Closes with "quit" or "stay"."""
+    """Closes with "quit" or "stay"; "stay" is selected at first where quitting loses something."""
 
-    def __init__(self, warning: str) -> None:
-        super().__init__(warning, (("quit", "Quit"), ("stay", "Stay")))
+    def __init__(self, warning: str, *, loses: bool) -> None:
+        answers = (("quit", "Quit"), ("stay", "Stay"))
+        super().__init__(f"{warning} Quit?", answers[::-1] if loses else answers)
 
 
 def quit_warning(run: Run, tasks: CandidateTasks, progress: Progress | None) -> str | None:

@@ -13,6 +13,7 @@ from memscope.ui.line import OneLine, StyledText
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
+from memscope.terminal.counts import counted
 
 __all__ = ["Title", "clock"]
 
@@ -67,7 +68,7 @@ class Title(OneLine):
         yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
         if run.scorer is not None and not run.scorer.verified:
             yield "scorer not verified", _BOLD
-        yield f"{len(grid.rows)} memories × {len(grid.columns)} responses", _PLAIN
+        yield f"{counted(len(grid.rows), 'memory', 'memories')} × {counted(len(grid.columns), 'response')}", _PLAIN
         yield self._measure, _DIM
         if self.delta:
             yield "after − before", _BOLD

@@ -77,7 +77,7 @@ async def test_the_scorer_hands_out_its_tokenizer(scorer: ScorerAddress, tmp_pat
 
 
 async def test_a_wrong_key_is_refused_in_one_line(scorer: ScorerAddress) -> None:
-    with pytest.raises(ScorerError, match=r"401 .*set the API key"):
+    with pytest.raises(ScorerError, match=r"401 .*set the right API key"):
         await connect(Transport(scorer.url, Secret("wrong")))
 
 

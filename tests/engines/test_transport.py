@@ -101,7 +101,7 @@ async def test_an_answer_that_is_not_json_is_an_error() -> None:
 
 async def test_a_refused_key_says_what_to_set() -> None:
     server = Faulty(httpx.Response(401, json={"error": "Unauthorized"}))
-    with pytest.raises(RefusedError, match="401 Unauthorized; set the API key"):
+    with pytest.raises(RefusedError, match="401 Unauthorized; set the right API key"):
         await server.transport().post("/v1/score", {})
 
 

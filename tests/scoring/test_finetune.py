@@ -33,7 +33,7 @@ def test_trained_and_untimed_responses_are_left_out_and_counted() -> None:
     assert (findings.trained, findings.without_timestamp) == (1, 1)
     assert findings.why_none == (
         "no candidate: 2 responses seen, maximum divergence 9.00 nats, threshold 1 "
-        "(1 already trained, 1 without a timestamp)"
+        "(1 already trained, 1 without the timestamp that a candidate needs)"
     )
 
 

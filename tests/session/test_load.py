@@ -152,3 +152,15 @@ def test_problems_say_what_keeps_a_session_from_being_measured(tmp_path: Path) -
     session = load_session(path)
     assert problems(session) == ("no responses found: no assistant turn in the conversation has any text",)
     assert isinstance(session.nodes[1], Branch)
+
+
+def test_chats_that_begin_alike_in_different_files_are_different_sessions(tmp_path: Path) -> None:
+    chat = b'{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}]}'
+    ids = []
+    for name in ("one.json", "other.json"):
+        (tmp_path / name).write_bytes(chat)
+        ids.append(load_session(str(tmp_path / name)).header.id)
+    assert ids[0] != ids[1], "a response approved in one would count in the other"
+    longer = chat.replace(b"]}", b',{"role":"user","content":"More"}]}')
+    (tmp_path / "one.json").write_bytes(longer)
+    assert load_session(str(tmp_path / "one.json")).header.id == ids[0], "marks outlive the session's growth"

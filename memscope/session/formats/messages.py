@@ -8,6 +8,7 @@ by explicit marks (`"memory": {"key": …}` on a message or a text block) and by
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -101,9 +102,13 @@ class MessageConverter:
         return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 
     def _digest(self) -> str:
-        """Identify a conversation by its beginning, so that its id stays the same when messages are appended."""
+        """Identify a conversation by its file and its beginning, so that its id stays when messages are appended.
+
+        Many conversations begin alike ("Hi"): without the file, a response approved in one would count in the others.
+        """
         begins = self._head if self._first is None else [self._first]
-        return hashlib.blake2b(msgspec.json.encode(begins), digest_size=8).hexdigest()
+        place = os.path.realpath(self._name) if self._name else ""
+        return hashlib.blake2b(msgspec.json.encode([place, begins]), digest_size=8).hexdigest()
 
     def _notes(self) -> tuple[str, ...]:
         skipped = [
