@@ -7,7 +7,8 @@ As a library, for notebooks and scripts:
     >>> matrix.keys, matrix.responses, matrix.values.shape
     >>> print(matrix.to_csv())
 
-`memscope.load(path)` reads a session without scoring it. Names are imported lazily, on first use.
+`memscope.load(path)` reads a session without scoring it. Whatever goes wrong is a `memscope.MemscopeError`. Names are
+imported lazily, on first use.
 
 The packages, from the top layer down; each imports only from those below it:
 
@@ -31,9 +32,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memscope.errors import MemscopeError
     from memscope.library import Matrix, load, score
 
-__all__ = ["Matrix", "__version__", "load", "score"]
+__all__ = ["Matrix", "MemscopeError", "__version__", "load", "score"]
 
 __version__ = "0.1.0"
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from memscope.config import load_config
+from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
 from memscope.scoring.report import matrix_csv
 from memscope.session.load import load_session
 from memscope.session.nodes import Session
+from memscope.terminal.counts import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from memscope.config import Config
     from memscope.scoring.events import Event
 
-__all__ = ["Matrix", "load", "score"]
+__all__ = ["Matrix", "MemscopeError", "load", "score"]
 
 T = TypeVar("T")
 
@@ -44,6 +46,10 @@ class Matrix:
         self.report = report
         self.keys: tuple[str, ...] = tuple(memory["key"] for memory in report["memories"])
         self.responses: tuple[str, ...] = tuple(response["id"] for response in report["responses"])
+
+    def __repr__(self) -> str:
+        memories, responses = counted(len(self.keys), "memory", "memories"), counted(len(self.responses), "response")
+        return f"<Matrix of {memories} x {responses}, scored by {self.report['scorer']['model']}>"
 
     @property
     def values(self) -> npt.NDArray[np.float64]:

@@ -26,6 +26,7 @@ def test_a_session_becomes_a_matrix(small_file: Path, config: Config) -> None:
     assert matrix.keys == ("db/port", "mira/room", "retro/time")
     assert matrix.values.shape == (len(matrix.keys), len(matrix.responses)) == (3, 3)
     assert matrix.values.dtype == np.float64
+    assert repr(matrix) == "<Matrix of 3 memories x 3 responses, scored by tiny>"
     assert matrix.values[0, 0] > 3, "the answer states what only this memory tells"
     assert matrix.values[2, 0] == 0.0, "a response before the memory is exactly 0"
     assert matrix.noise_floor is not None
@@ -77,6 +78,7 @@ def test_the_example_of_the_docstring_runs(small_file: Path, config: Config, mon
 
 
 def test_what_is_wrong_is_an_error_of_memscope(tmp_path: Path, small_file: Path) -> None:
+    assert issubclass(SessionError, memscope.MemscopeError)
     with pytest.raises(SessionError, match="missing"):
         memscope.load(tmp_path / "missing.jsonl")
     with pytest.raises(ConfigError, match="unknown option 'modle'"):
