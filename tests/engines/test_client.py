@@ -34,7 +34,6 @@ def transport_to(scorer: ScorerAddress) -> Transport:
 async def test_a_real_scorer_is_asked_in_its_own_dialect(scorer: ScorerAddress) -> None:
     client = await connect(transport_to(scorer))
     assert client.info.dialect == "score"
-    assert client.info.reuses_prefixes
     assert client.info.max_tokens
     assert client.info.vocab_size
     first = await client.score(IDS, RANGES)
@@ -42,7 +41,9 @@ async def test_a_real_scorer_is_asked_in_its_own_dialect(scorer: ScorerAddress) 
     assert first.totals[1] == pytest.approx(sum(first.tokens[1]), abs=1e-3)
     again = await client.score(IDS, RANGES[1:])
     assert again.totals == pytest.approx(first.totals[1:], abs=1e-4)
-    assert again.forwarded < first.forwarded, "the prefix is not computed again"
+    if client.info.reuses_prefixes:  # a machine may compute the model without
+        assert again.totals == first.totals[1:], "what was cached changes nothing, to the last bit"
+        assert again.forwarded < first.forwarded, "the prefix is not computed again"
     await client.close()
 
 
@@ -62,8 +63,9 @@ async def test_a_second_path_computes_anew_and_rounds_otherwise(scorer: ScorerAd
     whole = await client.score(IDS, RANGES)
     again = await client.score(IDS, RANGES[1:], second_path=True)
     assert again.forwarded >= RANGES[1][1] - 1, "nothing remembered is used"
-    assert again.totals[0] != whole.totals[1]
     assert again.totals[0] == pytest.approx(whole.totals[1], abs=1e-3)
+    if client.info.reuses_prefixes:  # a machine may compute the model whole, and then has one path for short prompts
+        assert again.totals[0] != whole.totals[1]
     await client.close()
 
 

@@ -377,7 +377,9 @@ async def test_a_session_that_grows_during_a_run_loses_no_cell_and_asks_only_for
         assert [len(row) for row in known] == [2, 2, 2], "what the running matrix scored stays"
         await run.matrix()
         assert run.cost.calls == 4, "the baseline and three rows, for the new response alone"
-        assert [list(row) for row in grid.values] == whole
+        assert [list(row) for row in grid.values] == [pytest.approx(row, abs=1e-3) for row in whole]
+        if run.rescorer.scorer.info.reuses_prefixes:  # a machine may compute the model without
+            assert [list(row) for row in grid.values] == whole, "the same to the last bit"
         await run.matrix()
         assert run.cost.calls == 0
 
