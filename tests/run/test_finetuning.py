@@ -369,7 +369,7 @@ async def test_an_embedded_scorers_shipments_are_not_looked_for_elsewhere(
         ledger.mark_sent(key)
         ledger.mark_accepted(key, "job")
         await tuning.shipping.settle()
-        assert not any(isinstance(event, Notice) for event in events)
+        assert not any("shipment" in event.text for event in events if isinstance(event, Notice))
 
 
 async def test_a_server_that_cannot_train_says_so_and_frees_the_responses(
