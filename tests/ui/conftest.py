@@ -112,7 +112,7 @@ async def drawn(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
-_REFRESHES = 50
+_REFRESHES = 500
 
 
 async def eventually(pilot: Pilot[int], reached: Callable[[], bool]) -> None:

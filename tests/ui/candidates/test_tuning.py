@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 import pytest
+from textual.pilot import Pilot
 
 from memscope.config import Config
 from memscope.errors import ScorerError
@@ -22,7 +23,7 @@ from memscope.ui.candidates.review import ReviewScreen
 from memscope.ui.dialogs import Choose
 from memscope.ui.options import UiOptions
 from tests.conftest import ScorerAddress
-from tests.ui.conftest import EVIL, AppPilot, Screens, drawn, heard, shown
+from tests.ui.conftest import EVIL, AppPilot, Screens, drawn, eventually, heard, shown
 from tests.ui.test_app import assert_inert
 
 pytestmark = pytest.mark.anyio
@@ -38,7 +39,7 @@ async def opened(
     app = MemscopeApp(run, UiOptions(config.state_folder(), colours="full", undo_seconds=undo_seconds))
     try:
         async with AsyncExitStack() as stack:
-            async with heard(run, StrippedDone):
+            async with heard(run, _candidates_found()):
                 pilot = await stack.enter_async_context(app.run_test(size=size))
             await drawn(pilot)
             yield app, pilot
@@ -52,13 +53,30 @@ def screen_text(app: MemscopeApp) -> str:
     return "\n".join(shown(app))
 
 
+def _candidates_found() -> Callable[[Event], bool]:
+    """Return what recognises the event after which candidates are listed: all left out is scored before and after."""
+    ended: list[Event] = []
+
+    def found(event: Event) -> bool:
+        if isinstance(event, Finished):
+            ended.append(event)
+        return bool(ended) and isinstance(event, StrippedDone)
+
+    return found
+
+
+async def review_of(pilot: Pilot[int]) -> None:
+    """Press the key that sends and wait for the review, which asks the disk first."""
+    await pilot.press("3", "t")
+    await eventually(pilot, lambda: isinstance(pilot.app.screen, ReviewScreen))
+
+
 async def test_the_whole_round_by_keyboard(small_session: Session, config: Config, trainer: ScorerAddress) -> None:
     training = msgspec.structs.replace(config, url=trainer.url)
     async with opened(small_session, training) as (app, pilot):
         run = app.measured
-        await pilot.press("3", "a", "a", "t")
-        await pilot.pause()
-        assert isinstance(app.screen, ReviewScreen)
+        await pilot.press("3", "a", "a")
+        await review_of(pilot)
         text = screen_text(app)
         assert "2 responses (0, 1)" in text
         assert f"to {trainer.url}/train" in text
@@ -81,17 +99,15 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         await pilot.pause()
         assert "after − before" not in shown(app)[0]
         await pilot.press("3", "t")
-        await pilot.pause()
-        assert isinstance(app.screen, Choose), "sending what was trained is asked about"
+        await eventually(pilot, lambda: isinstance(app.screen, Choose))  # sending what was trained is asked about
     async with opened(small_session, training) as (app, pilot):
         await pilot.press("3")
         await pilot.pause()
         assert all(line in screen_text(app) for line in measured), "it is kept"
         await pilot.press("t")
-        await pilot.pause()
+        await eventually(pilot, lambda: isinstance(app.screen, Choose))
         await pilot.press("down", "enter")
-        await pilot.pause()
-        assert isinstance(app.screen, ReviewScreen), "who insists may send again"
+        await eventually(pilot, lambda: isinstance(app.screen, ReviewScreen))  # whoever insists may send again
         async with heard(app.measured, lambda event: isinstance(event, ShipmentChanged) and event.state == "succeeded"):
             await pilot.press("enter")
         await drawn(pilot)
@@ -100,7 +116,8 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
 
 async def test_a_send_can_be_taken_back(small_session: Session, config: Config) -> None:
     async with opened(small_session, config, undo_seconds=60) as (app, pilot):
-        await pilot.press("3", "t", "enter")
+        await review_of(pilot)
+        await pilot.press("enter")
         await pilot.pause()
         assert "sending in 60 s" in screen_text(app)
         await pilot.press("escape")
@@ -111,8 +128,7 @@ async def test_a_send_can_be_taken_back(small_session: Session, config: Config) 
 
 async def test_the_context_is_chosen_in_the_review_and_remembered(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
-        await pilot.press("3", "t")
-        await pilot.pause()
+        await review_of(pilot)
         assert "without memories" in screen_text(app)
         await pilot.press("w")
         await pilot.pause()
@@ -124,7 +140,8 @@ async def test_the_context_is_chosen_in_the_review_and_remembered(small_session:
 async def test_a_server_that_cannot_train_says_so(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (app, pilot):
         async with heard(app.measured, lambda event: isinstance(event, ShipmentChanged) and event.state == "failed"):
-            await pilot.press("3", "t", "enter")
+            await review_of(pilot)
+            await pilot.press("enter")
         await drawn(pilot)
         assert "cannot train" in screen_text(app)
         assert app.candidates.tasks.tuning.shipping.marks() == {}
