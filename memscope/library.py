@@ -117,19 +117,11 @@ def score(
 async def _score(
     session: Session, config: Config, measure: Measure, on_event: Callable[[Event], None] | None
 ) -> Matrix:
-    from memscope.run.run import Run
-    from memscope.store.database import Database
+    from memscope.run.context import run_context
 
-    database = Database(config.state_folder())
-    run = Run(session, config, database)
-    if on_event is not None:
-        run.listen(on_event)
-    try:
+    async with run_context(session, config, *([on_event] if on_event else [])) as run:
         await run.matrix(measure)
         return Matrix(run.report(measure))
-    finally:
-        await run.close()
-        database.close()
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -166,10 +166,10 @@ async def _records(
     )
     made = list(records.of(target, chosen, alternates))
     for reason, count in records.left_out.items():
-        _say(f"{count} response{'s' * (count > 1)} left out: {reason}")
+        _say(f"{counted(count, 'response')} left out: {reason}")
     if not made:
         raise TrainingError(f"nothing to export: no {target} record can be made from these {len(chosen)} responses")
-    return json_lines(made), f"{len(made)} record{'s' * (len(made) > 1)} for {target}", bool(failed)
+    return json_lines(made), f"{counted(len(made), 'record')} for {target}", bool(failed)
 
 
 def _chosen(tuning: FineTuning, findings: Findings, numbers: Sequence[int] | None) -> list[int]:

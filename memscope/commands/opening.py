@@ -9,12 +9,12 @@ from memscope.commands.progress import ProgressLine
 from memscope.config import Config
 from memscope.demo import session_path
 from memscope.errors import SessionError
+from memscope.run.context import run_context
 from memscope.run.debug_log import DebugLog
 from memscope.run.finetuning import FineTuning
 from memscope.run.run import Run
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
-from memscope.store.database import Database
 
 __all__ = ["load_configured_session", "load_scorable_session", "open_finetuning", "open_run"]
 
@@ -43,19 +43,12 @@ def load_scorable_session(path: str | None, config: Config) -> Session:
 @asynccontextmanager
 async def open_run(session: Session, config: Config) -> AsyncIterator[Run]:
     """Open a run that reports to stderr and the debug log, and close everything on exit."""
-    database = Database(config.state_folder())
-    run = Run(session, config, database)
-    run.listen(ProgressLine())
     log = DebugLog(config, session)
-    run.listen(log)
     try:
-        yield run
+        async with run_context(session, config, ProgressLine(), log) as run:
+            yield run
     finally:
-        try:
-            await run.close()
-        finally:
-            log.close()
-            database.close()
+        log.close()
 
 
 @asynccontextmanager

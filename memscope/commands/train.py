@@ -18,6 +18,7 @@ from memscope.run.shipping import Shipping
 from memscope.scoring.events import Event, JobProgress
 from memscope.scoring.layout import Layout
 from memscope.session.nodes import Session
+from memscope.terminal.counts import counted
 from memscope.terminal.printing import print_text
 from memscope.terminal.safe import one_line
 from memscope.training.proof import Proof
@@ -80,8 +81,7 @@ async def _train(session: Session, config: Config, request: _TrainRequest) -> in
         chosen = responses_by_index(layout, request.responses)
         review = await shipping.review(chosen, request.context or shipping.context, again=request.again)
         memories = f"{review.context} memories in the context"
-        count = len(review.samples)
-        samples = f"{count} sample" + "s" * (count != 1)
+        samples = counted(len(review.samples), "sample")
         print_text(f"{samples}, {review.tokens} tokens, {memories}, to {review.address}\n")
         if not request.yes and not await _confirm_sending(review):
             raise TrainingError("nothing was sent")

@@ -23,6 +23,7 @@ from memscope.prompt.template.skeleton import PREAMBLE, MismatchError
 from memscope.prompt.template.spans import exact_prompt_spans, text_spans, unwritten_parts
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.nodes import Session
+from memscope.terminal.counts import counted
 
 __all__ = ["render_template"]
 
@@ -125,6 +126,5 @@ def _note_dropped_texts(
         and any(part.text.strip() and (part.owner, part.text) not in seen for part in message.content)
     ]
     if dropped:
-        count = f"{len(dropped)} node{'s' * (len(dropped) > 1)}"
         first = f"{dropped[0].section} node {dropped[0].position} ({dropped[0].label})"
-        add_note(f"the chat template omits the text of {count}, the first is {first}")
+        add_note(f"the chat template omits the text of {counted(len(dropped), 'node')}, the first is {first}")

@@ -32,6 +32,7 @@ from memscope.session.nodes import (
     ToolCall,
 )
 from memscope.session.timestamps import is_timestamp
+from memscope.terminal.counts import counted
 
 __all__ = ["MessageConverter"]
 
@@ -112,12 +113,12 @@ class MessageConverter:
 
     def _notes(self) -> tuple[str, ...]:
         skipped = [
-            f"{count} content block{'s' * (count > 1)} of type {kind} skipped: only text is scored"
+            f"{counted(count, 'content block')} of type {kind} skipped: only text is scored"
             for kind, count in self._skipped.items()
         ]
         if self._keyless:
             skipped.append(
-                f'{self._keyless} <memory> element{"s" * (self._keyless > 1)} not recognised: add a key="…" attribute, '
+                f'{counted(self._keyless, "<memory> element")} not recognised: add a key="…" attribute, '
                 "or use --memory-regex"
             )
         return tuple(skipped)

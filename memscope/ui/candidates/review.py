@@ -13,6 +13,7 @@ from textual.style import Style
 from textual.timer import Timer
 from textual.widgets import Static
 
+from memscope.terminal.counts import counted
 from memscope.terminal.safe import one_line, visible
 from memscope.training.samples import Review
 from memscope.ui.keys import REVIEW
@@ -82,7 +83,7 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
         away = "" if review.loopback else "  not on this machine: the samples leave it"
         return Content.assemble(
             ("Send to training\n\n", _BOLD),
-            f"{len(review.samples)} response{'s' * (len(review.samples) != 1)} ({numbers}), {review.tokens:,} tokens\n",
+            f"{counted(len(review.samples), 'response')} ({numbers}), {review.tokens:,} tokens\n",
             f"to {one_line(review.address)}",
             (away, _WARN),
             f"\ncontext {review.context} memories: {review.effect}\n\n",
