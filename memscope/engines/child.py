@@ -73,7 +73,7 @@ class EmbeddedServer:
         )
         server = cls(process, token)
         try:
-            server.url = await server._announced()
+            server.url = await server._wait_for_announcement()
         except BaseException:
             await server.stop()
             raise
@@ -110,7 +110,7 @@ class EmbeddedServer:
             await self._process.wait()
         await self._reader
 
-    async def _announced(self) -> str:
+    async def _wait_for_announcement(self) -> str:
         stdout = self._process.stdout
         if stdout is None:
             raise RuntimeError("a child without stdout")

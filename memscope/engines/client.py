@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from msgspec.structs import replace
 
 from memscope.engines.base import Range, Sampling, Scored, ScorerInfo
+from memscope.engines.concurrency import ConcurrencyLimit
 from memscope.engines.dialects import Dialect
-from memscope.engines.pace import Pace
-from memscope.engines.probe import identify, open_dialect, verified
+from memscope.engines.probe import identify, open_dialect, with_verification
 from memscope.engines.transport import TimedOutError, Transport
 from memscope.engines.trust import TrustMonitor
 
@@ -33,7 +33,7 @@ class HttpScorer:
         self._trust = trust
         self._trained_by = ""
         # A server that reuses prefixes computes one request at a time: a second one only hides the round trip.
-        self._pace = Pace(start=2, cap=2) if info.reuses_prefixes else Pace(cap=cap)
+        self._pace = ConcurrencyLimit(start=2, cap=2) if info.reuses_prefixes else ConcurrencyLimit(cap=cap)
 
     @property
     def transport(self) -> Transport:
@@ -68,8 +68,8 @@ class HttpScorer:
     async def refresh(self) -> ScorerInfo:
         """Ask again who answers: weights change after training."""
         before, self.info = self.info, await self._identified()
-        if before.weights != self.info.weights or (self._trust and not self._trust.expects_these_weights):
-            self.info = await verified(self._dialect, self.info)
+        if before.weights != self.info.weights or (self._trust and not self._trust.weights_unchanged):
+            self.info = await with_verification(self._dialect, self.info)
             self._trust = self._trust and await TrustMonitor.begin(self._dialect, self.info)
         return self.info
 
@@ -80,7 +80,7 @@ class HttpScorer:
     async def _identified(self) -> ScorerInfo:
         known, job = self.info, self._trained_by
         # Numbers that moved as little as noise count as those of the same weights, but not where they cannot be.
-        others = job or (self._trust and not self._trust.expects_these_weights)
+        others = job or (self._trust and not self._trust.weights_unchanged)
         info = await identify(self._dialect, None if others else known)
         if job and info.canary:
             info = replace(info, weights=f"{info.weights}+{job}")

@@ -17,7 +17,7 @@ from memscope.engines.transport import FIRST_CALL_SECONDS, RefusedError, Transpo
 from memscope.engines.trust import check_numbers, probe_ids
 from memscope.errors import ScorerError, ScorerGoneError, UsageError
 
-__all__ = ["identify", "open_dialect", "verified"]
+__all__ = ["identify", "open_dialect", "with_verification"]
 
 _PROBE_LENGTH = 8
 _CANARY = array("I", ((7 * n) % 97 + 5 for n in range(48)))
@@ -81,10 +81,10 @@ async def open_dialect(
                 said = True
             await transport.sleep(_LOADING_PAUSE_SECONDS)
     info = await identify(dialect)
-    return dialect, await verified(dialect, info)
+    return dialect, await with_verification(dialect, info)
 
 
-async def verified(dialect: Dialect, info: ScorerInfo) -> ScorerInfo:
+async def with_verification(dialect: Dialect, info: ScorerInfo) -> ScorerInfo:
     """Return the same with what a check of the server's numbers says.
 
     Raises:

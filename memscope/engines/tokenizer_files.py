@@ -48,13 +48,13 @@ def _written(files: dict[str, str], cache: Path) -> Path:
     if target.is_dir():
         return target
     try:
-        return _placed(files, target)
+        return _write_folder_atomically(files, target)
     except OSError:
         pass  # for this once, somewhere else
     try:
         elsewhere = tempfile.mkdtemp(prefix="memscope-tokenizer-")
         atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
-        return _placed(files, Path(elsewhere) / digest)
+        return _write_folder_atomically(files, Path(elsewhere) / digest)
     except OSError as error:
         raise ScorerError(
             f"the served tokenizer cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "
@@ -62,7 +62,7 @@ def _written(files: dict[str, str], cache: Path) -> Path:
         ) from error
 
 
-def _placed(files: dict[str, str], target: Path) -> Path:
+def _write_folder_atomically(files: dict[str, str], target: Path) -> Path:
     """Write a folder whole or not at all."""
     make_private_folder(target.parent)
     fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=target.parent))

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from memscope.engines.address import is_loopback, parse_address
-from memscope.engines.bodies import ACCEPTED_ENCODING, limit_body
+from memscope.engines.body_limit import ACCEPTED_ENCODING, limit_body
 from memscope.engines.decoding import UnreadableAnswerError, decode_json, error_text
 from memscope.errors import ScorerError, ScorerGoneError
 from memscope.secret import Secret
@@ -29,9 +29,9 @@ FIRST_CALL_SECONDS = 120.0
 """How long the first call may take, and how long a server that is still loading its model is waited for."""
 
 _CONNECT_SECONDS = 5.0
-_LEAST_SECONDS = 60.0
-_MOST_SECONDS = 300.0
-_TELLING_BYTES = 2_000
+_MIN_SECONDS = 60.0
+_MAX_SECONDS = 300.0
+_TIMED_BYTES = 2_000
 """Requests from this size on tell how long the next one may take, in seconds a byte."""
 
 _TRIES = 3
@@ -95,7 +95,7 @@ class Transport:
         self.sleep = sleep
         self._patient = patient
         self._pace: float | None = None
-        self._least = _LEAST_SECONDS
+        self._least = _MIN_SECONDS
         self._longest = 0
         self._client = httpx.AsyncClient(
             base_url=self.root,
@@ -138,9 +138,9 @@ class Transport:
         try:
             body = await self._exchange("POST", path, content, seconds=limit, headers=headers)
         except TimedOutError:
-            self._least = min(2 * (limit or _MOST_SECONDS), _MOST_SECONDS)
+            self._least = min(2 * (limit or _MAX_SECONDS), _MAX_SECONDS)
             raise
-        self._learn(time.monotonic() - began, len(content))
+        self._record_duration(time.monotonic() - began, len(content))
         return body
 
     async def post_once(self, path: str, payload: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
@@ -154,7 +154,7 @@ class Transport:
             RefusedError: An error status.
         """
         content = msgspec.json.encode(payload)
-        return await self._exchange("POST", path, content, seconds=_MOST_SECONDS, headers=headers, once=True)
+        return await self._exchange("POST", path, content, seconds=_MAX_SECONDS, headers=headers, once=True)
 
     async def stream(self, path: str, payload: Mapping[str, Any], *, seconds: float) -> AsyncIterator[bytes]:
         """POST JSON and yield the lines of a 2xx answer as they arrive, for server-sent events.
@@ -173,7 +173,7 @@ class Transport:
         total = None if self._patient else seconds
         deadline = None if total is None else asyncio.get_running_loop().time() + total
         request = self._client.build_request(
-            "POST", path, content=msgspec.json.encode(payload), headers=_JSON, timeout=_steps(total and _MOST_SECONDS)
+            "POST", path, content=msgspec.json.encode(payload), headers=_JSON, timeout=_steps(total and _MAX_SECONDS)
         )
         try:
             async with asyncio.timeout_at(deadline):
@@ -203,7 +203,7 @@ class Transport:
     async def alive(self) -> bool:
         """Whether the server's health answers now."""
         try:
-            async with self._opened("GET", "/health", None, _CONNECT_SECONDS, {}) as answer:
+            async with self._open_response("GET", "/health", None, _CONNECT_SECONDS, {}) as answer:
                 return answer.status_code < 500
         except (ScorerError, TimeoutError, httpx.HTTPError, RuntimeError):
             return False
@@ -214,10 +214,10 @@ class Transport:
         if self._pace is None:
             return max(FIRST_CALL_SECONDS, self._least)
         self._longest = max(self._longest, length)  # a short request may have to wait for a long one
-        return min(max(self._least, 3 * self._pace * self._longest), _MOST_SECONDS)
+        return min(max(self._least, 3 * self._pace * self._longest), _MAX_SECONDS)
 
-    def _learn(self, seconds: float, length: int) -> None:
-        if length < _TELLING_BYTES:
+    def _record_duration(self, seconds: float, length: int) -> None:
+        if length < _TIMED_BYTES:
             return  # how long a probe takes says nothing of a whole session
         pace = seconds / length
         self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
@@ -234,10 +234,10 @@ class Transport:
     ) -> bytes:
         for tries_left in reversed(range(_TRIES)):
             try:
-                async with self._opened(method, path, content, seconds, headers or {}) as answer:
+                async with self._open_response(method, path, content, seconds, headers or {}) as answer:
                     body = await answer.aread()
             except (TimeoutError, httpx.RequestError, UnreadableAnswerError) as error:
-                again = tries_left and not once and _may_pass(error) and await self.alive()
+                again = tries_left and not once and _is_transient(error) and await self.alive()
                 if not again:
                     raise self._failure(error, path, seconds, once=once) from error
             except RuntimeError as error:
@@ -251,7 +251,7 @@ class Transport:
         raise AssertionError("unreachable")
 
     @contextlib.asynccontextmanager
-    async def _opened(
+    async def _open_response(
         self, method: str, path: str, content: bytes | None, seconds: float | None, headers: Mapping[str, str]
     ) -> AsyncIterator[httpx.Response]:
         """Open a response; reading it belongs inside, so that the time limit is one for everything."""
@@ -323,7 +323,7 @@ async def _next_piece(pieces: AsyncIterator[bytes], deadline: float | None) -> b
         return await anext(pieces, None)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether another try may succeed: a connection was cut or refused, and nobody ran out of time."""
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
 

@@ -23,7 +23,7 @@ _PROMPT_LENGTHS = (3, 17, 120)
 _TOKENS = 4
 """Generated and compared after each of these prompts."""
 
-_FEWEST_COMPARED = 8
+_MIN_COMPARED = 8
 """Tokens below which nothing is verified."""
 
 _REFERENCE_LENGTH = 12
@@ -68,7 +68,7 @@ async def check_numbers(dialect: Dialect, max_tokens: int | None, vocab_size: in
         if check.obstacle:
             return check.obstacle
         compared += check.tokens
-    return "" if compared >= _FEWEST_COMPARED else f"only {compared} generated tokens could be compared"
+    return "" if compared >= _MIN_COMPARED else f"only {compared} generated tokens could be compared"
 
 
 class TrustMonitor:
@@ -79,7 +79,7 @@ class TrustMonitor:
     """
 
     def __init__(self, dialect: Dialect, ids: array[int], *, verified: bool) -> None:
-        self.expects_these_weights = True
+        self.weights_unchanged = True
         self._dialect = dialect
         self._ids = ids
         self._expected: tuple[float, ...] = ()
@@ -138,17 +138,17 @@ class TrustMonitor:
             await self._dialect.check(ids[: max(1, min(room, _REPEAT_PROMPT))], _TOKENS)
         scored = await self._score()
         if scored.weights != self._weights:
-            self.expects_these_weights = False
+            self.weights_unchanged = False
             return True  # the scores say of which weights they are, so that whoever asked will see it
         if agree(zip(self._expected, _numbers(scored), strict=True)):
             return True
-        return await self._explained(scored)
+        return await self._is_weight_change(scored)
 
-    async def _explained(self, scored: Scored) -> bool:
+    async def _is_weight_change(self, scored: Scored) -> bool:
         """Tell other weights, with which all numbers are others but agree, from numbers that are wrong."""
         if self._verified and not self._weights:
             await self._dialect.check(self._ids, _TOKENS)
-            self.expects_these_weights = False
+            self.weights_unchanged = False
             return False
         pairs = zip(self._expected, _numbers(scored), strict=True)
         expected, found = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))

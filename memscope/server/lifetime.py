@@ -34,18 +34,18 @@ def end_with_parent(parent: int) -> None:
     """End this process at once when process `parent` is no longer its parent. Call on the main thread."""
     if sys.platform == "linux":
         # The signal comes when the *thread* that started us ends, so it is only a reason to look.
-        signal.signal(signal.SIGUSR2, lambda *_: _leave_if_orphan(parent))
+        signal.signal(signal.SIGUSR2, lambda *_: _exit_if_orphaned(parent))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
-    _leave_if_orphan(parent)
+    _exit_if_orphaned(parent)
 
     def watch() -> None:
         while True:
             time.sleep(_POLL_SECONDS)
-            _leave_if_orphan(parent)
+            _exit_if_orphaned(parent)
 
     threading.Thread(target=watch, name="memscope-parent", daemon=True).start()
 
 
-def _leave_if_orphan(parent: int) -> None:
+def _exit_if_orphaned(parent: int) -> None:
     if os.getppid() != parent:
         os._exit(0)

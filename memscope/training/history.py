@@ -58,7 +58,7 @@ class TrainingHistory:
         """Return the shipments of this session, oldest first, proofs by response id."""
         return tuple(map(self._named, self._shipments()))
 
-    def unproven(self) -> tuple[str, ...]:
+    def unmeasured(self) -> tuple[str, ...]:
         """Return the keys of succeeded shipments whose effect was not measured, oldest first."""
         return tuple(
             s.key

@@ -1,7 +1,7 @@
 """The screen: composition and routing only.
 
-Every key becomes an intent for the run or for one pane; every event of the run comes back through the feed and is
-handed to the panes. The session and the empty grid are painted before the run is asked for anything.
+Every key becomes an intent for the run or a pane; every event of the run arrives through the feed and is passed on to
+the panes. The session and the empty grid are painted before the run starts.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ if TYPE_CHECKING:
 __all__ = ["MemscopeApp", "run_app"]
 
 _SMALLEST = (80, 24)
-_TWICE_WITHIN_SECONDS = 3.0
-_NOTIFIED_A_FRAME = 3
-_MARKS_EVERY_SECONDS = 5.0
-"""How often what another memscope decided or sent is looked for."""
+_QUIT_WINDOW_SECONDS = 3.0
+_NOTICES_PER_FRAME = 3
+_MARKS_REFRESH_SECONDS = 5.0
+"""How often to check for decisions and shipments of other processes."""
 
 
 class MemscopeApp(AppShell):
-    """The memscope screen over one run.
+    """The memscope screen for one run.
 
     Attributes:
         measured: The run.
-        options: How the screen was started.
-        measure: Which grid is shown.
-        candidates: Candidates and what becomes of them.
+        options: The options of the screen.
+        measure: The measure that is shown.
+        candidates: The controller of the candidate panes.
     """
 
     CSS_PATH = "memscope.tcss"
@@ -102,17 +102,17 @@ class MemscopeApp(AppShell):
         self._feed = Feed(self._deliver)
         self._stop_listening = run.listen(self._feed)
         self._progress: Progress | None = None
-        self._interrupted = -_TWICE_WITHIN_SECONDS
+        self._interrupted = -_QUIT_WINDOW_SECONDS
 
     def compose(self) -> ComposeResult:
-        """A title, the panes, the keys; and what a terminal too small for them shows."""
+        """Create the title, the panes, the key hints, and the message for terminals that are too small."""
         yield self._title_line
         yield self._workspace
         yield Hints(id="hints")
         yield Static(Content(""), id="too-small")
 
     def on_mount(self) -> None:
-        """Take the options that can be wrong, then let the first paint happen before anything is scored."""
+        """Apply the options that may be invalid, and schedule scoring after the first paint."""
         self._use_theme(self.options.theme)
         keymap, complaints = check_keymap(self.options.keymap)
         self.set_keymap(keymap)
@@ -122,37 +122,37 @@ class MemscopeApp(AppShell):
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
-        """Start the work, and the garbage collector, that had to wait for the first paint."""
+        """Start scoring and garbage collection after the first paint."""
         gc.enable()
-        self.set_interval(_MARKS_EVERY_SECONDS, self._refresh_marks)
+        self.set_interval(_MARKS_REFRESH_SECONDS, self._refresh_marks)
         if self.options.score:
             self._score_queue.add(ScoreRequest(self.measure))
 
     def say(self, line: str, *, warn: bool = False) -> None:
-        """Tell the user something, briefly on the screen and for good in the log."""
+        """Show a message as a notification and add it to the log."""
         self._log_pane.add([line])
         self.notify(shorten(line, 300), markup=False, severity="warning" if warn else "information", timeout=6)
 
     def log_line(self, line: str) -> None:
-        """Keep a line in the log."""
+        """Add a line to the log."""
         self._log_pane.add([line])
 
     def on_app_focus(self) -> None:
-        """Take what another memscope decided or sent meanwhile."""
+        """Update decisions and shipments that another process changed."""
         self._refresh_marks()
 
     def _refresh_marks(self) -> None:
         self.run_worker(self.candidates.refresh_marks(), group="marks")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Say so when there is no room; everything else lays itself out."""
+        """Show a message if the terminal is too small."""
         width, height = event.size
         small = width < _SMALLEST[0] or height < _SMALLEST[1]
         self.screen.set_class(small, "-too-small")
         words = f"memscope needs {_SMALLEST[0]}×{_SMALLEST[1]}; this is {width}×{height}"
         self.query_one("#too-small", Static).update(Content(words))
 
-    # What the run says.
+    # Events of the run.
 
     def _deliver(self, batch: Batch) -> None:
         self.call_later(self._draw, batch)
@@ -171,7 +171,7 @@ class MemscopeApp(AppShell):
         if batch.stripped:
             self._heatmap.stripped_known()
         self._tell(batch)
-        if batch.tuned:
+        if batch.candidates_changed:
             self.candidates.take(batch)
         self._progress = batch.progress or self._progress
         self._title_line.update_run(self.measure, self._progress)
@@ -179,36 +179,36 @@ class MemscopeApp(AppShell):
     def _tell(self, batch: Batch) -> None:
         if batch.lines:
             self._log_pane.add(batch.lines)
-        for line in batch.troubles[:_NOTIFIED_A_FRAME]:
+        for line in batch.notices[:_NOTICES_PER_FRAME]:
             self.notify(shorten(line, 300), markup=False, severity="warning", timeout=6)
         if batch.lost is not None:
             said = shorten(f"{batch.lost.error} {' '.join(batch.lost.last_lines[-2:])}", 300)
             line = f"{said}\n{key_of(self, 'restart')} starts it again"
             self.notify(line, title="scorer lost", markup=False, severity="error", timeout=15)
 
-    # What the user does.
+    # Actions of the user.
 
     def on_candidates_pane_moved(self) -> None:
-        """Keep the diff on the cursor."""
+        """Update the diff for the candidate under the cursor."""
         self.candidates.moved()
 
     def on_user_intent(self, event: UserIntent) -> None:
-        """Do what the panes around the candidates ask for."""
+        """Handle an intent of the candidate panes."""
         self.candidates.follow(event.intent)
 
     def open_pane(self, name: str) -> None:
-        """Show a pane and give it the keyboard."""
+        """Show and focus a pane."""
         self._workspace.open(name)
 
     def action_delta(self) -> None:
-        """Show what changed since the weights did, or the map again."""
+        """Toggle between the map and its changes since the weights changed."""
         if self._comparison.possible(self.measure):
             self._show_changes(not self._comparison.on)
         else:
-            self.say("nothing to compare with: the weights have not changed since memscope was started")
+            self.say("nothing to compare: the weights have not changed since memscope started")
 
-    def show_proof(self) -> None:
-        """Score the map again under the weights that came out of training, and show what changed as it fills in."""
+    def show_training_effect(self) -> None:
+        """Score the map again under the trained weights, and show the changes as it fills in."""
         self._score_queue.add(ScoreRequest(self.measure))
         if self._comparison.possible(self.measure):
             self._show_changes(True)
@@ -216,39 +216,39 @@ class MemscopeApp(AppShell):
     def _show_changes(self, on: bool) -> None:
         self._comparison.switch(self.measure, on)
         self._title_line.refresh()
-        self.log_line("the map shows after minus before" if on else "the map shows what is now")
+        self.log_line("the map shows after − before" if on else "the map shows current values")
 
     def on_heatmap_view_cursor_moved(self) -> None:
-        """Keep the detail on the cursor."""
+        """Update the detail for the cell under the cursor."""
         self._cell.moved(self.measure)
 
     def on_heatmap_view_opened(self) -> None:
-        """Drill down."""
+        """Open the detail pane."""
         self._cell.ask()
         self._workspace.open("detail")
 
     def action_digit(self, digit: int) -> None:
-        """Open the pane of a digit."""
+        """Open the pane with this digit."""
         for spec in PANES:
             if spec.digit == digit:
                 self._workspace.open(spec.id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out the digits that no pane has."""
+        """Hide digits without a pane."""
         return action != "digit" or any(spec.digit in parameters for spec in PANES)
 
     def action_leave(self) -> None:
-        """Leave one thing: the filter, a pane, or what is being scored."""
-        if self._heatmap.leave_filter():
+        """Go back one step: clear the filter, leave a pane, or stop scoring."""
+        if self._heatmap.clear_filter():
             return
         if self._workspace.current != "heatmap":
             self._workspace.open("heatmap")
         elif self.measured.state in ("scoring", "paused"):
             self._score_queue.stop()
-            self.say(f"scoring stopped, results stay; {key_of(self, 'score')} goes on")
+            self.say(f"scoring stopped, results are kept; {key_of(self, 'score')} continues")
 
     def action_measure(self) -> None:
-        """Show the other measure, and score it when it was not."""
+        """Show the other measure, scoring it if needed."""
         self.measure = MEASURES[(MEASURES.index(self.measure) + 1) % len(MEASURES)]
         grid = self.measured.grids[self.measure]
         if self._comparison.on and not self._comparison.possible(self.measure):
@@ -268,36 +268,36 @@ class MemscopeApp(AppShell):
 
     def action_score(self) -> None:
         """Ask what to score again."""
-        if self.candidates.tasks.unproven:
+        if self.candidates.tasks.unmeasured:
             self.candidates.tasks.find()
         else:
             self._rescoring.ask(self.measure)
 
     def action_restart(self) -> None:
-        """Start the scorer anew and go on; ask first where one answers."""
+        """Restart the scorer and continue; ask first if it is running."""
         self._rescoring.ask_to_restart(self.measure, unsaved_weights=self.candidates.tasks.unsaved_weights)
 
     def action_export(self) -> None:
-        """Ask for a name and write the grid."""
+        """Ask for a file name and export the grid."""
         self._export.ask(self.measure, changes=self._comparison.on)
 
     def action_copy(self) -> None:
-        """Copy the selection, or what the current pane shows."""
+        """Copy the selection, or the content of the current pane."""
         text = self.screen.get_selected_text() or self._workspace.pane().copied()
-        self.say(copy(self, text, self.options.state_folder) if text else "there is nothing to copy here")
+        self.say(copy(self, text, self.options.state_folder) if text else "nothing to copy here")
 
     def action_interrupt(self) -> None:
-        """Copy what is selected; else hint at how to leave, and leave the second time."""
+        """Copy the selection; without one, hint at how to quit, and quit the second time."""
         selected = self.screen.get_selected_text()
         if isinstance(self.focused, Input):
             selected = selected or self.focused.selected_text
         if selected:
             self.say(copy(self, selected, self.options.state_folder))
-        elif time.monotonic() - self._interrupted < _TWICE_WITHIN_SECONDS:
+        elif time.monotonic() - self._interrupted < _QUIT_WINDOW_SECONDS:
             self.exit(130 if self.measured.state in RUNNING else 0)
         else:
             self._interrupted = time.monotonic()
-            self.notify("nothing is selected; ctrl+c once more quits", markup=False, timeout=_TWICE_WITHIN_SECONDS)
+            self.notify("nothing selected; press ctrl+c again to quit", markup=False, timeout=_QUIT_WINDOW_SECONDS)
 
     def action_help(self) -> None:
         """Show the keys of the current pane."""
@@ -307,11 +307,11 @@ class MemscopeApp(AppShell):
         self.push_screen(Help(f"keys · {self._workspace.current}", help_text(live, min(self.size.width, 100) - 8)))
 
     async def action_quit(self) -> None:
-        """Quit as `q` does, for the palette and ctrl+q."""
+        """Quit like `q`, for the palette and ctrl+q."""
         self.action_ask_quit()
 
     def action_ask_quit(self) -> None:
-        """Quit; ask first when something is running."""
+        """Quit, asking first if something is running or unsaved."""
         if isinstance(self.screen, QuitQuestion):
             return
         warning = quit_warning(self.measured, self.candidates.tasks, self._progress)
@@ -322,7 +322,7 @@ class MemscopeApp(AppShell):
             self.push_screen(question, lambda answer: self.exit(0) if answer == "quit" else None)
 
     async def shut_down(self) -> None:
-        """End what the screen started; the run itself is closed by its owner."""
+        """Stop everything the screen started; the run itself is closed by its owner."""
         self._stop_listening()
         await self._tasks.close()
 
@@ -330,15 +330,15 @@ class MemscopeApp(AppShell):
         if name in self.available_themes:
             self.theme = name
         else:
-            self.say(f"there is no theme {one_line(name)!r}; known: {', '.join(sorted(BUILTIN_THEMES))}", warn=True)
+            self.say(f"unknown theme {one_line(name)!r}; known themes: {', '.join(sorted(BUILTIN_THEMES))}", warn=True)
 
 
 def run_app(run: Run, options: UiOptions | None = None) -> int:
-    """Show the screen until the user leaves it, close the run, and return the exit status.
+    """Show the screen until the user quits, close the run, and return the exit status.
 
     Args:
-        run: Not opened yet; it belongs to the loop that is started here.
-        options: By default those of the run's configuration.
+        run: A run that is not open yet; it is used on the event loop started here.
+        options: By default taken from the run's configuration.
     """
     return asyncio.run(_run_app(run, options or UiOptions.of(run.config)))
 

@@ -1,4 +1,4 @@
-"""Keeps the detail pane on the cell under the cursor, and asks for its tokens once the cursor rests."""
+"""Shows the cell under the cursor in the detail pane, and requests its tokens once the cursor rests."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _Cell: TypeAlias = tuple[Measure, str, str]
 
 
 class CellWatch:
-    """Follows the cursor of one heatmap.
+    """Follows the cursor of a heatmap.
 
     Attributes:
-        delta: The map shows what changed since the weights did.
+        delta: Whether the map shows changes since the weights changed.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class CellWatch:
         self._asking: asyncio.Task[None] | None = None
 
     def moved(self, measure: Measure) -> None:
-        """Show the cell at once; its tokens follow when the cursor rests and the cell has a value."""
+        """Show the cell now, and its tokens once the cursor rests, if the cell has a value."""
         self._measure = measure
         facts = self.facts()
         if facts is None:
@@ -57,19 +57,19 @@ class CellWatch:
         value = None if isnan(facts.value) else facts.value
         if cell != self._cell or (self._value is not None and value != self._value):
             self._drop()
-        if self._value is None and value is not None and self._worth_asking(facts):
+        if self._value is None and value is not None and self._should_ask(facts):
             self._rest = asyncio.get_running_loop().call_later(_REST_SECONDS, self.ask)
         self._cell, self._value = cell, value
         if self._asking is None or self._asking.done():
             self._pane.show(facts, self._tokens)
 
-    def _worth_asking(self, facts: CellFacts) -> bool:
-        # A scorer that was lost is not started by moving about.
+    def _should_ask(self, facts: CellFacts) -> bool:
+        # Moving the cursor must not restart a lost scorer.
         known = self._tokens is not None or self._asking is not None
         return not known and self._run.state != "failed" and not facts.before and facts.status != "failed"
 
     def ask(self) -> None:
-        """Ask for the tokens of the cell now, whether or not it has a value yet."""
+        """Request the tokens of the cell now, whether or not it has a value yet."""
         facts = self.facts()
         if facts is None or facts.before or self._tokens is not None:
             return
@@ -79,7 +79,7 @@ class CellWatch:
             self._asking = self._start(self._ask(facts))
 
     def facts(self) -> CellFacts | None:
-        """Return what the grid knows of the cell; None when no row is shown."""
+        """Return the grid's data on the cell; None if no row is shown."""
         grid, key, response = self._run.grids[self._measure], self._view.key, self._view.response
         row = None if key is None else grid.layout.row_index(key)
         column = None if response is None else grid.layout.column_index(response)
@@ -109,9 +109,9 @@ class CellWatch:
         self._rest = self._asking = self._tokens = self._cell = self._value = None
 
     async def _ask(self, facts: CellFacts) -> None:
-        self._pane.show(facts, None, "asking for the tokens …")
+        self._pane.show(facts, None, "loading the tokens …")
         try:
             self._tokens = await self._run.tokens(self._measure, facts.row.key, facts.column.id)
             self._pane.show(self.facts(), self._tokens)
         except MemscopeError as error:
-            self._pane.show(facts, None, f"no values for single tokens: {error}")
+            self._pane.show(facts, None, f"no token-level values: {error}")

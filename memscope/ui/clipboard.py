@@ -1,6 +1,6 @@
-"""Copying that works over ssh and in tmux, and says honestly what it did.
+"""Copy text over ssh and in tmux, and report what was done.
 
-The terminal is asked with OSC 52, which it may ignore without a word; so the text is also kept in a file.
+The terminal may silently ignore the OSC 52 sequence, so the text is also written to a file.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ FILE_NAME = "clipboard.txt"
 
 
 def copy(app: App[int], text: str, folder: Path) -> str:
-    """Copy a text and return a line that says where it is.
+    """Copy a text and return a message about where it is.
 
     Args:
-        app: Whose terminal is asked.
-        text: As it is, not as it is shown.
-        folder: Where the file goes; readable by its owner only.
+        app: The app that owns the terminal.
+        text: The original text, not its displayed form.
+        folder: The folder of the file, which only its owner can read.
     """
     data = text.encode("utf-8", "replace")
     app.copy_to_clipboard(data.decode())
-    said = f"copied {len(text)} characters to the terminal's clipboard, if it allows that"
+    said = f"copied {len(text)} characters to the terminal's clipboard, if it supports that"
     if os.environ.get("TMUX"):
         said += " (tmux: set -g set-clipboard on)"
     try:

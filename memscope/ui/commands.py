@@ -1,4 +1,4 @@
-"""Textual's command palette, made safe against keys that arrive faster than it draws itself."""
+"""Textual's command palette, made robust against keys that arrive before it is drawn."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ __all__ = ["CommandMenu"]
 
 
 class CommandMenu(ClosesOnce, CommandPalette):
-    """Runs the chosen command once, and moves in the list only where there is one."""
+    """Runs the chosen command once, and ignores cursor keys until the list is laid out."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave out moves in a list that was not laid out: Textual looks for lines it does not have yet."""
+        """Disable moves in a list that is not laid out: Textual would access lines that do not exist yet."""
         if action == "command_list":
             return bool(self.query_one(CommandList).scrollable_content_region)
         return super().check_action(action, parameters)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Take no second choice."""
+        """Ignore a second choice."""
         self._take_once(event)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take no second Enter."""
+        """Ignore a second Enter."""
         self._take_once(event)
 
     def _take_once(self, event: OptionList.OptionSelected | Input.Submitted) -> None:

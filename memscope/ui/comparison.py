@@ -1,4 +1,4 @@
-"""The map as it is, or what changed of it since the weights did."""
+"""Switches the map between current values and changes since the weights changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Comparison"]
 
 
 class Comparison:
-    """Decides which grid the heatmap shows, and keeps title and detail in step with it.
+    """Chooses the grid that the heatmap shows, and keeps title and detail consistent with it.
 
     Attributes:
         on: Whether changes are shown.
@@ -34,20 +34,20 @@ class Comparison:
         return measure in self._run.earlier_grids
 
     def switch(self, measure: Measure, on: bool) -> None:
-        """Show changes, or the map as it is."""
+        """Show changes or current values."""
         self.on = self._title.delta = self._cell.delta = on
         self._heatmap.show_signed(on)
         self.show(measure)
         self._cell.moved(measure)
 
     def show(self, measure: Measure) -> None:
-        """Show the grid of a measure anew, or what changed of it."""
+        """Show the grid of a measure or its changes."""
         now = self._run.grids[measure]
         self._changes = Changes(self._run.earlier_grids[measure], now) if self.on else None
         self._heatmap.view.show_grid(self._changes or now)
 
     def refresh_rows(self, keys: Collection[str]) -> None:
-        """Draw the rows of memories that changed, and the lines below."""
+        """Redraw the rows of these memories and the footer."""
         layout = self._heatmap.view.rows.grid.layout
         rows = {row for key in keys if (row := layout.row_index(key)) is not None}
         if self._changes is not None:

@@ -1,4 +1,4 @@
-"""The cell under the cursor: the memory, and the response with each token shaded by its own change."""
+"""The detail pane: the memory and the response of a cell, with each token shaded by its change."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _CONDITIONS = {
 
 
 class CellFacts(msgspec.Struct, frozen=True):
-    """What the grid knows of a cell.
+    """The grid's data on a cell.
 
     Attributes:
-        measure: Which grid.
+        measure: The measure.
         row: The memory.
         column: The response.
-        value: Signed nats, NaN while not scored.
-        status: How far the row is.
+        value: The divergence in signed nats; NaN if not scored.
+        status: The status of the row.
         error: Why the row failed.
-        noise_floor: Nats below which nothing can be told from zero; None until measured.
-        earlier: The value before the weights changed, where that is to be shown.
+        noise_floor: Differences of at most this many nats are indistinguishable from zero; None until measured.
+        earlier: The value before the weights changed; None if it is not shown.
     """
 
     measure: Measure
@@ -67,10 +67,10 @@ def describe(cell: CellFacts, tokens: CellTokens | None, note: str, colours: Col
     """Return everything about a cell as one text.
 
     Args:
-        cell: What the grid knows.
-        tokens: The response token by token; None while it is not known.
-        note: Why it is not known.
-        colours: What the terminal can show.
+        cell: The grid's data.
+        tokens: The response token by token; None if not available.
+        note: Why the tokens are not available.
+        colours: The colour support of the terminal.
         dark: Whether the theme is dark.
     """
     parts = [*_memory(cell), *_numbers(cell, tokens)]
@@ -135,7 +135,7 @@ def _shaded(tokens: CellTokens, colours: Colours, dark: bool) -> Iterator[tuple[
     for text, change in zip(tokens.texts, changes, strict=True):
         yield visible(text), token_style(change, colours, dark=dark)
     yield "\n\n", _PLAIN
-    for change, words in ((5.0, "the memory makes it likelier"), (-5.0, "less likely")):
+    for change, words in ((5.0, "more likely with the memory"), (-5.0, "less likely")):
         yield " abc ", token_style(change, colours, dark=dark)
         yield f" {words}  ", _DIM
     yield "\n\n", _PLAIN
@@ -161,30 +161,30 @@ class DetailPane(VerticalScroll, can_focus=True):
         self._cell: CellFacts | None = None
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Create the text."""
         yield self._text
 
     def on_mount(self) -> None:
-        """Say what will be here."""
+        """Show a placeholder."""
         self.border_title = Content("detail")
         self.show(None)
 
     def show(self, cell: CellFacts | None, tokens: CellTokens | None = None, note: str = "") -> None:
-        """Show a cell; None when no row is shown."""
+        """Show a cell; None if no row is shown."""
         moved = cell is None or self._cell is None or (cell.row, cell.column) != (self._cell.row, self._cell.column)
         self._cell = cell
         if cell is None:
-            self._text.update(Content("no memory is shown"))
+            self._text.update(Content("no memory selected"))
             return
         self._text.update(describe(cell, tokens, note, self._colours, dark=self.app.current_theme.dark))
         if moved:
             self.scroll_home(animate=False)
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the text."""
+        """Focus the text."""
         self.focus()
 
     def copied(self) -> str:
-        """Return the memory and the response as they are in the session."""
+        """Return the original texts of the memory and the response."""
         cell = self._cell
         return f"{cell.row.key}\n{cell.row.text}\n\n{cell.column.text}\n" if cell else ""

@@ -1,4 +1,4 @@
-"""Small questions on top of the screen; Esc closes each without doing anything."""
+"""Dialogs; Esc closes them without any effect."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Ask", "Choose"]
 
 T = TypeVar("T")
 
-_LONGEST_PATH = 4096
+_MAX_PATH_LENGTH = 4096
 
 
 class _Dialog(ClosesOnce, ModalScreen[T | None], Generic[T]):
-    """A question in a box; closes with None on Esc."""
+    """A dialog with a question; Esc closes it with None."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIALOG
 
@@ -40,37 +40,37 @@ class _Dialog(ClosesOnce, ModalScreen[T | None], Generic[T]):
 
 
 class Choose(_Dialog[str]):
-    """One of a few answers."""
+    """A dialog that offers a few answers."""
 
     def __init__(self, question: str, answers: Sequence[tuple[str, str]]) -> None:
-        """Take a question and pairs of (answer, what it says)."""
+        """Create a dialog with a question and pairs of (answer, label)."""
         super().__init__(question)
         self._answers = answers
 
     def compose(self) -> ComposeResult:
-        """The question and the answers."""
+        """Create the question and the answers."""
         with Vertical(classes="box"):
             yield self._question
             yield Answers(*(Option(Content(visible(text)), id=name) for name, text in self._answers), compact=True)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Close with the answer."""
+        """Close with the chosen answer."""
         self.dismiss(event.option_id)
 
 
 class Ask(_Dialog[str]):
-    """A line of text."""
+    """A dialog that asks for a line of text."""
 
     def __init__(self, question: str, proposal: str) -> None:
         super().__init__(question)
         self._proposal = proposal
 
     def compose(self) -> ComposeResult:
-        """The question and where the answer is typed."""
+        """Create the question and the input."""
         with Vertical(classes="box"):
             yield self._question
-            yield Entry(self._proposal, max_length=_LONGEST_PATH, compact=True)
+            yield Entry(self._proposal, max_length=_MAX_PATH_LENGTH, compact=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Close with what was typed."""
+        """Close with the entered text."""
         self.dismiss(event.value.strip() or None)

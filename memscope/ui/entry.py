@@ -1,4 +1,4 @@
-"""The line in which something is typed: bounded, and of characters that can be shown."""
+"""A text input with a length limit and only printable characters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Entry"]
 
 
 class Entry(Input):
-    """An input that takes of a pasted text what fits: its first line, without characters that a terminal obeys."""
+    """An input that accepts the first line of pasted text, without control characters, up to its length limit."""
 
     def on_paste(self, event: events.Paste) -> None:
-        """Insert a pasted text at the cursor, or instead of what is selected."""
+        """Insert pasted text at the cursor, replacing the selection."""
         event.stop()
         event.prevent_default()
         line = next(iter(event.text.splitlines()), "")

@@ -1,4 +1,4 @@
-"""The grid on the screen as a file: the same report that `memscope score` prints."""
+"""Export the grid on the screen to a file, as the report that `memscope score` prints."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["Export", "proposed_name", "write_grid"]
 
 
 class Export:
-    """Asks for a name and writes the grid."""
+    """Asks for a file name and writes the grid."""
 
     def __init__(self, app: AppShell, run: Run) -> None:
         self._app, self._run = app, run
 
     def ask(self, measure: Measure, *, changes: bool) -> None:
-        """Ask for a name; `changes` says that the screen shows changes, which are not what is written."""
-        what = "Write the grid as it is now, not its changes, to" if changes else "Write the grid to"
+        """Ask for a file name; `changes` means that the screen shows changes, which are not exported."""
+        what = "Write the current values (not the changes) to" if changes else "Write the grid to"
         proposal = proposed_name(self._run.session.header.id, measure)
         self._app.push_screen(Ask(f"{what} (.csv or .json)", proposal), lambda name: self.write(measure, name))
 
     def write(self, measure: Measure, name: str | None) -> None:
-        """Write the grid and say where; None writes nothing."""
+        """Write the grid and report the path; None writes nothing."""
         if name is None:
             return
         try:
@@ -41,18 +41,18 @@ class Export:
 
 
 def proposed_name(session_id: str, measure: Measure) -> str:
-    """Return a file name made of letters that every file system takes."""
+    """Return a file name of characters that every file system accepts."""
     safe = re.sub(r"[^A-Za-z0-9_-]+", "-", session_id).strip("-")[:40] or "session"
     return f"memscope-{safe}-{measure}.csv"
 
 
 def write_grid(run: Run, measure: Measure, path: Path) -> str:
-    """Write a grid as CSV or JSON, by the name's ending, and return a line that says so. Only the owner can read it.
+    """Write a grid as CSV or JSON, by file extension, readable only by its owner, and return a message.
 
     Raises:
-        UsageError: There is no scorer yet, the ending is another, or the file exists or cannot be written.
+        UsageError: There is no scorer yet, the extension is unknown, or the file exists or cannot be written.
     """
-    # Here and not above: the report's helpers are not needed for the first paint.
+    # Imported here, since it is not needed for the first paint.
     import msgspec
 
     from memscope.scoring.report import matrix_csv

@@ -1,4 +1,4 @@
-"""Events of a run, gathered between two frames: a flood of remembered rows costs the screen one repaint a frame."""
+"""Collects the events of a run between frames, so that a flood of cached rows costs one repaint per frame."""
 
 from __future__ import annotations
 
@@ -36,27 +36,27 @@ _FRAME_SECONDS = 1 / 20
 
 
 class Batch(msgspec.Struct):
-    """What happened since the last frame.
+    """The events since the last frame.
 
     Attributes:
-        rows: Keys of memories whose rows changed, a set for each measure.
-        lines: For the log, in order.
-        troubles: Lines that the user should see at once.
-        reload: The grids may have another shape or were cleared.
-        floor: The noise floor, when it was measured.
-        progress: The latest.
-        lost: The scorer is gone.
-        finished: A matrix ended.
-        stripped: The strip-all row is known, or known better.
-        alternates: What alternates say so far, by response id.
-        failed_alternates: Why an alternate could not be generated, by response id.
-        shipment: A job moved on; one line.
-        moved: A shipment has another state.
+        rows: Keys of memories whose rows changed, by measure.
+        lines: Log lines, in order.
+        notices: Messages that the user should see at once.
+        reload: Whether the grids may have another shape or were cleared.
+        floor: The noise floor, if it was measured.
+        progress: The latest progress.
+        lost: The loss of the scorer, if it occurred.
+        finished: The end of a matrix, if it occurred.
+        stripped: Whether all-left-out values were scored.
+        alternates: Alternates generated so far, by response id.
+        failed_alternates: Errors of failed alternates, by response id.
+        shipment: Progress of a job, on one line.
+        shipment_changed: Whether the state of a shipment changed.
     """
 
     rows: dict[Measure, set[str]] = msgspec.field(default_factory=dict)
     lines: list[str] = msgspec.field(default_factory=list)
-    troubles: list[str] = msgspec.field(default_factory=list)
+    notices: list[str] = msgspec.field(default_factory=list)
     reload: bool = False
     floor: float | None = None
     progress: Progress | None = None
@@ -66,20 +66,20 @@ class Batch(msgspec.Struct):
     alternates: dict[str, str] = msgspec.field(default_factory=dict)
     failed_alternates: dict[str, str] = msgspec.field(default_factory=dict)
     shipment: str | None = None
-    moved: bool = False
+    shipment_changed: bool = False
 
     @property
-    def tuned(self) -> bool:
-        """Whether anything about candidates happened."""
-        return bool(self.alternates or self.failed_alternates or self.listed)
+    def candidates_changed(self) -> bool:
+        """Whether anything about candidates changed."""
+        return bool(self.alternates or self.failed_alternates or self.list_changed)
 
     @property
-    def listed(self) -> bool:
-        """Whether the list of candidates may look different."""
-        return bool(self.stripped or self.shipment or self.finished or self.reload or self.moved)
+    def list_changed(self) -> bool:
+        """Whether the list of candidates may have changed."""
+        return bool(self.stripped or self.shipment or self.finished or self.reload or self.shipment_changed)
 
     def add(self, event: Event) -> None:
-        """Take one event."""
+        """Add one event."""
         match event:
             case RowStarted(measure, key):
                 self._row(measure, key)
@@ -109,10 +109,10 @@ class Batch(msgspec.Struct):
                 self.lines.append(what)
             case ScorerLost(error, last_lines):
                 self.lost = event
-                self.lines += [f"scorer: {line}" for line in last_lines] + [f"the scorer is gone: {error}"]
+                self.lines += [f"scorer: {line}" for line in last_lines] + [f"the scorer was lost: {error}"]
             case Notice(text) | Failed(text):
                 self.lines.append(text)
-                self.troubles.append(text)
+                self.notices.append(text)
             case Finished():
                 self.finished = event
                 self.lines.append(_finished(event))
@@ -133,7 +133,7 @@ class Batch(msgspec.Struct):
             case JobProgress(job, status, step, steps, loss):
                 self.shipment = f"job {job} {status}, step {step} of {steps}" + (f", loss {loss:.3f}" if loss else "")
             case ShipmentChanged(_, state, job, error):
-                self.moved = True
+                self.shipment_changed = True
                 self.lines.append(
                     f"training: {state}" + (f", job {job}" if job else "") + (f": {error}" if error else "")
                 )
@@ -149,7 +149,7 @@ def _ready(event: ScorerReady) -> str:
 
 
 def _finished(event: Finished) -> str:
-    ended = "stopped, results stay," if event.cancelled else "ended"
+    ended = "stopped, results are kept," if event.cancelled else "finished"
     failed = f", {event.failed} rows failed" if event.failed else ""
     return (
         f"{ended} after {event.seconds:.1f} s{failed}: {event.calls} calls, "
@@ -158,7 +158,7 @@ def _finished(event: Finished) -> str:
 
 
 class Feed:
-    """Listens to a run and hands over a batch a frame; calls back on the loop."""
+    """An event listener that delivers one batch per frame, on the event loop."""
 
     def __init__(self, deliver: Callable[[Batch], None]) -> None:
         self._deliver = deliver
@@ -166,13 +166,13 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Add one event."""
         self._batch.add(event)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_FRAME_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Hand over what there is now."""
+        """Deliver the current batch now."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

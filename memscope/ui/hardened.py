@@ -1,7 +1,7 @@
-"""A Textual app that no key, byte or exception can end in a way that tells what it should not.
+"""A Textual app that is robust against unexpected input and never prints secrets when it fails.
 
-Textual prints the local variables of every frame when something unexpected is raised, and API keys are among them.
-Here the exception is kept for whoever runs the app, who prints one line and writes the traceback to the debug log.
+On an unexpected exception, Textual prints the local variables of every frame, which may include API keys. Here the
+exception is stored for the caller of the app, which prints one line and writes the traceback to the debug log.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ __all__ = ["HardenedApp"]
 
 
 class HardenedApp(App[int]):
-    """An app whose screens close once, whose input cannot end it, and whose failures stay with it.
+    """An app whose screens close only once, that survives invalid input, and that stores its failure.
 
     Attributes:
-        failure: What ended the app unexpectedly; None when nothing did.
+        failure: The exception that ended the app; None if there was none.
     """
 
     failure: BaseException | None = None
 
     def get_driver_class(self) -> type[Driver]:
-        """Use the reader that survives whatever a terminal sends, where there is one for the system."""
+        """Use the driver that tolerates invalid input, if it supports this system."""
         driver = super().get_driver_class()
         if sys.platform == "win32":
             return driver
@@ -39,20 +39,20 @@ class HardenedApp(App[int]):
         return TolerantDriver if driver is LinuxDriver else driver
 
     def action_command_palette(self) -> None:
-        """Search the commands, unless a question is open."""
+        """Open the command palette, unless a dialog is open."""
         from memscope.ui.commands import CommandMenu
 
         if not self.screen.is_modal:
             self.push_screen(CommandMenu(id="--command-palette"))
 
     def search_themes(self) -> None:
-        """Choose a theme."""
+        """Open the list of themes."""
         from memscope.ui.commands import CommandMenu
 
         self.push_screen(CommandMenu(providers=[ThemeProvider], placeholder="Search for themes…"))
 
     def panic(self, *renderables: RenderableType) -> None:  # noqa: ARG002
-        """Leave without printing what Textual would: its renderables may hold anything."""
+        """Exit without printing Textual's renderables, which may contain secrets."""
         if self.failure is None:
             self._handle_exception(MemscopeError("the screen ended unexpectedly"))
         else:

@@ -1,4 +1,4 @@
-"""The help: the live bindings of what has the keyboard, so that it cannot drift from the keymap."""
+"""The help, generated from the active bindings of the focused pane, so that it always matches the keymap."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _KEYS, _NAMES = 11, 18
 
 
 def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
-    """Return a table of keys, what they do, and the names by which they can be remapped.
+    """Return a table of keys, their actions, and the binding ids for remapping.
 
     Args:
-        bindings: Pairs of a key as it is shown and its binding; keys of one binding share a line.
-        width: Cells of a line.
+        bindings: Pairs of a displayed key and its binding; keys of one binding share a line.
+        width: Line width in cells.
     """
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
@@ -45,7 +45,7 @@ def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
         )
         for name in keys
     ]
-    return Content.assemble(*lines, ("\nA name on the right remaps its key: [keymap] in the configuration.", _DIM))
+    return Content.assemble(*lines, ("\nTo remap a key, set its name under [keymap] in the configuration.", _DIM))
 
 
 class Help(ClosesOnce, ModalScreen[None]):
@@ -58,7 +58,7 @@ class Help(ClosesOnce, ModalScreen[None]):
         self._title, self._text = title, text
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Create the text."""
         with VerticalScroll(classes="box help") as box:
             box.border_title = Content(self._title)
             yield Static(self._text)

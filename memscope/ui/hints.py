@@ -1,4 +1,4 @@
-"""The line of keys at the bottom: as many of the live bindings as fit, always with help and quit."""
+"""The line of key hints at the bottom: as many active bindings as fit, always including help and quit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ALWAYS = ("help", "quit")
 
 
 class Hints(OneLine):
-    """Shows the bindings of whatever has the keyboard."""
+    """Shows the bindings of the focused widget."""
 
     def on_mount(self) -> None:
-        """Follow the keyboard."""
+        """Follow the focus."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
 
     def pieces(self, width: int) -> Iterator[StyledText]:
-        """Draw keys and words."""
+        """Return the keys and labels."""
         always = [binding for binding in self._shown() if binding.id in _ALWAYS]
         room = width - sum(map(self._width, always))
         for binding in self._shown():

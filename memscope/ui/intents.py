@@ -1,4 +1,4 @@
-"""What the panes ask for and the controller does, as types: a key can ask for nothing that nobody handles."""
+"""The requests of the candidate panes to their controller, as types, so that each has a handler."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 
 
 class FindCandidates(msgspec.Struct, frozen=True):
-    """Score responses without memories again; after a training, compare with before."""
+    """Score responses without memories again; after training, compare with before."""
 
 
 class ToggleAlternates(msgspec.Struct, frozen=True):
-    """Turn alternates on or off."""
+    """Toggle alternates."""
 
 
 class MoveThreshold(msgspec.Struct, frozen=True):
@@ -37,15 +37,15 @@ class MoveThreshold(msgspec.Struct, frozen=True):
 
 
 class OpenDiff(msgspec.Struct, frozen=True):
-    """Show the response under the cursor against its alternate."""
+    """Show the diff of the response under the cursor and its alternate."""
 
 
 class ReviewSend(msgspec.Struct, frozen=True):
-    """Review what would be sent to training."""
+    """Open the review before sending to training."""
 
 
 class StepCandidate(msgspec.Struct, frozen=True):
-    """Go on or back by some candidates."""
+    """Move by some candidates."""
 
     by: int
 
@@ -63,7 +63,7 @@ CandidateIntent: TypeAlias = (
 
 
 class UserIntent(Message):
-    """A pane around the candidates asks for something."""
+    """A candidate pane requests an action."""
 
     def __init__(self, intent: CandidateIntent) -> None:
         super().__init__()

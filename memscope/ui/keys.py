@@ -1,7 +1,7 @@
-"""Every key binding of the screen, with its id: what the configuration remaps and the help lists.
+"""The key bindings of the screen; their ids are used by the help and for remapping in the configuration.
 
-None is on ctrl+a, b, s, j, o, h, i or m: screen multiplexers and terminals keep those. A description is short, for the
-line of hints; a tooltip says it in full, for the help.
+None uses ctrl+a, b, s, j, o, h, i or m, which multiplexers and terminals reserve. Descriptions are short, for the line
+of hints; tooltips are complete, for the help.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ HEATMAP: list[BindingType] = [
     _key("cursor.down", "down,j", "move(1, 0)", "down", "Move the cursor down"),
     _key("cursor.left", "left,h", "move(0, -1)", "left", "Move the cursor left"),
     _key("cursor.right", "right,l", "move(0, 1)", "right", "Move the cursor right"),
-    _key("cursor.page_up", "pageup", "page(-1)", "page up", "Move up by a screenful"),
-    _key("cursor.page_down", "pagedown", "page(1)", "page down", "Move down by a screenful"),
+    _key("cursor.page_up", "pageup", "page(-1)", "page up", "Move up by a page"),
+    _key("cursor.page_down", "pagedown", "page(1)", "page down", "Move down by a page"),
     _key("cursor.first", "home", "edge('left')", "first", "Go to the first response"),
     _key("cursor.last", "end", "edge('right')", "last", "Go to the last response"),
     _key("cursor.top", "ctrl+home", "edge('top')", "top", "Go to the first memory"),
@@ -53,7 +53,7 @@ HEATMAP_PANE: list[BindingType] = [
     _key("zoom", "z", "zoom", "zoom", "Zoom: full cells, half blocks, overview", show=True),
     _key("scale", "c", "scale", "scale", "Scale: symlog, linear, rank", show=True),
     _key("rescale", "f", "rescale", "fit", "Fit the scale to the largest value", show=True),
-    _key("signed", "v", "signed", "signed", "Signed: show negative divergences, or not", show=True),
+    _key("signed", "v", "signed", "signed", "Signed: show or hide negative divergences", show=True),
 ]
 
 DETAIL: list[BindingType] = [
@@ -69,8 +69,8 @@ LOG: list[BindingType] = [
 CANDIDATES: list[BindingType] = [
     _key("candidate.up", "up,k", "move(-1)", "up", "Move up"),
     _key("candidate.down", "down,j", "move(1)", "down", "Move down"),
-    _key("candidate.page_up", "pageup", "page(-1)", "page up", "Move up by a screenful"),
-    _key("candidate.page_down", "pagedown", "page(1)", "page down", "Move down by a screenful"),
+    _key("candidate.page_up", "pageup", "page(-1)", "page up", "Move up by a page"),
+    _key("candidate.page_down", "pagedown", "page(1)", "page down", "Move down by a page"),
     _key("candidate.first", "home", "edge(False)", "first", "Go to the first candidate"),
     _key("candidate.last", "end", "edge(True)", "last", "Go to the last candidate"),
     _key(
@@ -78,11 +78,11 @@ CANDIDATES: list[BindingType] = [
         "a",
         "decide('approved')",
         "approve",
-        "Approve; again undoes it",
+        "Approve; press again to undo",
         show=True,
     ),
-    _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; again undoes it", show=True),
-    _key("candidate.select", "space", "choose", "select", "Select, for approving or rejecting many", show=True),
+    _key("candidate.reject", "x", "decide('rejected')", "reject", "Reject; press again to undo", show=True),
+    _key("candidate.select", "space", "choose", "select", "Select several, to approve or reject them", show=True),
     _key(
         "candidate.send",
         "t",
@@ -91,11 +91,11 @@ CANDIDATES: list[BindingType] = [
         "Send the approved, or else the selected, to training",
         show=True,
     ),
-    _key("candidate.alternates", "g", "toggle_alternates", "alternates", "Alternates on or off", show=True),
+    _key("candidate.alternates", "g", "toggle_alternates", "alternates", "Turn alternates on or off", show=True),
     _key("candidate.raise", "plus,equals_sign", "threshold(True)", "raise", "Raise the threshold", show=True),
     _key("candidate.lower", "minus", "threshold(False)", "lower", "Lower the threshold", show=True),
     _key("candidate.find", "r", "find", "re-score", "Score without memories again: before → after", show=True),
-    _key("candidate.open", "enter", "open_diff", "diff", "See the response against its alternate", show=True),
+    _key("candidate.open", "enter", "open_diff", "diff", "Compare the response with its alternate", show=True),
 ]
 
 DIFF: list[BindingType] = [
@@ -103,15 +103,15 @@ DIFF: list[BindingType] = [
     _key("diff.down", "down,j", "scroll_down", "down", "Scroll down"),
     _key("diff.previous", "left,h", "step(-1)", "previous", "Go to the candidate before", show=True),
     _key("diff.next", "right,l", "step(1)", "next", "Go to the next candidate", show=True),
-    _key("diff.approve", "a", "decide('approved')", "approve", "Approve; again undoes it", show=True),
-    _key("diff.reject", "x", "decide('rejected')", "reject", "Reject; again undoes it", show=True),
+    _key("diff.approve", "a", "decide('approved')", "approve", "Approve; press again to undo", show=True),
+    _key("diff.reject", "x", "decide('rejected')", "reject", "Reject; press again to undo", show=True),
     _key("diff.send", "t", "send", "train", "Send the approved to training, after a review", show=True),
-    _key("diff.alternates", "g", "toggle_alternates", "alternates", "Alternates on or off", show=True),
+    _key("diff.alternates", "g", "toggle_alternates", "alternates", "Turn alternates on or off", show=True),
 ]
 
 REVIEW: list[BindingType] = [
     _key("review.send", "enter", "send", "send", "Send, after a few seconds in which it can be cancelled", show=True),
-    _key("review.context", "w", "context", "with/without", "Memories in the training context, or not", show=True),
+    _key("review.context", "w", "context", "with/without", "Train with or without memories in the context", show=True),
     _key("review.cancel", "escape", "cancel", "cancel", "Send nothing", show=True),
 ]
 
@@ -124,17 +124,17 @@ APP: list[BindingType] = [
     _key("measure", "n", "measure", "measure", "Switch between necessity and sufficiency", show=True),
     _key("pause", "p", "pause", "pause", "Pause or resume scoring", show=True),
     _key("score", "r", "score", "re-score", "Score again: a memory, a response, all …", show=True),
-    _key("restart", "R", "restart", "restart", "Start the scorer again"),
+    _key("restart", "R", "restart", "restart", "Restart the scorer"),
     _key("export", "e", "export", "export", "Write the grid to a CSV or JSON file", show=True),
-    _key("copy", "y", "copy", "copy", "Copy the selection, or what the pane shows", show=True),
-    _key("back", "escape", "leave", "back", "Back; on the map stop scoring, results stay", show=True),
+    _key("copy", "y", "copy", "copy", "Copy the selection, or the content of the pane", show=True),
+    _key("back", "escape", "leave", "back", "Back; on the map, stop scoring (results are kept)", show=True),
     *(
         _key(f"pane.{digit}", str(digit), f"digit({digit})", name, f"Go to the {name}")
         for digit, name in enumerate(("heatmap", "detail", "candidates", "diff", "log"), 1)
     ),
-    _key("delta", "d", "delta", "before/after", "Show what changed since the weights did, or the map", show=True),
+    _key("delta", "d", "delta", "before/after", "Toggle between changes since training and the map", show=True),
     _key("help", "question_mark", "help", "help", "Keys of the focused pane", show=True),
-    _key("quit", "q", "ask_quit", "quit", "Quit; asks when something is running", show=True),
+    _key("quit", "q", "ask_quit", "quit", "Quit; asks if something is running or unsaved", show=True),
 ]
 
 DIALOG: list[BindingType] = [
@@ -143,11 +143,11 @@ DIALOG: list[BindingType] = [
 
 
 GROUPS = (APP, WORKSPACE, HEATMAP, HEATMAP_PANE, DETAIL, CANDIDATES, DIFF, LOG, DIALOG, REVIEW)
-"""The bindings of every pane and of every question."""
+"""The bindings of all panes and dialogs."""
 
 
 def bindings_by_id() -> dict[str, Binding]:
-    """Return every binding that can be remapped."""
+    """Return all bindings that can be remapped, by id."""
     return {binding.id: binding for group in GROUPS for binding in group if isinstance(binding, Binding) and binding.id}
 
 
@@ -157,15 +157,13 @@ def known_ids() -> frozenset[str]:
 
 
 def default_keys(name: str) -> str:
-    """Return the keys of a binding as they are without a keymap, separated by commas."""
+    """Return the default keys of a binding, separated by commas."""
     return bindings_by_id()[name].key
 
 
 def check_keymap(keymap: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Split a keymap into what can be used and one line for each entry that cannot."""
+    """Return the valid entries of a keymap, and one message for each invalid entry."""
     known = known_ids()
     usable = {id_: keys for id_, keys in keymap.items() if id_ in known}
-    lines = tuple(
-        f"keymap: no binding is called {id_!r}; the help lists the names" for id_ in keymap if id_ not in known
-    )
+    lines = tuple(f"keymap: unknown binding {id_!r}; the help lists the names" for id_ in keymap if id_ not in known)
     return usable, lines

@@ -1,4 +1,4 @@
-"""Widgets of one line that are drawn from pieces of text, each with a style."""
+"""A one-line widget that is drawn from styled pieces of text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ StyledText: TypeAlias = tuple[str, Style]
 
 
 class OneLine(Widget):
-    """One line of pieces, cut at the right. The pieces hold only text that was made safe."""
+    """One line of pieces, cut at the right. The texts must already be safe for a terminal."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = "OneLine { height: 1; width: 1fr; }"
 
     def pieces(self, width: int) -> Iterable[StyledText]:
-        """Return what the line shows in `width` cells."""
+        """Return the pieces of a line of `width` cells."""
         raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:

@@ -1,4 +1,4 @@
-"""The log: what the run and its scorer had to say, newest last."""
+"""The log pane: messages of the run and its scorer, newest last."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from memscope.ui.keys import LOG
 
 __all__ = ["LogPane"]
 
-_KEPT = 500
+_MAX_LINES = 500
 
 
 class LogPane(VerticalScroll, can_focus=True):
-    """A bounded list of lines that can be selected."""
+    """A bounded list of lines whose text can be selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = LOG
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._lines: deque[str] = deque(maxlen=_KEPT)
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._text = Static("", markup=False)
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Create the text."""
         yield self._text
 
     def add(self, lines: Iterable[str]) -> None:
-        """Add lines, made safe and stamped with the time of day."""
+        """Add lines, made safe for the terminal, with the time of day."""
         stamp = time.strftime("%H:%M:%S")
         self._lines.extend(f"{stamp}  {one_line(line)}" for line in lines)
         self._text.update(Content("\n".join(self._lines)))
         self.scroll_end(animate=False)
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the text."""
+        """Focus the text."""
         self.focus()
 
     def copied(self) -> str:

@@ -1,4 +1,4 @@
-"""What the command line tells the screen."""
+"""The options of the screen."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class UiOptions(msgspec.Struct, frozen=True):
     """How the screen starts.
 
     Attributes:
-        state_folder: Where copied text is kept.
-        theme: Name of a theme; an unknown one is reported and the default is used.
+        state_folder: The folder for copied text.
+        theme: Name of a theme; if it is unknown, that is reported and the default is used.
         keymap: Keys by binding id.
-        score: Start scoring after the first paint.
-        undo_seconds: How long a send to training can be taken back.
-        colours: Force colours or glyphs; None looks at the terminal.
+        score: Whether to start scoring after the first paint.
+        undo_seconds: Delay before sending to training, during which it can be cancelled.
+        colours: Force colours or glyphs; None detects the terminal's support.
     """
 
     state_folder: Path

@@ -1,7 +1,7 @@
-"""How a cell looks: colours where the terminal has them, a ramp of glyphs where it has not.
+"""The look of cells: colours if the terminal supports them, or else a ramp of glyphs.
 
-Nine levels of cividis stay apart in lightness under 256 colours and for colour-blind eyes. The signed view is a
-diverging map whose middle is the colour of zero, with the sign as a glyph. *Before*, *zero*, *not scored* and *failed*
+Nine levels of cividis remain distinct in lightness with 256 colours and for colour-blind users. The signed view is a
+diverging map whose middle is the colour of zero, with a glyph for the sign. *Before*, *zero*, *not scored* and *failed*
 differ from each other and from every level, with and without colour.
 """
 
@@ -31,12 +31,12 @@ _SURFACE: dict[bool, RGB] = {True: (18, 18, 18), False: (224, 224, 224)}
 
 
 def colours_of(system: str | None, no_color: bool) -> Colours:
-    """Decide between colours and glyphs; `system` is Rich's name of the terminal's colour system."""
+    """Choose colours or glyphs; `system` is Rich's name of the terminal's colour system."""
     return "full" if system in ("256", "truecolor") and not no_color else "none"
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """How one code is drawn: its first glyph, what fills the rest of its width, its style, and its flat colour."""
+    """The look of one code: its first glyph, the fill of the remaining width, its style, and its flat colour."""
 
     glyph: str
     rest: str
@@ -51,12 +51,12 @@ class Palette(msgspec.Struct, frozen=True):
     cells: tuple[Cell, ...]
 
     def text(self, code: int, width: int) -> str:
-        """Return what a cell of this width shows."""
+        """Return the text of a cell of this width."""
         cell = self.cells[code]
         return cell.glyph + cell.rest * (width - 1)
 
     def halves(self, upper: int, lower: int) -> tuple[str, Style]:
-        """Return one character that shows two cells, the first above the second; only with colours."""
+        """Return a half block that shows two cells, the first above the second; only with colours."""
         top, bottom = self.cells[upper].flat, self.cells[lower].flat
         return "▀", Style(color=top, bgcolor=bottom)
 
@@ -70,15 +70,15 @@ def _rgb(colour: str) -> RGB:
     return int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16)
 
 
-def _ink(ground: RGB) -> Color:
-    """Black or white, whichever reads better on a ground (ITU-R BT.601 luma)."""
+def _text_colour(ground: RGB) -> Color:
+    """Return black or white, whichever is more readable on a background (ITU-R BT.601 luma)."""
     luma = 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2]
     return Color.from_rgb(0, 0, 0) if luma > 127 else Color.from_rgb(255, 255, 255)
 
 
 def _filled(ground: RGB, glyph: str = " ") -> Cell:
     colour = Color.from_rgb(*ground)
-    return Cell(glyph, " ", Style(color=_ink(ground), bgcolor=colour), colour)
+    return Cell(glyph, " ", Style(color=_text_colour(ground), bgcolor=colour), colour)
 
 
 @lru_cache(maxsize=8)
@@ -125,11 +125,11 @@ _TOKEN_FLOOR = 0.05
 
 
 def token_style(change: float, colours: Colours, *, dark: bool) -> Style:
-    """Return how a token is shaded whose log-probability changed by so many nats: up warm, down cold."""
+    """Return the shading of a token by the change of its log-probability in nats: warm if up, cold if down."""
     strength = min(1.0, (abs(change) / _TOKEN_LIMIT) ** 0.5)
     if abs(change) < _TOKEN_FLOOR:
         return Style()
     if colours == "none":
         return Style(bold=strength > 0.5, underline=change > 0, italic=change < 0, reverse=strength > 0.75)
     ground = _blend(_SURFACE[dark], _UP if change > 0 else _DOWN, 0.15 + 0.85 * strength)
-    return Style(color=_ink(ground), bgcolor=Color.from_rgb(*ground), underline=change < 0)
+    return Style(color=_text_colour(ground), bgcolor=Color.from_rgb(*ground), underline=change < 0)

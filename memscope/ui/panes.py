@@ -1,8 +1,8 @@
-"""The panes: which there are, and where they stand.
+"""The panes and their arrangement.
 
-A pane is a widget named in `PANES`; adding one means adding a line there and building the widget in `memscope.ui.app`.
-On a wide screen the upper panes stand side by side and one lower pane is open below them; on a narrow one a single
-pane is open. Nothing ever moves to another parent, so that a resize only shows and hides.
+A pane is a widget listed in `PANES`; to add one, list it there and create the widget in `memscope.ui.app`.
+On a wide screen the upper panes are side by side, with one lower pane open below them; on a narrow one a single pane is
+open. Widgets never move to another parent: a resize only shows and hides them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from memscope.ui.line import OneLine, StyledText
 __all__ = ["PANES", "Pane", "PaneSpec", "Workspace"]
 
 WIDE_FROM = 140
-"""Columns from which the upper panes stand side by side."""
+"""Minimum width for showing the upper panes side by side, in cells."""
 
 
 class PaneSpec(msgspec.Struct, frozen=True):
-    """One pane: its widget's id, the word in the tab, the digit that opens it, and where it stands."""
+    """One pane: the id of its widget, its tab title, the digit that opens it, and its place."""
 
     id: str
     title: str
     digit: int
     place: Literal["upper", "lower"]
     beside: str | None = None
-    """The lower pane that stands at its side where there is room."""
+    """The lower pane shown next to it if there is room."""
 
 
 PANES = (
@@ -50,17 +50,17 @@ PANES = (
 
 @runtime_checkable
 class Pane(Protocol):
-    """What a pane can do beside being a widget."""
+    """The interface of a pane, in addition to that of a widget."""
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the part of the pane that wants it."""
+        """Focus the main widget of the pane."""
 
     def copied(self) -> str:
-        """Return what `y` copies when nothing is selected; "" for nothing."""
+        """Return the text that `y` copies if nothing is selected; "" for none."""
 
 
 class Tabs(OneLine):
-    """The names of some panes with their digits, the open one marked; a click opens one."""
+    """The tabs of some panes, with their digits and the open one marked; a click opens a pane."""
 
     class Chosen(Message):
         """A tab was clicked."""
@@ -91,10 +91,10 @@ class Tabs(OneLine):
 
 
 class Workspace(Vertical):
-    """All panes, arranged by width.
+    """All panes, arranged depending on the width.
 
     Attributes:
-        current: The id of the pane that has, or last had, the keyboard.
+        current: The id of the pane that has, or last had, the focus.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = WORKSPACE
@@ -106,7 +106,7 @@ class Workspace(Vertical):
         self.current = PANES[0].id
 
     def compose(self) -> ComposeResult:
-        """The tabs of a narrow screen, the upper panes, the tabs of the lower ones, the lower panes."""
+        """Create the tabs for narrow screens, the upper panes, the tabs of the lower panes, and the lower panes."""
         yield Tabs(PANES, id="tabs")
         yield Horizontal(*(self._panes[spec.id] for spec in PANES if spec.place == "upper"), id="upper")
         yield Tabs(tuple(spec for spec in PANES if spec.place == "lower"), id="lower-tabs")
@@ -125,12 +125,12 @@ class Workspace(Vertical):
         return pane
 
     def open(self, name: str) -> None:
-        """Show a pane and give it the keyboard."""
+        """Show and focus a pane."""
         self._make_current(name)
         self.pane().focus_inside()
 
     def action_next_pane(self, by: int) -> None:
-        """Open the pane that comes `by` places after the current one."""
+        """Open the pane `by` places after the current one."""
         names = [spec.id for spec in PANES]
         self.open(names[(names.index(self.current) + by) % len(names)])
 
@@ -139,18 +139,18 @@ class Workspace(Vertical):
         self._arrange()
 
     def on_resize(self) -> None:
-        """Arrange anew."""
+        """Rearrange the panes."""
         self._arrange()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """Follow the mouse: the pane that holds the focused widget is current."""
+        """Make the pane with the focused widget current."""
         inside = {widget.id for widget in event.widget.ancestors_with_self}
         for spec in PANES:
             if spec.id in inside and spec.id != self.current:
                 self._make_current(spec.id)
 
     def on_tabs_chosen(self, event: Tabs.Chosen) -> None:
-        """Open what was clicked."""
+        """Open the clicked tab."""
         self.open(event.pane)
 
     def _make_current(self, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The question before memscope quits, asked only where something would be lost or go on alone."""
+"""The confirmation before quitting, shown only if something is running or would be lost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["RUNNING", "QuitQuestion", "quit_warning"]
 
 RUNNING = ("starting", "scoring", "paused")
-"""States of a run in which it has something to do."""
+"""States in which a run is active."""
 
 
 class QuitQuestion(Choose):
-    """Closes with "quit" or "stay"; "stay" is selected at first where quitting loses something."""
+    """A dialog that closes with "quit" or "stay"; "stay" is preselected if something would be lost."""
 
     def __init__(self, warning: str, *, loses: bool) -> None:
         answers = (("quit", "Quit"), ("stay", "Stay"))
@@ -26,13 +26,13 @@ class QuitQuestion(Choose):
 
 
 def quit_warning(run: Run, tasks: CandidateTasks, progress: Progress | None) -> str | None:
-    """Return what is still running or kept nowhere, as a sentence; None where nothing would be lost."""
+    """Return a warning about running work or unsaved weights; None if nothing would be lost."""
     if run.state in RUNNING:
         done = f"{progress.done} of {progress.total} rows" if progress else "the scorer"
-        return f"Still {run.state} ({done}). What is done is remembered."
+        return f"Still {run.state} ({done}). Finished rows are saved."
     if tasks.busy:
         embedded = run.scorer is not None and run.scorer.kind == "embedded"
-        return "A training job runs" + (" and ends with its scorer." if embedded else ", and goes on without memscope.")
+        return "A training job is running" + (" and will be lost." if embedded else " and will continue on the server.")
     if tasks.unsaved_weights:
-        return "The trained weights end with memscope; memscope serve --save-to keeps them."
+        return "The trained weights will be lost (not saved); memscope serve --save-to keeps them."
     return None

@@ -1,4 +1,4 @@
-"""What the user has scored: everything at first, then whatever is chosen from the cell under the cursor."""
+"""Choose what to score again: the rest, failed rows, the row or column under the cursor, or everything."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Rescoring", "rescoring_choices"]
 
 
 def rescoring_choices(grid: Grid, key: str | None, response: str | None) -> dict[str, tuple[str, ScoreRequest]]:
-    """Return what can be scored again: by name, the words for it and what to ask for.
+    """Return the choices of what to score again: label and request by name.
 
     Args:
-        grid: Which is shown.
-        key: The memory under the cursor; None when no row is shown.
-        response: The id of the response under the cursor; None when there is none.
+        grid: The displayed grid.
+        key: The memory under the cursor; None if no row is shown.
+        response: The id of the response under the cursor; None if there is none.
     """
     return {name: (words, request) for name, words, request in _choices(grid, key, response)}
 
@@ -32,7 +32,7 @@ def rescoring_choices(grid: Grid, key: str | None, response: str | None) -> dict
 def _choices(grid: Grid, key: str | None, response: str | None) -> Iterator[tuple[str, str, ScoreRequest]]:
     measure = grid.measure
     if waiting := grid.keys_with("waiting"):
-        yield "rest", f"Go on: {len(waiting)} memories that are not scored yet", ScoreRequest(measure, keys=waiting)
+        yield "rest", f"Continue: {len(waiting)} memories that are not scored yet", ScoreRequest(measure, keys=waiting)
     if failed := grid.keys_with("failed"):
         yield "failed", f"{len(failed)} memories that failed", ScoreRequest(measure, keys=failed)
     if key is not None:
@@ -40,17 +40,17 @@ def _choices(grid: Grid, key: str | None, response: str | None) -> Iterator[tupl
     if response is not None:
         number = grid.layout.column_index(response)
         yield "column", f"This response: {number}", ScoreRequest(measure, responses=(response,), fresh=True)
-    yield "all", "Everything, whether remembered or not", ScoreRequest(measure, fresh=True)
+    yield "all", "Everything, ignoring stored scores", ScoreRequest(measure, fresh=True)
 
 
 class Rescoring:
-    """Asks what to score again, and whether to start another scorer, and hands it to the queue."""
+    """Asks what to score again and whether to restart the scorer, and adds the request to the queue."""
 
     def __init__(self, app: AppShell, run: Run, queue: ScoreQueue, view: HeatmapView) -> None:
         self._app, self._run, self._queue, self._view = app, run, queue, view
 
     def ask(self, measure: Measure) -> None:
-        """Ask what to score again; what is offered is about the cell that is under the cursor now."""
+        """Ask what to score again, with choices for the cell under the cursor."""
         choices = rescoring_choices(self._run.grids[measure], self._view.key, self._view.response)
 
         def chosen(answer: str | None) -> None:
@@ -60,13 +60,13 @@ class Rescoring:
         self._app.push_screen(Choose("Score again", [(name, words) for name, (words, _) in choices.items()]), chosen)
 
     def ask_to_restart(self, measure: Measure, *, unsaved_weights: bool) -> None:
-        """Start another scorer and go on; ask first where one answers."""
+        """Restart the scorer and continue; ask first if it is running."""
         if not self._run.is_open or self._run.state == "failed":
             self._restart(measure)
             return
         lost = " Its trained weights are not saved." if unsaved_weights else ""
         self._app.push_screen(
-            Choose(f"The scorer is running.{lost}", (("stay", "Keep it"), ("restart", "Start another"))),
+            Choose(f"The scorer is running.{lost}", (("stay", "Keep it"), ("restart", "Restart it"))),
             lambda answer: self._restart(measure) if answer == "restart" else None,
         )
 

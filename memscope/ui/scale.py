@@ -1,8 +1,8 @@
-"""From nats to the few levels that a cell can show.
+"""Map nats to the few levels that a cell can show.
 
-Every value is first quantised to a *fine* byte, four steps an octave, which no change of scale touches. A scale is a
-table of 256 bytes from fine bytes to cell codes, so that `bytes.translate` re-quantises two million cells in
-milliseconds. Codes are ordered by how much they matter: the maximum of a block is the code that stands for it.
+Every value is first quantised to a *fine* byte with four steps per octave, independent of the scale. A scale is a table
+of 256 bytes from fine bytes to cell codes, so that `bytes.translate` re-quantises two million cells in milliseconds.
+Codes are ordered by importance: a block is represented by its maximum code.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Mode: TypeAlias = Literal["linear", "symlog", "rank"]
 _MODES: tuple[Mode, ...] = ("symlog", "linear", "rank")
 
 LEVELS = 9
-"""Levels of a colour map, zero not counted."""
+"""Number of levels of a colour map, excluding zero."""
 
 BEFORE, ZERO, UNSCORED, FAILED = range(4)
-"""Codes of cells without a level; BEFORE is a response that comes before the memory: exactly zero by causality."""
+"""Codes of cells without a level; BEFORE marks a response before the memory, which is exactly zero by causality."""
 
 CODES = 4 + 2 * LEVELS
 
-_STEPS_AN_OCTAVE = 4
+_STEPS_PER_OCTAVE = 4
 _LOWEST_EXPONENT = -17
 _BUCKETS = 125
 _FINE_UNSCORED, _FINE_ZERO, _FINE_UP, _FINE_DOWN = 0, 1, 2, 2 + _BUCKETS
@@ -64,7 +64,7 @@ def _fine_table() -> bytes:
     not_numbers = bytes([_FINE_UNSCORED]) * (0x8000 - 0x7FF1)
     halves = []
     for first in (_FINE_UP, _FINE_DOWN):
-        inside = b"".join(bytes([first + bucket]) * (16 // _STEPS_AN_OCTAVE) for bucket in range(_BUCKETS))
+        inside = b"".join(bytes([first + bucket]) * (16 // _STEPS_PER_OCTAVE) for bucket in range(_BUCKETS))
         above = bytes([first + _BUCKETS - 1]) * (0x7FF1 - len(below) - len(inside))
         halves.append(below + inside + above + not_numbers)
     return b"".join(halves)
@@ -80,7 +80,7 @@ def fine_bytes(values: array[float], before: int, *, failed: bool) -> bytes:
 
     Args:
         values: Signed nats.
-        before: How many leading responses come before the memory.
+        before: Number of leading responses that come before the memory.
         failed: Whether the row failed.
     """
     top = memoryview(values).cast("B").cast("H")[_TOP::4]
@@ -91,16 +91,16 @@ def fine_bytes(values: array[float], before: int, *, failed: bool) -> bytes:
 
 
 def _bucket_nats(bucket: int) -> float:
-    octave, step = divmod(bucket, _STEPS_AN_OCTAVE)
+    octave, step = divmod(bucket, _STEPS_PER_OCTAVE)
     low: float = 2.0 ** (octave + _LOWEST_EXPONENT)
-    return low * (1 + (step + 0.5) / _STEPS_AN_OCTAVE)
+    return low * (1 + (step + 0.5) / _STEPS_PER_OCTAVE)
 
 
 _NATS = [_bucket_nats(bucket) for bucket in range(_BUCKETS)]
 
 
 def nice_limit(maximum: float) -> float:
-    """Return the round number of nats at or above a maximum: 1, 2 or 5 times a power of ten, from 0.1 on."""
+    """Round a maximum up to 1, 2 or 5 times a power of ten, at least 0.1 nats."""
     step = 0.1
     while True:
         for factor in (1, 2, 5):
@@ -110,13 +110,13 @@ def nice_limit(maximum: float) -> float:
 
 
 class Scale(msgspec.Struct, frozen=True):
-    """How nats become levels.
+    """A mapping from nats to levels.
 
     Attributes:
-        mode: "linear" and "symlog" spread the levels between 0 and the limit, "rank" over the cells that are set.
+        mode: "linear" and "symlog" distribute the levels between 0 and the limit, "rank" over the set cells.
         limit: Nats of the highest level; larger values are clipped to it.
-        signed: Show negative values with levels of their own; else they are clamped to zero.
-        floor: The noise floor; differences at or below it, or below what counts as set, are zero.
+        signed: Show negative values with their own levels; otherwise they are clamped to zero.
+        floor: The noise floor; differences up to it, or below what counts as set, are zero.
     """
 
     mode: Mode = "symlog"
@@ -125,7 +125,7 @@ class Scale(msgspec.Struct, frozen=True):
     floor: float = 0.0
 
     def table(self, histogram: Sequence[int] = ()) -> bytes:
-        """Return the translation from fine bytes to codes; only "rank" needs the 256 counts of all fine bytes."""
+        """Return the table from fine bytes to codes; only "rank" needs the histogram of the 256 fine bytes."""
         table = bytearray([ZERO]) * 256
         table[_FINE_UNSCORED], table[_FINE_FAILED], table[_FINE_BEFORE] = UNSCORED, FAILED, BEFORE
         levels = self._levels(histogram)
@@ -141,7 +141,7 @@ class Scale(msgspec.Struct, frozen=True):
 
     @property
     def _zero(self) -> float:
-        """Up to how many nats a cell is shown as zero."""
+        """Number of nats up to which a cell is shown as zero."""
         return max(self.floor, SET_ABOVE)
 
     def _level(self, nats: float) -> int:
@@ -162,7 +162,7 @@ class Scale(msgspec.Struct, frozen=True):
         return levels
 
     def clips(self, maximum: float) -> bool:
-        """Whether a maximum does not fit, so that the largest cells look alike."""
+        """Return whether a maximum exceeds the limit, so that the largest cells look alike."""
         return self.mode != "rank" and maximum > self.limit
 
     def with_mode(self, mode: Mode) -> Scale:
@@ -171,5 +171,5 @@ class Scale(msgspec.Struct, frozen=True):
 
 
 def next_mode(mode: Mode) -> Mode:
-    """Return the mode that follows in the cycle."""
+    """Return the next mode in the cycle."""
     return _MODES[(_MODES.index(mode) + 1) % len(_MODES)]

@@ -1,4 +1,4 @@
-"""Passes what the user wants scored to the run, one request after the other."""
+"""A queue of scoring requests to the run, processed one after the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ScoreQueue", "ScoreRequest"]
 
 
 class ScoreRequest(msgspec.Struct, frozen=True):
-    """One call of `Run.matrix`; `restart` starts the scorer anew before it."""
+    """The arguments of one `Run.matrix` call; `restart` restarts the scorer before it."""
 
     measure: Measure
     keys: Sequence[str] | None = None
@@ -29,7 +29,7 @@ class ScoreRequest(msgspec.Struct, frozen=True):
 
 
 class ScoreQueue:
-    """Owns the task that talks to the run. What goes wrong is announced by the run's events."""
+    """Processes requests in a task. Errors are reported by events of the run."""
 
     def __init__(self, run: Run, start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]) -> None:
         self._run = run
@@ -39,17 +39,17 @@ class ScoreQueue:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being worked on."""
+        """Whether a request is being processed."""
         return self._task is not None and not self._task.done()
 
     def add(self, request: ScoreRequest) -> None:
-        """Score something after what waits."""
+        """Append a request."""
         self._waiting.append(request)
         if not self.busy:
             self._task = self._start(self._work())
 
     def stop(self) -> None:
-        """Drop what waits and end what runs; finished rows stay."""
+        """Drop waiting requests and stop the current one; finished rows are kept."""
         self._waiting.clear()
         self._run.cancel()
 
@@ -63,5 +63,5 @@ class ScoreQueue:
                     request.measure, keys=request.keys, responses=request.responses, fresh=request.fresh
                 )
             except MemscopeError:
-                # The run has said what is wrong; whatever waits would meet the same trouble.
+                # The run has reported the error, and waiting requests would fail in the same way.
                 self._waiting.clear()

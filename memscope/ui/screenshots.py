@@ -1,6 +1,6 @@
-"""Pictures of the real screen on the bundled demo: `python -m memscope.ui.screenshots [FOLDER]`.
+"""Screenshots of the bundled demo: `python -m memscope.ui.screenshots [FOLDER]`.
 
-Every picture is taken from the running app, scored by the embedded scorer, in a state folder of its own.
+Each one is taken from the running app with the embedded scorer and a temporary state folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["PICTURES", "Picture", "main"]
 
 WIDE = (160, 48)
 NARROW = (80, 24)
-_PATIENCE_SECONDS = 300.0
+_TIMEOUT_SECONDS = 300.0
 
 
 Reached: TypeAlias = Callable[[MemscopeApp], bool]
@@ -38,12 +38,12 @@ Reached: TypeAlias = Callable[[MemscopeApp], bool]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture.
+    """One screenshot.
 
     Attributes:
-        name: What its file is called.
-        steps: Keys that are pressed once the map is filled, and what is waited for between them.
-        rows: Take it after so many rows, before the map is filled.
+        name: The beginning of its file name.
+        steps: Keys to press once the map is complete, and conditions to wait for between them.
+        rows: Take it after this many rows, before the map is complete.
     """
 
     name: str
@@ -61,11 +61,11 @@ def _said(app: MemscopeApp) -> bool:
 
 
 def _trained(app: MemscopeApp) -> bool:
-    return app.candidates.tasks.unproven and not app.candidates.tasks.busy
+    return app.candidates.tasks.unmeasured and not app.candidates.tasks.busy
 
 
 def _proven(app: MemscopeApp) -> bool:
-    return not app.candidates.tasks.unproven and not app.measured.grids["necessity"].status.count("waiting")
+    return not app.candidates.tasks.unmeasured and not app.measured.grids["necessity"].status.count("waiting")
 
 
 def _filled(app: MemscopeApp) -> bool:
@@ -87,7 +87,7 @@ PICTURES: tuple[Picture, ...] = (
 
 
 async def _until(reached: Callable[[], bool], pilot: Pilot[int]) -> None:
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
         while not reached():
             await pilot.pause(0.05)
 
@@ -122,9 +122,9 @@ async def _take(picture: Picture, size: tuple[int, int], folder: Path, state: Pa
 
 
 def main() -> int:
-    """Take all pictures at both sizes."""
+    """Take all screenshots in both sizes."""
     parser = argparse.ArgumentParser(prog="python -m memscope.ui.screenshots", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("screenshots"), help="where the pictures go")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("screenshots"), help="output folder")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     for size in (WIDE, NARROW):

@@ -1,4 +1,4 @@
-"""What the parts of the screen may ask of the app that holds them."""
+"""The interface of the app that is available to its parts."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ __all__ = ["AppShell", "key_of"]
 
 
 class AppShell(HardenedApp):
-    """An app as its parts see it.
+    """The app as seen by its parts.
 
     Attributes:
-        options: How the screen was started.
+        options: The options of the screen.
     """
 
     options: UiOptions
 
     @abstractmethod
     def say(self, line: str, *, warn: bool = False) -> None:
-        """Tell the user something, briefly on the screen and for good in the log."""
+        """Show a message as a notification and add it to the log."""
 
     @abstractmethod
     def log_line(self, line: str) -> None:
-        """Keep a line in the log."""
+        """Add a line to the log."""
 
     @abstractmethod
     def open_pane(self, name: str) -> None:
-        """Show a pane and give it the keyboard."""
+        """Show and focus a pane."""
 
     @abstractmethod
-    def show_proof(self) -> None:
-        """Score the map again under the weights that came out of training, and show what changed as it fills in."""
+    def show_training_effect(self) -> None:
+        """Score the map again under the trained weights, and show the changes as it fills in."""
 
 
 def key_of(app: App[Any], name: str) -> str:
-    """Return the first key of a binding as it is shown, remapped or not, wherever the keyboard is."""
+    """Return the displayed first key of a binding, taking the keymap into account."""
     remapped = app.options.keymap.get(name) if isinstance(app, AppShell) else None
     return app.get_key_display(Binding((remapped or default_keys(name)).split(",")[0], "", ""))

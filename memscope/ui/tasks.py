@@ -1,7 +1,7 @@
-"""The screen's own tasks: never silent when they fail, and waited for when the screen is left.
+"""Background tasks of the screen, whose errors are never lost and which are awaited on exit.
 
-Textual's workers are cancelled at the end but not waited for, and what they end themselves takes a moment: a scorer
-that was being started is a process.
+Textual cancels its workers on exit without waiting for their cleanup, which may take a moment, such as stopping a
+scorer process that is being started.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ __all__ = ["Tasks"]
 
 
 class Tasks:
-    """Tasks that belong to one app."""
+    """The tasks of one app."""
 
     def __init__(self, app: App[int]) -> None:
         self._app = app
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task. An error that nobody caught ends the screen."""
+        """Start a task. An uncaught error ends the screen."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """Cancel what runs and wait until it has ended."""
+        """Cancel all tasks and wait for them to end."""
         running = tuple(self._running)
         for task in running:
             task.cancel()

@@ -1,8 +1,7 @@
-"""What the terminal sends: read so that no byte of it can end the screen.
+"""Read terminal input so that no byte sequence can crash the screen.
 
-Textual's own reader ends the app at a byte that is not UTF-8 and at a number in an escape sequence that is out of
-range, and takes a pasted text that the terminal did not bracket for keys: 100 kB of them hold it up for half a minute,
-and a `q` among them quits.
+Textual's reader ends the app on invalid UTF-8 and on out-of-range numbers in escape sequences, and treats text that is
+pasted without bracketed paste as keys: 100 kB of them block it for half a minute, and a `q` among them quits.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ __all__ = ["InputReader", "TolerantDriver"]
 
 _CHUNK_BYTES = 4096
 _POLL_SECONDS = 0.1
-_TYPED_AT_MOST = 256
-"""Keys in one read that can still have been typed, on a line that stalled."""
+_MAX_TYPED_KEYS = 256
+"""Maximum number of keys in one read that may have been typed, on a stalled connection."""
 
-_KEYS_HELD_DOWN = 4
-"""Different keys up to which many in one read are a few that were held down."""
+_MAX_HELD_KEYS = 4
+"""Maximum number of distinct keys in one read that may have been held down."""
 
-_WIDEST = 10_000
-"""Cells of the widest or highest terminal that is believed."""
+_MAX_TERMINAL_CELLS = 10_000
+"""Maximum plausible width or height of a terminal."""
 
-_GARBLED = (ArithmeticError, ValueError, LookupError)
-"""What Textual's parser raises at sequences that no terminal should send."""
+_PARSER_ERRORS = (ArithmeticError, ValueError, LookupError)
+"""Exceptions that Textual's parser raises on malformed sequences."""
 
 
 class InputReader:
-    """Turns bytes of a terminal into messages."""
+    """Converts bytes from a terminal to messages."""
 
     def __init__(self, *, debug: bool = False) -> None:
         self._debug = debug
@@ -48,7 +47,7 @@ class InputReader:
         self._pasted: list[str] = []
 
     def read(self, data: bytes) -> Iterator[Message]:
-        """Return what some bytes say; a flood of characters is held back until `pause`, as one pasted text."""
+        """Yield the messages of some bytes; a flood of characters is buffered until `pause`, as one paste."""
         found = [message for character in self._decode(data) for message in self._parsed(character)]
         text = _typed_text(found)
         if text is not None and (self._pasted or _is_flood(text)):
@@ -58,7 +57,7 @@ class InputReader:
         yield from found
 
     def pause(self) -> Iterator[Message]:
-        """Return what was held back, once nothing has arrived for a moment, and a lone Escape."""
+        """Yield buffered text and a lone Escape, once no input has arrived for a moment."""
         yield from self._paste()
         yield from self._parser.tick()
 
@@ -70,8 +69,8 @@ class InputReader:
     def _parsed(self, character: str) -> list[Message]:
         try:
             return [message for message in self._parser.feed(character) if not _is_absurd(message)]
-        except _GARBLED:
-            # The parser is a generator that has ended: the sequence is dropped, and another one goes on.
+        except _PARSER_ERRORS:
+            # The parser is a generator that has ended: drop the sequence and continue with a new parser.
             old, self._parser = self._parser, XTermParser(self._debug)
             self._parser.mouse_pixels = old.mouse_pixels
             self._parser.terminal_size = old.terminal_size
@@ -80,11 +79,11 @@ class InputReader:
 
 
 def _is_absurd(message: Message) -> bool:
-    return isinstance(message, events.Resize) and not all(0 < extent <= _WIDEST for extent in message.size)
+    return isinstance(message, events.Resize) and not all(0 < extent <= _MAX_TERMINAL_CELLS for extent in message.size)
 
 
 def _typed_text(found: list[Message]) -> str | None:
-    """Return the text of keys that are all characters, line ends among them; None where anything else is there."""
+    """Return the text of keys that are all characters or line ends; None if there is any other message."""
     text = ""
     for message in found:
         if not isinstance(message, events.Key) or not message.character:
@@ -94,14 +93,14 @@ def _typed_text(found: list[Message]) -> str | None:
 
 
 def _is_flood(text: str) -> bool:
-    return len(text) > _TYPED_AT_MOST and len(set(text)) > _KEYS_HELD_DOWN
+    return len(text) > _MAX_TYPED_KEYS and len(set(text)) > _MAX_HELD_KEYS
 
 
 class _Output(io.TextIOBase):
-    """Where the screen is drawn; takes everything even when the terminal has gone.
+    """The output stream of the screen, which accepts writes even after the terminal was closed.
 
-    Textual's writer thread would end with an error, and the app would wait for ever for it to take the next frame. That
-    the terminal has gone is noticed by the reader, which ends the app.
+    Otherwise Textual's writer thread would end with an error, and the app would wait forever for it to accept the next
+    frame. The reader notices that the terminal was closed and ends the app.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -121,16 +120,16 @@ class _Output(io.TextIOBase):
 
 
 class TolerantDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS with another reader, and an output that outlives its terminal."""
+    """Textual's driver for Linux and macOS, with a tolerant reader and output stream."""
 
     def start_application_mode(self) -> None:
-        """Take the terminal over."""
+        """Take over the terminal."""
         if sys.__stderr__ is not None:
             self._file = cast("Any", _Output(sys.__stderr__))
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def run_input_thread(self) -> None:
-        """Read until the app ends; end the app where the terminal has gone."""
+        """Read until the app ends; end the app if the terminal was closed."""
         reader = InputReader(debug=self._debug)
         with selectors.DefaultSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)

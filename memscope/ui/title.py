@@ -1,4 +1,4 @@
-"""The title line: session, size, scorer, state; while something runs, how far it is."""
+"""The title line: session, size, scorer, state, and progress while the run is active."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def clock(seconds: float) -> str:
 
 
 class Title(OneLine):
-    """Follows one run.
+    """The title line of one run.
 
     Attributes:
-        delta: The map shows what changed since the weights did.
+        delta: Whether the map shows changes since the weights changed.
     """
 
     def __init__(self, run: Run) -> None:
@@ -44,12 +44,12 @@ class Title(OneLine):
         self._progress: Progress | None = None
 
     def update_run(self, measure: str, progress: Progress | None) -> None:
-        """Take what is new."""
+        """Update the measure and the progress."""
         self._measure, self._progress = measure, progress
         self.refresh()
 
     def pieces(self, width: int) -> Iterator[StyledText]:
-        """Draw the progress at the right, and before it as many facts as fit, the most useful first."""
+        """Return the progress at the right, preceded by as many facts as fit, most useful first."""
         right = self._right()
         room = width - sum(cells(text) for text, _ in right) - 1
         used = 0

@@ -28,7 +28,7 @@ from memscope.server.compute.loading import LoadedModel, load, with_weights
 from memscope.server.compute.scoring_steps import score_ranges
 from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.training.request import TrainSample
-from memscope.server.training.train import fine_tuned
+from memscope.server.training.train import fine_tune
 from memscope.session.load import load_session
 
 _DEMO = Path(__file__).parents[2] / "memscope" / "demo"
@@ -96,7 +96,7 @@ def main() -> None:
     )
     for variant in _VARIANTS:
         began = time.process_time()
-        model = fine_tuned(loaded, samples, TrainOptions(**variant), lambda *_: None)
+        model = fine_tune(loaded, samples, TrainOptions(**variant), lambda *_: None)
         seconds = time.process_time() - began
         trained = with_weights(loaded, model)
         new_full, new_bare = _totals(trained, prompt, ()), _totals(trained, prompt, keys)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from memscope.engines import bodies, transport
+from memscope.engines import body_limit, transport
 from memscope.engines.base import Sampling
 from memscope.engines.client import connect
 from memscope.engines.decoding import UnreadableAnswerError
@@ -143,7 +143,7 @@ def dripping(status: int = 200, *, pieces: int = 10_000) -> Handler:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of a tenth of a second."""
-    for name in ("FIRST_CALL_SECONDS", "_LEAST_SECONDS", "_MOST_SECONDS"):
+    for name in ("FIRST_CALL_SECONDS", "_MIN_SECONDS", "_MAX_SECONDS"):
         monkeypatch.setattr(transport, name, 0.1)
 
 
@@ -191,7 +191,7 @@ async def endless(asked: Asked, writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 async def test_an_answer_is_read_up_to_a_limit(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.setattr(bodies, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(body_limit, "MAX_BYTES", 2**20)
     async with serving(TOO_LARGE[name]()) as url:
         client = Transport(url)
         for asking in (client.post("/v1/score", {}), client.get("/v1/models"), fetch_tokenizer(client, tmp_path)):

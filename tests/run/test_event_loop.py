@@ -70,7 +70,7 @@ async def test_a_whole_round_opens_no_transaction_on_the_loop(
         assert tuning.shipping.marks() == {first.id: "trained"}
         await tuning.verify(key)
         assert list(tuning.shipping.history.trained()) == [first.id]
-        assert tuning.shipping.history.unproven() == ()
+        assert tuning.shipping.history.unmeasured() == ()
         await tuning.marks.refresh()
         await IncrementalScoring(run).score()
     finally:

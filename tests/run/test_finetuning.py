@@ -271,10 +271,10 @@ async def test_the_whole_round_teaches_and_proves_it(small_session: Session, tra
         assert tuning.shipping.marks() == dict.fromkeys(ids(tuning, 0, 1), "trained")
         job = await tuning.shipping.watch(key, job)
         assert job.status == "succeeded"
-        assert tuning.shipping.history.unproven() == (key,)
+        assert tuning.shipping.history.unmeasured() == (key,)
         assert job.step == job.steps > 0
         proof = await tuning.verify(key)
-        assert tuning.shipping.history.unproven() == ()
+        assert tuning.shipping.history.unmeasured() == ()
         assert dict(proof.before) == {c.id: c.divergence for c in before.candidates}
         assert proof.fall > 0.9
         assert proof.others_moved < 3

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_the_embedded_scorer_has_no_time_limit_and_ends_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FIRST_CALL_SECONDS", "_LEAST_SECONDS", "_MOST_SECONDS"):
+    for name in ("FIRST_CALL_SECONDS", "_MIN_SECONDS", "_MAX_SECONDS"):
         monkeypatch.setattr(transport, name, 1e-6)
     source = ScorerSource(Config())
     try:

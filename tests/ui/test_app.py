@@ -125,7 +125,7 @@ async def test_an_unknown_theme_falls_back_with_a_word(screens: Screens) -> None
     async with screens(theme="no-[bold]such") as (app, pilot):
         assert app.theme == "textual-dark"
         await pilot.press("5")
-        assert any("there is no theme 'no-[bold]such'" in line for line in shown(app))
+        assert any("unknown theme 'no-[bold]such'" in line for line in shown(app))
 
 
 async def test_help_lists_the_live_keys_of_the_pane(screens: Screens) -> None:
@@ -184,7 +184,7 @@ async def test_a_session_fills_in_and_a_cell_opens_token_by_token(screens: Scree
         await pilot.pause()
         text = "\n".join(shown(app))
         assert "per token" in text
-        assert "likelier" in text
+        assert "more likely with the memory" in text
         app._export.write("necessity", str(tmp_path / "grid.json"))
         app._export.write("necessity", str(tmp_path / "grid.json"))
         assert (tmp_path / "grid.json").read_text().startswith('{"memscope":1')

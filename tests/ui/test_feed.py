@@ -25,11 +25,11 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
     assert batch.rows == {"necessity": {f"k{row}" for row in range(3000)}, "sufficiency": {"k3"}}
     assert batch.progress is not None
     assert batch.progress.done == 3000
-    assert batch.troubles == ["beware"]
+    assert batch.notices == ["beware"]
     assert [line.split(":")[0] for line in batch.lines] == [
         "memory k3 failed",
         "beware",
-        "stopped, results stay, after 4.0 s, 1 rows failed",
+        "stopped, results are kept, after 4.0 s, 1 rows failed",
     ]
     feed(Notice("again"))
     assert (await arrived.get()).lines == ["again"]

@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from memscope.scoring.grid import Grid
-from memscope.ui.heatmap.geometry import Zoom, lay_out
+from memscope.ui.heatmap.geometry import Zoom, compute_layout
 from memscope.ui.heatmap.pane import HeatmapPane
 from memscope.ui.heatmap.rows import GridRows
 from memscope.ui.heatmap.view import HeatmapView
@@ -112,7 +112,7 @@ async def test_filtering_shows_what_matches_and_escapes_nothing_to_the_keys() ->
         assert app.view.rows.order == []
         assert app.view.memory is None
         await pilot.press("enter", "down", "right", "s", "z")
-        assert app.pane.leave_filter()
+        assert app.pane.clear_filter()
         assert len(app.view.rows.order) == 30
 
 
@@ -214,7 +214,7 @@ def test_values_at_the_noise_floor_are_zero() -> None:
 @pytest.mark.parametrize("zoom", ["cells", "half", "overview"])
 @pytest.mark.parametrize("shape", [(0, 0), (1, 1), (1000, 2000)])
 def test_layouts_have_room_for_everything_they_show(zoom: Zoom, shape: tuple[int, int]) -> None:
-    g = lay_out(zoom, 80, 20, *shape, longest_key=50)
+    g = compute_layout(zoom, 80, 20, *shape, longest_key=50)
     assert g.gutter + g.shown_cells(80, 0) * g.cell <= 80
-    assert g.lines * g.rows_a_line >= shape[0]
-    assert g.across * g.columns_a_cell >= shape[1]
+    assert g.lines * g.rows_per_line >= shape[0]
+    assert g.across * g.columns_per_cell >= shape[1]

@@ -67,7 +67,7 @@ class _DrawnReply(msgspec.Struct):
     weights: str = ""
 
 
-class _Drawn(msgspec.Struct):
+class _GeneratedTokens(msgspec.Struct):
     """Generated tokens inside a sequence: where they are, and what the server said of them in nats."""
 
     ids: array[int]
@@ -120,9 +120,9 @@ class CompletionsDialect(Dialect):
                 return Check(len(drawn.logprobs))
         return Check(0, "its weights keep changing")
 
-    async def _draw(self, prompt: array[int], tokens: int) -> _Drawn:
+    async def _draw(self, prompt: array[int], tokens: int) -> _GeneratedTokens:
         """Generate tokens after a prompt; where the text ends early, go on behind it."""
-        drawn = _Drawn(prompt[:], {}, set())
+        drawn = _GeneratedTokens(prompt[:], {}, set())
         for _ in range(_DRAWS):
             ids, logprobs, weights = await self._greedy(drawn.ids, tokens - len(drawn.logprobs))
             drawn.logprobs.update(enumerate(logprobs, len(drawn.ids)))
@@ -158,7 +158,7 @@ class CompletionsDialect(Dialect):
             raise _NothingToCompareError("it does not give a log-probability for every token that it generates")
         return drawn, logprobs, reply.weights
 
-    def _compare(self, drawn: _Drawn, ranges: Sequence[Range], scored: Scored) -> None:
+    def _compare(self, drawn: _GeneratedTokens, ranges: Sequence[Range], scored: Scored) -> None:
         pairs: dict[int, tuple[float, float]] = {}
         for (start, end), total, values in zip(ranges, scored.totals, scored.tokens, strict=True):
             if values:
@@ -174,7 +174,7 @@ class CompletionsDialect(Dialect):
         )
 
 
-def _ranges(drawn: _Drawn) -> list[Range]:
+def _ranges(drawn: _GeneratedTokens) -> list[Range]:
     """Return the generated positions as ranges of one and of several tokens, since both must be right."""
     ranges: list[Range] = []
     for at in sorted(drawn.logprobs):

@@ -17,7 +17,7 @@ from memscope.errors import ScorerError
 
 __all__ = ["PromptLogprobs"]
 
-_TOKENS_TO_READ_ELSEWHERE = 1_000
+_TOKENS_TO_READ_IN_THREAD = 1_000
 
 
 class _Position(msgspec.Struct):
@@ -53,7 +53,7 @@ class PromptLogprobs(CompletionsDialect):
             "return_token_ids": True,
         }
         body = await self.served.post(self.path, fields, priority)
-        if len(ids) < _TOKENS_TO_READ_ELSEWHERE:
+        if len(ids) < _TOKENS_TO_READ_IN_THREAD:
             return read_prompt_logprobs(body, ids, ranges)
         return await asyncio.to_thread(read_prompt_logprobs, body, ids, ranges)
 

@@ -17,7 +17,7 @@ from memscope.engines.logprobs import checked_scores
 
 __all__ = ["ScoreEndpoint"]
 
-_TOKENS_TO_READ_ELSEWHERE = 10_000
+_TOKENS_TO_READ_IN_THREAD = 10_000
 
 
 class _Score(msgspec.Struct):
@@ -46,7 +46,7 @@ class ScoreEndpoint(CompletionsDialect):
         if second_path:
             fields["alternate_path"] = True
         body = await self.served.post(self.path, fields, priority)
-        if len(ids) < _TOKENS_TO_READ_ELSEWHERE:
+        if len(ids) < _TOKENS_TO_READ_IN_THREAD:
             return read_scores(body, ids, ranges)
         return await asyncio.to_thread(read_scores, body, ids, ranges)
 

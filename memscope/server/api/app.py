@@ -119,7 +119,7 @@ class _Api:
             lane="score",
             priority=asked.priority,
         )
-        found = await _unless_gone(request, work)
+        found = await _cancel_on_disconnect(request, work)
         scores: list[dict[str, Any]] = [
             {"total_logprob": float(values.sum(dtype="float64"))} for values in found.ranges
         ]
@@ -141,7 +141,7 @@ class _Api:
         check_model(asked.model, loaded.name)
         asked.check()
         if not asked.stream:
-            return json_response(await _unless_gone(request, complete(asked, loaded, self._runtime.worker)))
+            return json_response(await _cancel_on_disconnect(request, complete(asked, loaded, self._runtime.worker)))
         prompts_of(asked, loaded)  # what is wrong is said with its status, before the stream begins
         return StreamingResponse(_closing(stream(asked, loaded, self._runtime.worker)), media_type="text/event-stream")
 
@@ -150,10 +150,10 @@ class _Api:
         return decode(body, kind)  # type: ignore[type-var]
 
 
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
+async def _cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
     """Await work, and stop it when the client closes the connection."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(request))
+    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -164,7 +164,7 @@ async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
         working.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -34,7 +34,7 @@ BLOCK = 64
 position's output depends on the position alone, and so does its rounding."""
 _SCORES = 1 << 21
 """Scores held at once by `products_attention`; blocks shrink as the prefix grows, so that they stay in the cache."""
-_HARMLESS = {"position_ids", "cache_position", "use_cache", "return_dict"}
+_IGNORED_ARGUMENTS = {"position_ids", "cache_position", "use_cache", "return_dict"}
 """Arguments that attention layers hand down and that change nothing in plain causal attention."""
 
 _OPERATOR = "_scaled_dot_product_flash_attention_for_cpu"
@@ -78,7 +78,7 @@ def flash_attention(
         NotImplementedError: The layer asks for more than plain causal attention of one sequence: a mask, a soft cap,
             sinks, a window shorter than the keys, a position bias, dropout, or anything unknown.
     """
-    _demand_plain(module, query, key, attention_mask, arguments)
+    _require_plain_causal(module, query, key, attention_mask, arguments)
     batch, heads, suffix, _width = query.shape
     past = key.shape[2] - suffix
     output = query.new_empty(batch, suffix, heads, value.shape[-1])
@@ -98,7 +98,7 @@ def products_attention(
     **arguments: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend with the last `S` of `K` positions as queries, by matrix products; see `flash_attention`."""
-    _demand_plain(module, query, key, attention_mask, arguments)
+    _require_plain_causal(module, query, key, attention_mask, arguments)
     _batch, heads, suffix, width = query.shape
     kv_heads, past = key.shape[1], key.shape[2] - suffix
     groups = heads // kv_heads
@@ -132,7 +132,7 @@ def _queries_at_once(groups: int, position: int) -> int:
     return size
 
 
-def _demand_plain(
+def _require_plain_causal(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
@@ -149,7 +149,7 @@ def _demand_plain(
         "attention to later positions": not (getattr(module, "is_causal", True) if causal is None else causal),
         "dropout": bool(arguments.get("dropout")),
     }
-    known = _HARMLESS | {"sliding_window", "is_causal", "dropout"}
+    known = _IGNORED_ARGUMENTS | {"sliding_window", "is_causal", "dropout"}
     unknown = {name: given for name, given in arguments.items() if name not in known}
     refused |= {name: given is not None and given is not False for name, given in unknown.items()}
     if asked := [name for name, given in refused.items() if given]:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 __all__ = ["fingerprint"]
 
-_VOLATILE = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
+_IRRELEVANT_FIELDS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "use_cache"}
 """Configuration fields that do not change what the model computes."""
 
 
@@ -34,5 +34,5 @@ def _digest(name: str, tensor: torch.Tensor) -> bytes:
 
 
 def _configuration(model: PreTrainedModel) -> bytes:
-    fields = {name: value for name, value in model.config.to_dict().items() if name not in _VOLATILE}
+    fields = {name: value for name, value in model.config.to_dict().items() if name not in _IRRELEVANT_FIELDS}
     return json.dumps(fields, sort_keys=True, default=str).encode()

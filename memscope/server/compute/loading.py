@@ -26,7 +26,7 @@ __all__ = ["PATH_VARIABLE", "LoadedModel", "load", "training_copy", "with_weight
 
 _CHUNK_TOKENS = 512
 
-_ALTERNATE_FILLING = 37
+_ALTERNATE_PADDING = 37
 
 PATH_VARIABLE = "MEMSCOPE_SERVE_PATH"
 """The variable that names the fastest computation path to try; for tests and for comparing paths."""
@@ -48,7 +48,7 @@ class LoadedModel:
         path: How sequences are computed.
         network: The model on that path.
         store: Keys and values computed with these weights.
-        filling: Tokens that a plain forward computes past those needed.
+        padding: Tokens that a plain forward computes past those needed.
     """
 
     model: PreTrainedModel
@@ -60,7 +60,7 @@ class LoadedModel:
     path: ComputePath
     network: Network
     store: PrefixStore
-    filling: int = 0
+    padding: int = 0
 
     @property
     def dtype(self) -> str:
@@ -89,7 +89,7 @@ class LoadedModel:
         """The same weights on another path that rounds differently, with a store of its own that keeps nothing."""
         model = _sharing_weights(self.model)
         path = alternate_path(self.path, model)
-        return replace(self, path=path, network=path.apply(model), store=PrefixStore(0), filling=_ALTERNATE_FILLING)
+        return replace(self, path=path, network=path.apply(model), store=PrefixStore(0), padding=_ALTERNATE_PADDING)
 
     def scoring_pass(self, ids: Ids, *, first: int) -> ForwardPass:
         """Begin a pass over `ids` in which output positions from `first` on are needed."""
@@ -105,9 +105,9 @@ class LoadedModel:
 
     def _whole_pass(self, ids: Ids) -> ForwardPass:
         self.path.rotary.restore(self.model)
-        room = self.filling if self.max_tokens is None else min(self.filling, self.max_tokens - len(ids))
+        room = self.padding if self.max_tokens is None else min(self.padding, self.max_tokens - len(ids))
         # Filling would change the length that a length-dependent model sees.
-        return WholePass(self.network, ids, filling=0 if self.path.name == "ranges" else room)
+        return WholePass(self.network, ids, padding=0 if self.path.name == "ranges" else room)
 
 
 def load(folder: Path, options: ServeOptions) -> LoadedModel:

@@ -78,7 +78,7 @@ def batch_of(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
     return torch.from_numpy(ids)[None].to(model.device)
 
 
-class _Given(torch.nn.Module):
+class _FixedBody(torch.nn.Module):
     """Stands where the body stood, and returns the hidden states it is given."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ def _head(model: PreTrainedModel) -> Any:
     if model.base_model is model:
         raise AttributeError("the model has no body of its own")
     twin: Any = copy.copy(model)
-    given = _Given()
+    given = _FixedBody()
     # The copy shares every module with the model but the body.
     twin._modules = {**model._modules, model.base_model_prefix: given}
 

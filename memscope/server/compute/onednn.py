@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["accelerate", "pays", "product", "restore", "usable"]
+__all__ = ["accelerate", "is_faster", "product", "restore", "usable"]
 
 _MARGIN = 1.15
 _TRIES = 8
@@ -36,7 +36,7 @@ def usable(model: torch.nn.Module) -> bool:
     return True
 
 
-def pays() -> bool:
+def is_faster() -> bool:
     """Measure whether `product` beats torch's own on this machine, where it is usable."""
     rows, matrix = torch.rand(512, 256), torch.rand(768, 256)
     ours = _best_seconds(lambda: product(rows, matrix))

@@ -119,7 +119,7 @@ class ChunkedPass:
         """See `ForwardPass.outputs`."""
         while self._done < end:
             start, stop = self._done, self._grid.next(self._done, end)
-            hidden, self._state = self._network.hidden(self._filled(start, stop), self._state, keep_state=True)
+            hidden, self._state = self._network.hidden(self._padded(start, stop), self._state, keep_state=True)
             self._done = stop
             self.computed += min(stop, len(self._ids)) - start
             here = wanted[(wanted >= start) & (wanted < stop)]
@@ -140,7 +140,7 @@ class ChunkedPass:
         if self._store is not None and whole > self.cached:
             self._store.add(KVSequence(self._ids[:whole], self._state))
 
-    def _filled(self, start: int, stop: int) -> Ids:
+    def _padded(self, start: int, stop: int) -> Ids:
         ids = self._ids[start:stop]
         return ids if len(ids) == stop - start else np.pad(ids, (0, stop - start - len(ids)))
 
@@ -150,21 +150,21 @@ class WholePass:
 
     cached = 0
 
-    def __init__(self, network: Network, ids: Ids, *, filling: int = 0) -> None:
+    def __init__(self, network: Network, ids: Ids, *, padding: int = 0) -> None:
         """Prepare; nothing is computed yet.
 
         Args:
             network: The model.
             ids: The whole sequence.
-            filling: Tokens forwarded after those needed, which changes the shape of every product.
+            padding: Tokens forwarded after those needed, which changes the shape of every product.
         """
         self.computed = 0
-        self._network, self._ids, self._filling = network, ids, filling
+        self._network, self._ids, self._padding = network, ids, padding
         self._state: ModelState = None
 
     def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
         """See `ForwardPass.outputs`."""
-        ids = np.pad(self._ids[:end], (0, self._filling))
+        ids = np.pad(self._ids[:end], (0, self._padding))
         # Where only the last output is wanted a text is about to be generated from the model's own state.
         hidden, self._state = self._network.hidden(ids, keep_state=len(wanted) == 1 and end == len(self._ids))
         self.computed += len(ids)

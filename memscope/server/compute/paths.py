@@ -38,8 +38,8 @@ __all__ = [
     "PathName",
     "alternate_path",
     "choose_path",
-    "demand_causal",
     "obstacle",
+    "require_causal",
     "vocabulary_size",
 ]
 
@@ -54,7 +54,7 @@ _ROUNDED_NATS = 0.02
 """Mean difference in half precision below which a path is as good as another, whatever the model's own noise."""
 _NOISE = 2.0
 """In half precision, how much more than the model's own attention in chunks a path may differ from a plain forward."""
-_MOST_NATS = 0.1
+_MAX_NATS = 0.1
 """Mean difference in half precision that no path may reach, however noisy the model."""
 _FIXED_TOKENS = 256
 """Tokens a forward on a CPU where every forward must be of one size: larger ones are faster, and waste more."""
@@ -123,7 +123,7 @@ def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
 
 
 @torch.inference_mode()
-def demand_causal(model: PreTrainedModel, max_tokens: int | None) -> None:
+def require_causal(model: PreTrainedModel, max_tokens: int | None) -> None:
     """Raise unless a token's probability depends on nothing after it.
 
     Raises:
@@ -159,7 +159,7 @@ def choose_path(
         ScorerError: The model is not causal.
     """
     chooser = _Chooser(model, max_tokens, chunk_tokens, fastest)
-    demand_causal(model, max_tokens)
+    require_causal(model, max_tokens)
     for path in chooser.candidates():
         slower = fastest is None or PATHS.index(path.name) >= PATHS.index(fastest)
         if slower and (chosen := chooser.tried(path)) is not None:
@@ -209,7 +209,7 @@ class _Chooser:
     def _sharing(self) -> Iterator[ComputePath]:
         attention.register()
         shared = replace(self._stock, note="")
-        if onednn.usable(self._model) and (self._forced == "products" or onednn.pays()):
+        if onednn.usable(self._model) and (self._forced == "products" or onednn.is_faster()):
             yield replace(shared, name="products", attention=attention.PRODUCTS, onednn=True)
         if attention.available(self._model.device):
             yield replace(shared, name="flash", attention=attention.FLASH)
@@ -273,7 +273,7 @@ class _Chooser:
         difference = _difference(logits, reference)
         if self._model.dtype == torch.float32:
             return bool(difference.max() <= _EXACT_NATS)
-        return bool(difference.mean() <= max(_ROUNDED_NATS, min(_NOISE * noise, _MOST_NATS)))
+        return bool(difference.mean() <= max(_ROUNDED_NATS, min(_NOISE * noise, _MAX_NATS)))
 
 
 def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:

@@ -18,7 +18,7 @@ from memscope.server.compute.passes import ChunkedPass, ChunkGrid
 
 __all__ = ["body_is_row_invariant", "head_rows"]
 
-_MOST_THREADS = 8
+_MAX_THREADS = 8
 _WIDTHS = 16
 """Widths are multiples of this: a granule's share of a thread is then one of the longest vector of any dtype."""
 _ROWS = (256, 64)
@@ -62,7 +62,7 @@ def _linear_layers(model: PreTrainedModel) -> list[torch.nn.Linear]:
 
 def _shares_are_whole_vectors(model: PreTrainedModel) -> bool:
     threads = torch.get_num_threads()
-    powers = threads & (threads - 1) == 0 and threads <= _MOST_THREADS
+    powers = threads & (threads - 1) == 0 and threads <= _MAX_THREADS
     return powers and all(size % _WIDTHS == 0 for layer in _linear_layers(model) for size in layer.weight.shape)
 
 

@@ -94,7 +94,7 @@ def _scored(loaded: LoadedModel, ids: Ids, ranges: Sequence[tuple[int, int]]) ->
             yield
     finally:
         work.keep()
-    _demand_finite(found[scored], scored)
+    _require_finite(found[scored], scored)
     return found, work
 
 
@@ -112,7 +112,7 @@ def prompt_logprobs(loaded: LoadedModel, ids: Sequence[int]) -> Steps[PromptToke
             _add_rows(result, logits, targets[positions].to(logits.device), int((positions < outputs).sum()))
         yield
     work.keep()
-    _demand_finite(np.asarray(result.logprobs), np.arange(1, len(sequence)))
+    _require_finite(np.asarray(result.logprobs), np.arange(1, len(sequence)))
     return result
 
 
@@ -140,7 +140,7 @@ def _add_rows(result: PromptTokens, logits: torch.Tensor, tokens: torch.Tensor, 
     result.top_logprobs += best[:count].tolist()
 
 
-def _demand_finite(
+def _require_finite(
     values: np.ndarray[tuple[int], np.dtype[np.floating]], positions: np.ndarray[tuple[int], np.dtype[np.integer]]
 ) -> None:
     if not np.isfinite(values).all():

@@ -132,7 +132,7 @@ class ServerJobs:
             self._thread.join(timeout)
         return self._thread is None or not self._thread.is_alive()
 
-    def _say(self, job: ServerJob) -> None:
+    def _log_outcome(self, job: ServerJob) -> None:
         """Tell whoever watches a server of its own; as a child, the parent knows."""
         if not self._runtime.options.announce:
             kept = f", weights written to {job.saved}" if job.saved else ""
@@ -140,10 +140,10 @@ class ServerJobs:
             sys.stderr.flush()
 
     def _options(self, request: TrainRequest) -> TrainOptions:
-        return request.options.over(self._runtime.options.train_options)
+        return request.options.merged_with(self._runtime.options.train_options)
 
     def _work(self) -> None:
-        _step_back()
+        _lower_priority()
         while (job := self._queue.get()) is not None and not self._stopping.is_set():
             try:
                 self._train(job)
@@ -151,12 +151,12 @@ class ServerJobs:
                 job.error = f"{type(error).__name__}: {error}"
                 job.status = "failed"
             job.request = None
-            self._say(job)
+            self._log_outcome(job)
 
     def _train(self, job: ServerJob) -> None:
         from memscope.server.compute.loading import with_weights
         from memscope.server.training.saving import save
-        from memscope.server.training.train import fine_tuned
+        from memscope.server.training.train import fine_tune
 
         request = job.request
         if request is None:
@@ -170,7 +170,7 @@ class ServerJobs:
                 raise InterruptedError("the scorer is shutting down")
 
         options = self._options(request)
-        fresh = with_weights(loaded, fine_tuned(loaded, request.training_data.samples, options, on_step))
+        fresh = with_weights(loaded, fine_tune(loaded, request.training_data.samples, options, on_step))
         target = self._runtime.options.save_to
         if target is not None:
             done = [other.id for other in self._jobs.values() if other.status == "succeeded"]
@@ -181,7 +181,7 @@ class ServerJobs:
         job.status = "succeeded"
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     """Lower the priority of this thread and of those that torch makes for it: scoring goes first on few cores."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -27,7 +27,7 @@ class TrainOverrides(msgspec.Struct, forbid_unknown_fields=True):
     anchor: Anchor | None = None
     seed: Seed | None = None
 
-    def over(self, defaults: TrainOptions) -> TrainOptions:
+    def merged_with(self, defaults: TrainOptions) -> TrainOptions:
         """Return the defaults with the fields that this request sets."""
         given = {name: value for name, value in msgspec.structs.asdict(self).items() if value is not None}
         return msgspec.structs.replace(defaults, **given)

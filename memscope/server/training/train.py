@@ -23,7 +23,7 @@ from memscope.server.options import TrainOptions
 from memscope.server.training.request import TrainSample
 from memscope.server.training.sequences import TrainingSequence, sequences_of
 
-__all__ = ["fine_tuned"]
+__all__ = ["fine_tune"]
 
 _LORA_ABOVE = 50_000_000
 """Parameters from which an adapter is trained instead of all weights."""
@@ -42,7 +42,7 @@ class _AnchoredSequence:
     old: torch.Tensor | None
 
 
-def fine_tuned(
+def fine_tune(
     loaded: LoadedModel,
     samples: Sequence[TrainSample],
     options: TrainOptions,
@@ -64,7 +64,8 @@ def fine_tuned(
     dtype = model.dtype
     sequences = sequences_of(samples, loaded.vocabulary)
     anchored = [
-        _AnchoredSequence(sequence, _old(model, sequence) if options.anchor else None) for sequence in sequences
+        _AnchoredSequence(sequence, _old_logprobs(model, sequence) if options.anchor else None)
+        for sequence in sequences
     ]
     method = options.method or ("lora" if model.num_parameters() > _LORA_ABOVE else "full")
     longest = max(len(sequence.ids) for sequence in sequences)
@@ -129,7 +130,7 @@ def _quiet() -> Iterator[None]:
 
 
 @torch.no_grad()
-def _old(model: PreTrainedModel, sequence: TrainingSequence) -> torch.Tensor | None:
+def _old_logprobs(model: PreTrainedModel, sequence: TrainingSequence) -> torch.Tensor | None:
     return _logits(model, sequence, sequence.anchors).log_softmax(-1) if len(sequence.anchors) else None
 
 

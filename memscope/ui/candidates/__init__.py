@@ -1,1 +1,1 @@
-"""The panes around fine-tuning candidates: the list, the diff, and the review of a send."""
+"""The panes for fine-tuning candidates: the list, the diff, and the review before sending."""

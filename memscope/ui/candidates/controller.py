@@ -1,4 +1,4 @@
-"""Candidates, their diff and their sending, kept together; the app only passes messages on."""
+"""Connects the candidate list, the diff and the review; the app only forwards messages to it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["CandidatesController"]
 
 
 class CandidatesController:
-    """Two panes and what stands behind them."""
+    """Controls the candidates pane and the diff pane."""
 
     def __init__(self, app: AppShell, run: Run, tasks: Tasks) -> None:
         self.pane = CandidatesPane(id="candidates")
@@ -47,15 +47,15 @@ class CandidatesController:
         self._sending: Worker[None] | None = None
 
     def take(self, batch: Batch) -> None:
-        """Take what happened to candidates."""
+        """Handle events about candidates."""
         self.tasks.take(batch)
-        if batch.listed:
+        if batch.list_changed:
             self.redraw()
         else:
             self.moved()
 
     def redraw(self) -> None:
-        """Show everything anew."""
+        """Update both panes."""
         if self.pane.is_attached:
             self.pane.show(self.tasks.state())
             self.moved()
@@ -71,7 +71,7 @@ class CandidatesController:
         self.diff.show(current, before, alternate, self._note(current.id), state)
 
     def follow(self, intent: CandidateIntent) -> None:
-        """Do what a pane asks for."""
+        """Handle an intent of a pane."""
         match intent:
             case FindCandidates():
                 self.tasks.find()
@@ -91,15 +91,15 @@ class CandidatesController:
                 assert_never(intent)
 
     async def refresh_marks(self) -> None:
-        """Show what another memscope decided or sent meanwhile."""
+        """Show decisions and shipments that another process changed."""
         try:
             if await self.tasks.tuning.marks.refresh():
                 self.redraw()
         except StoreError as error:
-            self._app.log_line(f"what another memscope did is not shown: {error}")
+            self._app.log_line(f"changes by other processes cannot be shown: {error}")
 
     def _ask_to_send(self) -> None:
-        # A second press while the review is prepared must not open a second one.
+        # A second key press while the review is prepared must not open a second review.
         if self._sending is None or self._sending.is_finished:
             self._sending = self._app.run_worker(self._send(), group="send")
 
@@ -110,7 +110,7 @@ class CandidatesController:
         if not responses:
             self._app.say(f"nothing to send: {key_of(self._app, 'candidate.approve')} approves a candidate")
             return
-        if again and not await self._insists(responses):
+        if again and not await self._confirm_resend(responses):
             return
         while (review := await self.tasks.review(responses, again=again)) is not None:
             answer = await self._app.push_screen_wait(ReviewScreen(review, self._app.options.undo_seconds))
@@ -121,18 +121,18 @@ class CandidatesController:
                 self.tasks.send(review, again=again)
             return
 
-    async def _insists(self, responses: Sequence[str]) -> bool:
+    async def _confirm_resend(self, responses: Sequence[str]) -> bool:
         numbers = ", ".join(str(self._run.layout.column_index(response)) for response in responses)
         answers = (("no", "No, send nothing"), ("yes", "Yes, send again"))
-        question = f"Sent to training before, or perhaps so: {numbers}. Send again?"
+        question = f"Already sent to training, or in doubt: {numbers}. Send again?"
         answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
         return answer == "yes"
 
     async def _confirm_sending(self, review: Review) -> bool:
         if review.loopback or review.known:
             return True
-        question = f"{review.address} is not on this machine. Send the samples ({len(review.samples)}) there?"
-        answers = (("no", "No, send nothing"), ("yes", "Yes, and do not ask again for this address"))
+        question = f"{review.address} is a remote address. Send the samples ({len(review.samples)}) there?"
+        answers = (("no", "No, send nothing"), ("yes", "Yes, and don't ask again for this address"))
         answer: str | None = await self._app.push_screen_wait(Choose(question, answers))
         return answer == "yes"
 
@@ -140,10 +140,14 @@ class CandidatesController:
         if error := self.tasks.failures.get(response):
             return f"no alternate: {error}"
         if response in self.tasks.generating:
-            return "the alternate is being generated"
+            return "generating the alternate …"
         if response in self.tasks.alternates:
             return ""
-        return "the alternate is yet to come" if self.tasks.tuning.candidates.alternates_on else self._how_to_get_one()
+        return (
+            "the alternate has not been generated yet"
+            if self.tasks.tuning.candidates.alternates_on
+            else self._how_to_get_one()
+        )
 
     def _how_to_get_one(self) -> str:
         return f"{key_of(self._app, 'candidate.alternates')} turns alternates on"

@@ -1,4 +1,4 @@
-"""The diff: a candidate's response against its alternate, side by side or unified by width."""
+"""The diff of a candidate's response and its alternate, side by side or unified, depending on the width."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from memscope.ui.keys import DIFF
 __all__ = ["DiffPane"]
 
 _SPLIT_FROM = 68
-"""Cells from which the two texts stand side by side."""
+"""Minimum width for the side-by-side layout, in cells."""
 
 _STYLES = {
     "same": Style(),
@@ -35,7 +35,7 @@ _DIM, _BOLD = Style(dim=True), Style(bold=True)
 
 
 class DiffPane(VerticalScroll, can_focus=True):
-    """Shows one candidate at a time. The comparison runs beside the loop, so that no key ever waits for it."""
+    """Shows one candidate. The comparison runs in a thread, so that it never delays a key."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIFF
 
@@ -49,18 +49,18 @@ class DiffPane(VerticalScroll, can_focus=True):
         self._diff: Diff | None = None
 
     def compose(self) -> ComposeResult:
-        """One text."""
+        """Create the text."""
         yield self._text
 
     def show(self, candidate: Candidate | None, before: str, alternate: str | None, note: str, decision: str) -> None:
         """Show a candidate.
 
         Args:
-            candidate: The response; None for nothing.
-            before: The exchange before it.
-            alternate: What the model says without memories, as far as it is known.
-            note: Why it is not known, or that it still grows.
-            decision: What was decided about it, or became of it.
+            candidate: The candidate; None to clear the pane.
+            before: The messages before it.
+            alternate: The alternate as far as it has been generated.
+            note: Why there is no alternate, or that it is still being generated.
+            decision: The decision about it, or its training status.
         """
         shown = (candidate, before, alternate, note, decision)
         if shown == (self._candidate, self._before, self._alternate, self._note, self._decision):
@@ -83,23 +83,23 @@ class DiffPane(VerticalScroll, can_focus=True):
         self._ask(StepCandidate(by))
 
     def action_decide(self, decision: Decision) -> None:
-        """Approve or reject what is shown."""
+        """Approve or reject the candidate."""
         if self._candidate is not None:
             self._ask(Decide((self._candidate.id,), decision))
 
     def action_send(self) -> None:
-        """Review what would be sent to training."""
+        """Open the review before sending to training."""
         self._ask(ReviewSend())
 
     def action_toggle_alternates(self) -> None:
-        """Turn alternates on or off."""
+        """Toggle alternates."""
         self._ask(ToggleAlternates())
 
     def _ask(self, intent: CandidateIntent) -> None:
         self.post_message(UserIntent(intent))
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the text."""
+        """Focus the text."""
         self.focus()
 
     def copied(self) -> str:
@@ -109,7 +109,7 @@ class DiffPane(VerticalScroll, can_focus=True):
         return f"response:\n{self._candidate.text}\n\nwithout memories:\n{self._alternate or ''}\n"
 
     def on_resize(self) -> None:
-        """The layout follows the width."""
+        """Choose the layout by width."""
         self._draw()
 
     async def _compare(self, response: str, alternate: str) -> None:
@@ -118,7 +118,7 @@ class DiffPane(VerticalScroll, can_focus=True):
 
     def _draw(self) -> None:
         if self._candidate is None:
-            self._text.update(Content("no candidate is chosen"))
+            self._text.update(Content("no candidate selected"))
             return
         head = Content.assemble(
             ("before  ", _DIM),

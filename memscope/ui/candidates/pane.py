@@ -1,4 +1,4 @@
-"""The candidates: responses that lean on memories, what was decided about them, and what became of them."""
+"""The candidates pane: responses that depend on memories, with decisions and training status."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ _DECISION_STYLES: dict[Decision, Style] = {"approved": Style(color="green"), "re
 
 
 class CandidatesState(msgspec.Struct, frozen=True):
-    """Everything the pane shows.
+    """The content of the pane.
 
     Attributes:
-        findings: The candidates; None while responses are not scored without memories.
+        findings: The candidates; None until responses are scored without memories.
         decisions: Decisions by response id.
-        marks: What the ledger says, by response id.
-        trained: Responses that count as trained, by id.
-        before: Divergence of responses before the last training that was measured; empty without one.
+        marks: Training marks by response id.
+        trained: Trained responses by id.
+        before: Divergences before the last measured training, by response id; empty without one.
         alternates_on: Whether alternates are generated.
-        note: One line on what is going on.
+        note: One line on the current activity.
     """
 
     findings: Findings | None = None
@@ -60,20 +60,20 @@ class CandidatesState(msgspec.Struct, frozen=True):
     note: str = ""
 
     def rows(self) -> list[Candidate]:
-        """Return what is listed: what was trained, then the candidates, each by descending divergence."""
+        """Return the listed responses: trained ones, then candidates, each by descending divergence."""
         listed = sorted((t.response for t in self.trained.values()), key=lambda r: -r.divergence)
         found = self.findings.candidates if self.findings else ()
         return listed + [candidate for candidate in found if candidate.id not in self.trained]
 
 
 class CandidatesPane(ScrollView, can_focus=True):
-    """A list with a cursor that stays on its response while the list changes."""
+    """A list whose cursor stays on its response while the list changes."""
 
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = CANDIDATES
 
     class Moved(Message):
-        """The cursor is on another response."""
+        """The cursor moved to another response."""
 
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -81,7 +81,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._rows: list[Candidate] = []
         self._cursor = 0
         self._anchor: str | None = None
-        """The response that the user went to: the cursor comes back to it when it is listed again."""
+        """The response last selected by the user; the cursor returns to it when it is listed again."""
         self._chosen: set[str] = set()
 
     @property
@@ -91,13 +91,13 @@ class CandidatesPane(ScrollView, can_focus=True):
 
     @property
     def chosen(self) -> list[str]:
-        """The responses an action is about: those selected, else the one under the cursor."""
+        """The selected responses, or else the one under the cursor."""
         if self._chosen:
             return [candidate.id for candidate in self._rows if candidate.id in self._chosen]
         return [self.current.id] if self.current else []
 
     def show(self, state: CandidatesState) -> None:
-        """Show another state; the cursor stays on its response where it is still listed."""
+        """Show another state; the cursor stays on its response if it is still listed."""
         before = self.current.id if self.current else None
         self._state, self._rows = state, state.rows()
         places = {candidate.id: place for place, candidate in enumerate(self._rows)}
@@ -111,7 +111,7 @@ class CandidatesPane(ScrollView, can_focus=True):
             self.post_message(self.Moved())
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the list."""
+        """Focus the list."""
         self.focus()
 
     def copied(self) -> str:
@@ -123,7 +123,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._go(self._cursor + by)
 
     def action_page(self, pages: int) -> None:
-        """Move by a screenful."""
+        """Move by a page."""
         self._go(self._cursor + pages * max(1, self.size.height - 2))
 
     def action_edge(self, last: bool) -> None:
@@ -131,13 +131,13 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._go(len(self._rows) if last else 0)
 
     def action_choose(self) -> None:
-        """Select or unselect the response under the cursor, and go on."""
+        """Toggle the selection of the response under the cursor and move on."""
         if self.current:
             self._chosen ^= {self.current.id}
             self._go(self._cursor + 1)
 
     def action_decide(self, decision: Decision) -> None:
-        """Approve or reject."""
+        """Approve or reject the selected responses."""
         if responses := self.chosen:
             self._ask(Decide(tuple(responses), decision))
             if not self._chosen:
@@ -145,7 +145,7 @@ class CandidatesPane(ScrollView, can_focus=True):
             self._chosen.clear()
 
     def action_send(self) -> None:
-        """Review what would be sent to training."""
+        """Open the review before sending to training."""
         self._ask(ReviewSend())
 
     def action_find(self) -> None:
@@ -153,11 +153,11 @@ class CandidatesPane(ScrollView, can_focus=True):
         self._ask(FindCandidates())
 
     def action_toggle_alternates(self) -> None:
-        """Turn alternates on or off."""
+        """Toggle alternates."""
         self._ask(ToggleAlternates())
 
     def action_threshold(self, up: bool) -> None:
-        """Move the threshold."""
+        """Raise or lower the threshold."""
         self._ask(MoveThreshold(up))
 
     def action_open_diff(self) -> None:
@@ -168,15 +168,15 @@ class CandidatesPane(ScrollView, can_focus=True):
         self.post_message(UserIntent(intent))
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse is."""
+        """Move the cursor to the clicked line."""
         self._go(event.y - 1 + round(self.scroll_offset.y))
 
     def on_resize(self) -> None:
-        """Lines are as wide as the pane."""
+        """Adjust the lines to the width."""
         self._measure()
 
     def render_line(self, y: int) -> Strip:
-        """Draw the header, then one candidate a line."""
+        """Draw the header, then one candidate per line."""
         width = self.size.width
         place = y - 1 + round(self.scroll_offset.y)
         if y == 0:
@@ -191,7 +191,7 @@ class CandidatesPane(ScrollView, can_focus=True):
         return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
     def _measure(self) -> None:
-        # No wider than what is visible, whether or not there is a scrollbar: nothing ever scrolls sideways.
+        # Never wider than the visible area, so that nothing scrolls sideways.
         self.virtual_size = Size(1, len(self._rows) + 1)
 
     def _go(self, place: int) -> None:
@@ -220,7 +220,7 @@ class CandidatesPane(ScrollView, can_focus=True):
 
     def _why_empty(self) -> str:
         found = self._state.findings
-        return (found.why_none or "") if found else "responses are scored without memories once the map is filled"
+        return (found.why_none or "") if found else "candidates are searched once the map is complete"
 
     def _line(self, place: int, width: int) -> list[tuple[str, Style]]:
         candidate = self._rows[place]
@@ -239,11 +239,11 @@ class CandidatesPane(ScrollView, can_focus=True):
         ]
 
     def state_of(self, response: str) -> str:
-        """Return in a word what was decided about a response, or became of it."""
+        """Return the decision about a response or its training status, in one word."""
         return self._state_of(response)[0]
 
     def _nats(self, candidate: Candidate) -> str:
-        """Say how much a response leans on memories; once a training was measured, before and after."""
+        """Return the divergence of a response; before and after, once a training was measured."""
         trained, before = self._state.trained.get(candidate.id), self._state.before.get(candidate.id)
         if trained is not None:
             before, now = candidate.divergence, trained.after

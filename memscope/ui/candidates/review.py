@@ -1,4 +1,4 @@
-"""The review of a send: what leaves, where to, and what it teaches; then a moment in which it can be taken back."""
+"""The review before sending: what is sent, where to, and its effect; then a few seconds to cancel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
         self._timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """What leaves, one sample in full, and what the keys do."""
+        """Create the facts, one sample in full, and the key hints."""
         with Vertical(classes="box review"):
             yield Static(self._facts(), markup=False)
             with VerticalScroll(classes="sample"):
@@ -48,18 +48,18 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
             yield self._status
 
     def on_mount(self) -> None:
-        """Say what the keys do."""
+        """Show the key hints."""
         self._say()
 
     def action_send(self) -> None:
-        """Begin the undo window; a second press does nothing more."""
+        """Start the countdown; further presses are ignored."""
         if self._timer is None:
             self._left = self._undo_seconds + 1
             self._timer = self.set_interval(1.0, self._tick)
             self._tick()
 
     def action_context(self) -> None:
-        """Review the other choice."""
+        """Review with the other context."""
         if self._timer is None:
             self.dismiss("context")
 
@@ -69,7 +69,7 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
 
     def _tick(self) -> None:
         if not self.on_top:
-            return  # another question is open
+            return  # a dialog is open on top
         self._left -= 1
         if self._left <= 0 and self._timer is not None:
             self._timer.stop()
@@ -80,14 +80,14 @@ class ReviewScreen(ClosesOnce, ModalScreen[str | None]):
     def _facts(self) -> Content:
         review = self._review
         numbers = ", ".join(str(sample.index) for sample in review.samples)
-        away = "" if review.loopback else "  not on this machine: the samples leave it"
+        away = "" if review.loopback else "  remote address: the samples leave this machine"
         return Content.assemble(
             ("Send to training\n\n", _BOLD),
             f"{counted(len(review.samples), 'response')} ({numbers}), {review.tokens:,} tokens\n",
             f"to {one_line(review.address)}",
             (away, _WARN),
             f"\ncontext {review.context} memories: {review.effect}\n\n",
-            ("the first sample in full, what is learned underlined\n", _DIM),
+            ("the first sample in full; the part to learn is underlined\n", _DIM),
         )
 
     def _example(self) -> Content:

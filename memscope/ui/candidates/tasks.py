@@ -1,4 +1,4 @@
-"""Passes what the user wants of candidates to `FineTuning`, and keeps what the panes show of them."""
+"""Runs the user's requests about candidates through `FineTuning`, and holds the state that the panes show."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _THRESHOLD_STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0
 
 
 class CandidateTasks:
-    """Owns the tasks around candidates of one run."""
+    """The background tasks for the candidates of one run."""
 
     def __init__(self, app: AppShell, run: Run, tasks: Tasks, changed: Callable[[], None]) -> None:
-        """Take the run and whom to tell.
+        """Create the tasks.
 
         Args:
-            app: Where lines are said, and the proof is shown.
-            run: Whose responses.
-            tasks: Where work goes on.
-            changed: Called after anything that panes show.
+            app: The app that shows messages and the effect of training.
+            run: The run.
+            tasks: Starts background tasks.
+            changed: Called after every change that the panes show.
         """
         self.tuning = FineTuning(run)
         self.alternates: dict[str, str] = {}
@@ -53,21 +53,21 @@ class CandidateTasks:
 
     @property
     def busy(self) -> bool:
-        """Whether something is being sent or a job is being followed."""
+        """Whether something is being sent or a job is running."""
         return self._jobs > 0
 
     @property
     def unsaved_weights(self) -> bool:
-        """Whether the weights in use were trained here and are lost with the scorer."""
+        """Whether the weights in use were trained here and are lost when the scorer stops."""
         return self.tuning.shipping.has_unsaved_weights
 
     @property
-    def unproven(self) -> bool:
-        """Whether a job succeeded whose effect was not measured."""
-        return bool(self.tuning.shipping.history.unproven())
+    def unmeasured(self) -> bool:
+        """Whether the effect of a succeeded job has not been measured."""
+        return bool(self.tuning.shipping.history.unmeasured())
 
     def state(self) -> CandidatesState:
-        """Return what the candidates pane shows now."""
+        """Return the current state for the candidates pane."""
         candidates, record = self.tuning.candidates, self.tuning.shipping.history
         return CandidatesState(
             findings=candidates.findings() if candidates.current else None,
@@ -80,7 +80,7 @@ class CandidateTasks:
         )
 
     def take(self, batch: Batch) -> None:
-        """Take what happened; a filled map is followed by the strip-all row."""
+        """Handle events; a complete map is followed by a search for candidates."""
         self.alternates |= {index: text for index, text in batch.alternates.items() if index in self.generating}
         self.failures |= batch.failed_alternates
         if batch.shipment and self.busy:
@@ -89,7 +89,7 @@ class CandidateTasks:
             self.find()
 
     def find(self) -> None:
-        """Score responses without memories; after a training, compare with before."""
+        """Score responses without memories; after training, compare with before."""
         self._start(self._find)
 
     def decide(self, responses: Collection[str], decision: Decision) -> None:
@@ -97,7 +97,7 @@ class CandidateTasks:
         trained = self.tuning.shipping.history.trained()
         if told := [index for index in responses if index in trained]:
             number = trained[told[0]].response.index
-            self._app.say(f"response {number} was sent to training already; sending it again is asked about")
+            self._app.say(f"response {number} was already sent to training; you will be asked before it is sent again")
             return
         known = self.tuning.candidates.decisions()
         again = all(known.get(index) == decision for index in responses)
@@ -109,11 +109,11 @@ class CandidateTasks:
         try:
             await written
         except MemscopeError:
-            self._changed()  # it does not count any more
+            self._changed()  # the decision was reverted
             raise
 
     def threshold(self, up: bool) -> None:
-        """Move the threshold one step."""
+        """Raise or lower the threshold by one step."""
         now = self.tuning.candidates.threshold
         steps = [s for s in _THRESHOLD_STEPS if (s > now if up else s < now)]
         if steps:
@@ -121,13 +121,13 @@ class CandidateTasks:
             self.generate()
 
     def toggle_alternates(self) -> None:
-        """Turn alternates on or off; off ends the one that is being generated."""
+        """Toggle alternates; turning them off stops the one being generated."""
         candidates = self.tuning.candidates
         self._guarded(lambda: setattr(candidates, "alternates_on", not candidates.alternates_on))
         self.generate()
 
     def generate(self) -> None:
-        """Generate what is missing of the alternates, one at a time."""
+        """Generate the missing alternates, one at a time."""
         if self._generator is not None:
             self._generator.cancel()
         self.generating.clear()
@@ -135,7 +135,7 @@ class CandidateTasks:
             self._generator = self._start(self._generate)
 
     def selection(self, chosen: Collection[str]) -> Selection:
-        """Return what sending is about: the approved responses, or without any the chosen ones."""
+        """Return the responses to send: the approved ones, or else the selected ones."""
         return select_responses(
             requested=None,
             approved=self.tuning.candidates.approved(),
@@ -144,7 +144,7 @@ class CandidateTasks:
         )
 
     async def review(self, responses: Collection[str], *, again: bool) -> Review | None:
-        """Return what would be sent; None after saying why not."""
+        """Return a preview of what would be sent; None, after a message, if nothing can be sent."""
         try:
             return await self.tuning.shipping.review(list(responses), self.tuning.shipping.context, again=again)
         except MemscopeError as error:
@@ -152,29 +152,29 @@ class CandidateTasks:
             return None
 
     def send(self, review: Review, *, again: bool) -> None:
-        """Send what was reviewed and follow the job."""
+        """Send the reviewed samples and follow the job."""
         self._start(partial(self._send, review, again))
 
     def note(self, text: str) -> None:
-        """Show one line on what is going on."""
+        """Show one line on the current activity."""
         self._note = text
         self._changed()
 
     async def _find(self) -> None:
-        unproven = self.tuning.shipping.history.unproven()
-        if unproven:
-            for key in unproven:
+        unmeasured = self.tuning.shipping.history.unmeasured()
+        if unmeasured:
+            for key in unmeasured:
                 self._compare(await self.tuning.verify(key))
         else:
             await self.tuning.candidates.find()
         self._forget_stale()
         self._changed()
-        if unproven:
-            self._app.show_proof()
+        if unmeasured:
+            self._app.show_training_effect()
         self.generate()
 
     def _forget_stale(self) -> None:
-        """Drop what other weights said."""
+        """Drop alternates of other weights."""
         weights = self._run.rescorer.weights
         if weights != self._weights:
             self._weights = weights
@@ -187,7 +187,7 @@ class CandidateTasks:
         self.note(line)
         self._app.log_line(
             f"{line}; with all memories present, the log-probability of the other responses moved by "
-            f"{proof.others_moved:.2f} nats in the mean"
+            f"{proof.others_moved:.2f} nats on average"
         )
 
     async def _generate(self) -> None:
@@ -220,7 +220,7 @@ class CandidateTasks:
         elif job.ended:
             self.note(f"job {job.id} {job.status}: {job.error or 'no reason given'}")
         else:
-            self.note(f"job {job.id} was {job.status} when it was last seen")
+            self.note(f"job {job.id} was last reported as {job.status}")
         if job.status == "succeeded":
             self._app.log_line(self._note)
         else:

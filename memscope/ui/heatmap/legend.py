@@ -1,4 +1,4 @@
-"""The legend under the heatmap: what the colours mean, and how the rows are shown."""
+"""The legend below the heatmap: the meaning of the colours, and how rows are sorted and filtered."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _ZOOMED = {"cells": "", "half": "half blocks", "overview": "overview"}
 
 
 class Legend(OneLine):
-    """Follows one heatmap."""
+    """The legend of one heatmap."""
 
     def __init__(self, view: HeatmapView) -> None:
         super().__init__()
         self._view = view
 
     def pieces(self, width: int) -> Iterator[StyledText]:
-        """Draw swatches first, then the words that there is room for."""
+        """Return the swatches, then as many labels as fit."""
         swatches = list(self._swatches())
         yield from swatches
         room = width - sum(cells(text) for text, _ in swatches)
@@ -67,7 +67,7 @@ class Legend(OneLine):
     def _top(self) -> str:
         scale = self._view.rows.scale
         top = "highest" if scale.mode == "rank" else f"{scale.limit:g}{'+' if self._clips() else ''} nats"
-        return f" {'leans more, ' * isinstance(self._view.rows.grid, Changes)}{top}, {scale.mode}"
+        return f" {'depends more, ' * isinstance(self._view.rows.grid, Changes)}{top}, {scale.mode}"
 
     def _clips(self) -> bool:
         return self._view.rows.scale.clips(self._view.rows.peak())

@@ -1,7 +1,7 @@
-"""Draws the heatmap's lines as strips; knows nothing of widgets.
+"""Draws the lines of the heatmap as strips, independent of widgets.
 
-A line of cells is a handful of segments, one a run of equal cells, and is kept until its row, the scroll position, the
-layout or the look changes.
+A line of cells has one segment per run of equal cells, and is cached until its row, the scroll position, the layout or
+the look changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CACHED_LINES = 1024
 
 
 def number(nats: float, width: int) -> str:
-    """Return nats right-aligned in `width` cells, with as many decimals as there is room for."""
+    """Return nats right-aligned in `width` cells, with as many decimals as fit."""
     if isnan(nats):
         return "·".rjust(width)
     decimals = 2 if abs(nats) < 1000 else 0
@@ -54,13 +54,13 @@ class Painter:
         digits = len(str(max(0, self.rows.columns - 1)))
         every = -(-(digits + 1) // g.cell)
         labels = "".join(
-            f"{index * g.columns_a_cell:<{every * g.cell}}" for index in range(first, first + shown, every)
+            f"{index * g.columns_per_cell:<{every * g.cell}}" for index in range(first, first + shown, every)
         )
         middle = labels[: shown * g.cell].ljust(shown * g.cell)
         return Strip([Segment(fit("memory", g.gutter), _DIM), Segment(middle, _DIM), Segment("sum".rjust(SUMS), _DIM)])
 
     def line(self, g: Geometry, line: int, width: int, scroll_x: int) -> Strip:
-        """Draw a line of rows: keys, cells, sum."""
+        """Draw a line of rows: key, cells, sum."""
         members = self._members(g, line)
         rows = self.rows
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
@@ -73,9 +73,9 @@ class Painter:
         return strip
 
     def dependence(self, g: Geometry, width: int, scroll_x: int) -> Strip:
-        """Draw the column sums as bars, the largest full."""
+        """Draw the column sums as bars relative to the largest."""
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
-        sums, step = self.rows.dependence, g.columns_a_cell
+        sums, step = self.rows.dependence, g.columns_per_cell
         peak = max(map(abs, sums), default=0.0) or 1.0
         blocks = (max(map(abs, sums[cell * step : (cell + 1) * step])) / peak for cell in range(first, first + shown))
         gap = " " * (g.cell > 1)
@@ -86,7 +86,7 @@ class Painter:
     def stripped(self, g: Geometry, width: int, scroll_x: int) -> Strip:
         """Draw the divergence of each response with all memories left out."""
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
-        codes = _pooled([self.rows.stripped_codes()], g.columns_a_cell)
+        codes = _pooled([self.rows.stripped_codes()], g.columns_per_cell)
         known = self.rows.stripped_sum()
         total = "·".rjust(SUMS) if known is None else number(known, SUMS)
         return Strip(
@@ -98,10 +98,10 @@ class Painter:
         )
 
     def cursor(self, g: Geometry, row: int, column: int) -> Segment:
-        """Draw the cell at a position of the shown order as the cursor shows it."""
+        """Draw the cell at a position of the displayed order as the cursor."""
         members = self._members(g, g.line_of(row))
         if g.zoom == "half":
-            return Segment("▼" if row % g.rows_a_line else "▲", _CURSOR)
+            return Segment("▼" if row % g.rows_per_line else "▲", _CURSOR)
         if g.cell == 1:
             return Segment("+", _CURSOR)
         code = self._codes(g, members)[g.cell_of(column)]
@@ -112,7 +112,7 @@ class Painter:
         return f"{words}, all rows" if self.rows.filter else words
 
     def _members(self, g: Geometry, line: int) -> list[int]:
-        return self.rows.order[line * g.rows_a_line : (line + 1) * g.rows_a_line]
+        return self.rows.order[line * g.rows_per_line : (line + 1) * g.rows_per_line]
 
     def _gutter(self, g: Geometry, members: list[int]) -> Segment:
         statuses = [self.rows.status(row) for row in members]
@@ -134,7 +134,7 @@ class Painter:
         return self._runs(self._codes(g, members)[first : first + shown], g.cell)
 
     def _codes(self, g: Geometry, members: list[int]) -> bytes:
-        return _pooled([self.rows.codes(row) for row in members], g.columns_a_cell)
+        return _pooled([self.rows.codes(row) for row in members], g.columns_per_cell)
 
     def _halves(self, members: list[int], first: int, shown: int) -> list[Segment]:
         upper = self.rows.codes(members[0])[first : first + shown]
@@ -155,7 +155,7 @@ def _length(run: Iterable[object]) -> int:
 
 
 def _pooled(rows: list[bytes], columns: int) -> bytes:
-    """Return one row of codes that stands for a block: the code that matters most in each."""
+    """Return one row of codes for a block of rows and columns, using the most important code of each block."""
     pooled = rows[0] if len(rows) == 1 else bytes(map(max, *rows))
     if columns == 1:
         return pooled

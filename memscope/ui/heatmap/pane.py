@@ -1,4 +1,4 @@
-"""The heatmap with its legend and its filter."""
+"""The heatmap with its legend and filter."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from memscope.ui.scale import next_mode, nice_limit
 __all__ = ["HeatmapPane"]
 
 _FILTER_HINT = "show memories whose key or text contains …"
-_LONGEST_FILTER = 200
+_MAX_FILTER_LENGTH = 200
 
 
 class HeatmapPane(Vertical):
-    """The keys that change how the heatmap looks, and the line where a filter is typed."""
+    """The heatmap pane: the map, its display options, and the filter input."""
 
     BINDINGS: ClassVar[list[BindingType]] = HEATMAP_PANE
 
@@ -33,12 +33,12 @@ class HeatmapPane(Vertical):
         super().__init__(id=id)
         self.view = HeatmapView(grid, colours, id="map")
         self.legend = Legend(self.view)
-        self.field = Entry(placeholder=_FILTER_HINT, max_length=_LONGEST_FILTER, compact=True, id="filter")
+        self.field = Entry(placeholder=_FILTER_HINT, max_length=_MAX_FILTER_LENGTH, compact=True, id="filter")
         self._fitted = False
         self._fitted_by_hand = False
 
     def compose(self) -> ComposeResult:
-        """The map, the filter (hidden until it is wanted), the legend."""
+        """Create the map, the filter (hidden at first) and the legend."""
         yield self.view
         yield self.field
         yield self.legend
@@ -48,24 +48,24 @@ class HeatmapPane(Vertical):
         self.field.display = False
 
     def focus_inside(self) -> None:
-        """Give the keyboard to the map."""
+        """Focus the map."""
         self.view.focus()
 
     def copied(self) -> str:
-        """Return the memory under the cursor as it is in the session."""
+        """Return the original text of the memory under the cursor."""
         layout, key = self.view.rows.grid.layout, self.view.key
         row = None if key is None else layout.row_index(key)
         return "" if row is None else f"{key}\n{layout.rows[row].text}\n"
 
     def filled(self) -> None:
-        """Take note that filling has ended: rows find their places, and the scale is fitted the first time."""
+        """Sort the rows after a matrix has finished, and fit the scale the first time."""
         if not self._fitted and self.view.rows.peak() > 0:
             self._fit()
-        self.view.nothing_runs()
+        self.view.refresh_running_rows()
         self.view.order_by()
 
     def stripped_known(self) -> None:
-        """Take note of the line of all memories left out: it may be above what the scale was fitted to."""
+        """Refit the scale to the all-left-out line, which may exceed it."""
         if self._fitted and not self._fitted_by_hand:
             self._fit()
 
@@ -74,7 +74,7 @@ class HeatmapPane(Vertical):
         self.view.order_by(SORTS[(SORTS.index(self.view.rows.sort) + 1) % len(SORTS)])
 
     def action_filter(self) -> None:
-        """Ask what to look for."""
+        """Open the filter input."""
         self.field.display = True
         self.field.focus()
 
@@ -83,12 +83,12 @@ class HeatmapPane(Vertical):
         self.view.next_zoom()
 
     def action_scale(self) -> None:
-        """Use the next kind of scale."""
+        """Switch to the next scale mode."""
         scale = self.view.rows.scale
         self.view.rescale(scale.with_mode(next_mode(scale.mode)))
 
     def action_rescale(self) -> None:
-        """Fit the scale to what is there now; from then on only this key changes it."""
+        """Fit the scale to the current values; from then on only this key changes it."""
         self._fitted_by_hand = True
         self._fit()
 
@@ -98,19 +98,19 @@ class HeatmapPane(Vertical):
         self.view.rescale(replace(rows.scale, limit=nice_limit(rows.peak())))
 
     def action_signed(self) -> None:
-        """Show or clamp negative divergences."""
+        """Toggle the signed view."""
         self.show_signed(not self.view.rows.scale.signed)
 
     def show_signed(self, signed: bool) -> None:
-        """Show negative divergences, or clamp them."""
+        """Show negative divergences or clamp them to zero."""
         self.view.rescale(replace(self.view.rows.scale, signed=signed))
 
     def set_floor(self, nats: float) -> None:
-        """Show as zero what cannot be told from zero."""
+        """Show values up to the noise floor as zero."""
         self.view.rescale(replace(self.view.rows.scale, floor=nats))
 
-    def leave_filter(self) -> bool:
-        """Close the filter and forget it; tell whether there was one."""
+    def clear_filter(self) -> bool:
+        """Clear and close the filter; return whether there was one."""
         if not self.field.display and not self.view.rows.filter:
             return False
         self.field.value = ""
@@ -119,11 +119,11 @@ class HeatmapPane(Vertical):
         return True
 
     def on_input_changed(self) -> None:
-        """Filter while typing; after the next frame, so that of many keys in one the last alone costs anything."""
+        """Filter while typing, once per frame, so that of several keys in a frame only the last one costs anything."""
         self.call_after_refresh(self._filter)
 
     def on_input_submitted(self) -> None:
-        """Keep the filter and go back to the map."""
+        """Keep the filter and focus the map."""
         self._hide_field()
 
     def _filter(self) -> None:
@@ -131,7 +131,7 @@ class HeatmapPane(Vertical):
             self.view.order_by(text=text)
 
     def on_heatmap_view_look_changed(self) -> None:
-        """Keep the legend true."""
+        """Update the legend."""
         self.legend.refresh()
 
     def _hide_field(self) -> None:

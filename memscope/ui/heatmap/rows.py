@@ -1,6 +1,6 @@
-"""What the heatmap shows of a grid: fine bytes and codes of each row, sums, and the order of the rows.
+"""The rows of a grid as shown by the heatmap: fine bytes and codes of each row, sums, and the row order.
 
-A row's numbers are worked out when it is first needed and again when its version changes.
+The data of a row is computed on first use and again when its version changes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Sort: TypeAlias = Literal["appearance", "importance", "maximum", "key"]
 SORTS: tuple[Sort, ...] = ("appearance", "importance", "maximum", "key")
 
 
-class _Known(msgspec.Struct):
-    """What is known of one row at one version."""
+class _RowSummary(msgspec.Struct):
+    """The data of one row at one version."""
 
     fine: bytes
     importance: float
@@ -36,10 +36,10 @@ class GridRows:
     """The rows of one grid as the heatmap draws them.
 
     Attributes:
-        grid: Where the numbers come from.
-        scale: How nats become codes; set it with `rescale`.
-        order: Row indices as they are shown, from top to bottom.
-        versions: One number a row, which changes with everything that is drawn of it.
+        grid: The grid.
+        scale: The scale from nats to codes; set it with `rescale`.
+        order: Row indices in displayed order, from top to bottom.
+        versions: One number per row, which changes with everything that is drawn of it.
         dependence: Column sums of the clamped divergences, or of the changes, in nats.
         look: Changes when all cells look different.
     """
@@ -53,32 +53,32 @@ class GridRows:
         self.reload()
 
     def reload(self) -> None:
-        """Take the grid as it is now, shape included."""
+        """Reload the grid, including its shape."""
         self.columns = len(self.grid.columns)
         count = len(self.grid.rows)
         self.versions = [0] * count
-        self._known: list[_Known | None] = [None] * count
+        self._known: list[_RowSummary | None] = [None] * count
         self._counted: list[array[float] | None] = [None] * count
         self.dependence = array("d", [0.0]) * self.columns
         for row, status in enumerate(self.grid.status):
             if status != "waiting":
                 self._count(row)
-        self._retable()
+        self._rebuild_table()
         self.arrange()
 
     def changed(self, row: int) -> None:
-        """Take note that a row has other values or another status."""
+        """Update a row whose values or status changed."""
         self.versions[row] += 1
         self._known[row] = None
         self._count(row)
 
     def rescale(self, scale: Scale) -> None:
-        """Show nats in another way."""
+        """Use another scale."""
         self.scale = scale
-        self._retable()
+        self._rebuild_table()
 
     def arrange(self, sort: Sort | None = None, text: str | None = None) -> None:
-        """Sort and filter the rows; None keeps what there is. The order then stays until this is called again."""
+        """Sort and filter the rows; None keeps the current setting. The order is fixed until the next call."""
         self.sort = sort or self.sort
         self.filter = self.filter if text is None else text
         shown = [row for row in range(len(self.grid.rows)) if self._matches(row)]
@@ -120,7 +120,7 @@ class GridRows:
         return known.lowest
 
     def peak(self) -> float:
-        """Return the largest divergence of all, negative ones by their size when they are shown; in nats."""
+        """Return the largest divergence in nats, including the magnitude of negative ones if they are shown."""
         known = (row for row, status in enumerate(self.grid.status) if status != "waiting")
         peak = max(map(self.maximum, known), default=0.0)
         if self.scale.signed:
@@ -128,14 +128,14 @@ class GridRows:
         return max([peak, *map(abs, self.grid.stripped_contributions())])
 
     def stripped_sum(self) -> float | None:
-        """Return the sum over the line of all memories left out, in nats; None while nothing of it is known."""
+        """Return the all-left-out sum in nats; None if nothing of it is scored."""
         return None if all(map(isnan, self.grid.stripped)) else fsum(self.grid.stripped_contributions())
 
     def status(self, row: int) -> RowStatus:
         """Return the status of a row."""
         return self.grid.status[row]
 
-    def _row(self, row: int) -> _Known:
+    def _row(self, row: int) -> _RowSummary:
         known = self._known[row]
         if known is None:
             values = self.grid.values[row]
@@ -143,19 +143,19 @@ class GridRows:
             counted = self._counted[row]
             parts = self.grid.contributions(row) if counted is None else counted
             largest = max(map(abs, parts), default=0.0)
-            known = _Known(fine_bytes(values, before, failed=failed), fsum(parts), largest)
+            known = _RowSummary(fine_bytes(values, before, failed=failed), fsum(parts), largest)
             self._known[row] = known
         return known
 
     def _count(self, row: int) -> None:
-        """Keep the column sums up to date by what changed, for a sum over all rows costs too much in a flood."""
+        """Update the column sums incrementally, since summing all rows for each change would be too slow."""
         sums, parts = self.dependence, array("d", self.grid.contributions(row))
         if (before := self._counted[row]) is not None:
             sums = array("d", map(sub, sums, before))
         self.dependence = array("d", map(add, sums, parts))
         self._counted[row] = parts
 
-    def _retable(self) -> None:
+    def _rebuild_table(self) -> None:
         histogram = self._histogram() if self.scale.mode == "rank" else ()
         self._table = self.scale.table(histogram)
         self.look += 1
@@ -170,7 +170,7 @@ class GridRows:
         return not wanted or wanted in memory.key.casefold() or wanted in memory.text.casefold()
 
     def value(self, row: int, column: int) -> float:
-        """Return a cell in signed nats; NaN where there is none."""
+        """Return the value of a cell in signed nats; NaN if there is none."""
         if 0 <= row < len(self.grid.values) and 0 <= column < self.columns:
             return self.grid.values[row][column]
         return nan

@@ -1,7 +1,7 @@
-"""The heatmap widget: one scroll view that draws its own lines.
+"""The heatmap widget: a scroll view that draws its own lines.
 
-The header, the keys, the row sums and the two lines below stay where they are while the cells scroll. Moving the
-cursor repaints two cells, a finished row repaints its line.
+The header, the keys, the row sums and the two footer lines stay in place while the cells scroll. Moving the cursor
+repaints two cells; a finished row repaints its line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from memscope.scoring.grid import Grid
 from memscope.terminal.safe import cells, one_line
-from memscope.ui.heatmap.geometry import FOOTERS, HEADERS, SUMS, Geometry, Zoom, lay_out, next_zoom
+from memscope.ui.heatmap.geometry import FOOTERS, HEADERS, SUMS, Geometry, Zoom, compute_layout, next_zoom
 from memscope.ui.heatmap.painter import Painter
 from memscope.ui.heatmap.rows import GridRows, Sort
 from memscope.ui.keys import HEATMAP
@@ -31,24 +31,24 @@ class HeatmapView(ScrollView, can_focus=True):
     """Memories down, responses across.
 
     Attributes:
-        rows: What is shown of the grid.
-        row: The cursor's position in the shown order.
-        column: The cursor's position among the responses.
-        key: The memory under the cursor; None when no row is shown. The cursor stays with it, wherever it moves to.
-        response: The id of the response under the cursor; None when there is none.
+        rows: The displayed rows of the grid.
+        row: Position of the cursor in the displayed order.
+        column: Position of the cursor among the responses.
+        key: The memory under the cursor; None if no row is shown. The cursor follows it when rows are reordered.
+        response: The id of the response under the cursor; None if there is none.
     """
 
     ALLOW_SELECT = False
     BINDINGS: ClassVar[list[BindingType]] = HEATMAP
 
     class CursorMoved(Message):
-        """The cursor stands on another cell, or its cell changed."""
+        """The cursor moved to another cell, or its cell changed."""
 
     class Opened(Message):
-        """The user wants to see the cell under the cursor in detail."""
+        """The user opened the cell under the cursor."""
 
     class LookChanged(Message):
-        """Scale, sort, filter, zoom or view changed."""
+        """The scale, sort order, filter, zoom or view changed."""
 
     def __init__(self, grid: Grid, colours: Colours, scale: Scale | None = None, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -66,24 +66,24 @@ class HeatmapView(ScrollView, can_focus=True):
 
     @property
     def geometry(self) -> Geometry:
-        """The layout for the size that the view has now: a paint may come before the news of a resize."""
+        """The layout for the current size of the view; a paint may precede the resize event."""
         width, height = self.size
         rows = len(self.rows.order)
         needs = (self.zoom, width, height, rows, self.rows.columns, self._longest_key)
         if self._laid_out is None or self._laid_out[0] != needs:
-            g = lay_out(self.zoom, width, height, rows, self.rows.columns, self._longest_key)
+            g = compute_layout(self.zoom, width, height, rows, self.rows.columns, self._longest_key)
             if g.height > height:  # the scroll bar will take a column
-                g = lay_out(self.zoom, width - 1, height, rows, self.rows.columns, self._longest_key)
+                g = compute_layout(self.zoom, width - 1, height, rows, self.rows.columns, self._longest_key)
             self._laid_out = needs, g
         return self._laid_out[1]
 
     @property
     def memory(self) -> int | None:
-        """The grid's row under the cursor; None when no row is shown."""
+        """The grid row under the cursor; None if no row is shown."""
         return self.rows.order[self.row] if self.row < len(self.rows.order) else None
 
     def show_grid(self, grid: Grid) -> None:
-        """Show another grid, or the same one after it took another shape; the cursor stays on its cell."""
+        """Show another grid, or the same grid with another shape; the cursor stays on its cell."""
         rows = GridRows(grid, self.rows.scale)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
@@ -94,7 +94,7 @@ class HeatmapView(ScrollView, can_focus=True):
         self._relayout()
 
     def rows_changed(self, changed: set[int]) -> None:
-        """Take finished, failed, started or reset rows; repaints their lines."""
+        """Repaint rows that were started, finished, failed or reset."""
         places = {row: place for place, row in enumerate(self.rows.order)}
         self._in_progress = {row for row in self._in_progress | changed if self.rows.status(row) == "running"}
         for row in changed:
@@ -106,33 +106,33 @@ class HeatmapView(ScrollView, can_focus=True):
         if self.memory in changed:
             self.post_message(self.CursorMoved())
 
-    def nothing_runs(self) -> None:
-        """Repaint rows that were being scored: the end of a matrix tells nothing of each."""
+    def refresh_running_rows(self) -> None:
+        """Repaint the rows that were being scored, since the end of a matrix has no event per row."""
         self.rows_changed(self._in_progress)
 
     def footers_changed(self) -> None:
-        """Repaint the lines of column sums and of the strip-all row."""
+        """Repaint the column sums and the all-left-out line."""
         shown = self.geometry.shown_lines(self._view.height)
         self.refresh(Region(0, HEADERS + shown, self._view.width, FOOTERS))
 
     def rescale(self, scale: Scale) -> None:
-        """Show nats in another way."""
+        """Use another scale."""
         self.rows.rescale(scale)
         self._restyle()
 
     def order_by(self, sort: Sort | None = None, text: str | None = None) -> None:
-        """Sort or filter the rows; the cursor stays on its memory where that is still shown."""
+        """Sort or filter the rows; the cursor stays on its memory if that is still shown."""
         self.rows.arrange(sort, text)
         self._return_to(self.key, self.response)
         self._relayout()
 
     def next_zoom(self) -> None:
-        """Show more of the grid at once, or go back to full cells."""
+        """Switch to the next zoom."""
         self.zoom = next_zoom(self.zoom, halves=self.colours == "full")
         self._relayout()
 
     def go_to(self, row: int, column: int) -> None:
-        """Put the cursor on a position of the shown order and a response, both clamped."""
+        """Move the cursor to a position of the displayed order and a response, both clamped."""
         old = self._cursor_region()
         self.row = max(0, min(row, len(self.rows.order) - 1))
         self.column = max(0, min(column, self.rows.columns - 1))
@@ -155,14 +155,14 @@ class HeatmapView(ScrollView, can_focus=True):
         self.column = self.column if column is None else column
 
     def action_move(self, down: int, right: int) -> None:
-        """Move the cursor by lines and cells as they are shown."""
-        row = self.row + down * (1 if self.zoom == "half" else self.geometry.rows_a_line)
-        self.go_to(row, self.column + right * self.geometry.columns_a_cell)
+        """Move the cursor by displayed lines and cells."""
+        row = self.row + down * (1 if self.zoom == "half" else self.geometry.rows_per_line)
+        self.go_to(row, self.column + right * self.geometry.columns_per_cell)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by a screenful of rows."""
+        """Move the cursor by a page of rows."""
         shown = max(1, self.geometry.shown_lines(self._view.height))
-        self.go_to(self.row + pages * shown * self.geometry.rows_a_line, self.column)
+        self.go_to(self.row + pages * shown * self.geometry.rows_per_line, self.column)
 
     def action_edge(self, edge: str) -> None:
         """Move the cursor to the first or last response, or the first or last row."""
@@ -172,7 +172,7 @@ class HeatmapView(ScrollView, can_focus=True):
         self.go_to(*targets[edge])
 
     def action_open(self) -> None:
-        """Show the cell under the cursor in detail."""
+        """Open the cell under the cursor."""
         self.post_message(self.Opened())
 
     def render_line(self, y: int) -> Strip:
@@ -209,11 +209,11 @@ class HeatmapView(ScrollView, can_focus=True):
         self._restyle()
 
     def on_resize(self) -> None:
-        """Lay out anew."""
+        """Update the layout."""
         self._relayout()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the mouse points; a second click opens the cell."""
+        """Move the cursor to the clicked cell; a second click opens it."""
         place = self._place_at(event.x, event.y)
         if place is None:
             return
@@ -228,8 +228,8 @@ class HeatmapView(ScrollView, can_focus=True):
         on_line = HEADERS <= y <= g.shown_lines(self._view.height)
         if not on_line or not 0 <= cell < g.shown_cells(self._view.width, scroll.x):
             return None
-        row = (scroll.y + y - HEADERS) * g.rows_a_line
-        return row, (g.first_cell(scroll.x) + cell) * g.columns_a_cell
+        row = (scroll.y + y - HEADERS) * g.rows_per_line
+        return row, (g.first_cell(scroll.x) + cell) * g.columns_per_cell
 
     @property
     def _view(self) -> Size:
@@ -256,7 +256,7 @@ class HeatmapView(ScrollView, can_focus=True):
             self.refresh(Region(0, HEADERS + y, self._view.width, 1))
 
     def _cursor_region(self) -> Region:
-        """Return where the cursor stands on the view; empty when it is scrolled away."""
+        """Return the region of the cursor in the view; empty if it is scrolled away."""
         g, scroll = self.geometry, self.scroll_offset
         x = g.cell_of(self.column) - g.first_cell(scroll.x)
         y = g.line_of(self.row) - scroll.y
@@ -265,7 +265,7 @@ class HeatmapView(ScrollView, can_focus=True):
         return Region()
 
     def _scroll_to_cursor(self) -> bool:
-        """Scroll as little as shows the cursor; tell whether anything moved."""
+        """Scroll as little as needed to show the cursor; return whether the view scrolled."""
         g, (width, height), before = self.geometry, self._view, self.scroll_offset
         cell, line = g.cell_of(self.column), g.line_of(self.row)
         across = max(1, (width - g.gutter - SUMS) // g.cell)

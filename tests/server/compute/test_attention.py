@@ -95,7 +95,7 @@ def _always(*_: object) -> bool:
 @pytest.fixture
 def with_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "usable", _always)
-    monkeypatch.setattr(onednn, "pays", _always)
+    monkeypatch.setattr(onednn, "is_faster", _always)
 
 
 def test_where_products_pay_its_products_are_used(stock: PreTrainedModel, with_operators: None) -> None:
@@ -104,7 +104,7 @@ def test_where_products_pay_its_products_are_used(stock: PreTrainedModel, with_o
 
 
 def test_where_it_does_not_the_flash_kernel_is_used(stock: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "pays", _never)
+    monkeypatch.setattr(onednn, "is_faster", _never)
     path = choose_path(stock, 512, 64)
     assert (path.name, path.prefix_cache, path.attention, path.note) == ("flash", True, attention.FLASH, "")
 

@@ -13,14 +13,14 @@ from memscope.server.compute.scoring_steps import score_ranges
 from memscope.server.options import ServeOptions, TrainOptions
 from memscope.server.training import train
 from memscope.server.training.request import TrainSample
-from memscope.server.training.train import fine_tuned
+from memscope.server.training.train import fine_tune
 
 _SAMPLES = [TrainSample(list(range(20, 60)), [70, 71, 72]), TrainSample(list(range(100, 130)), [80])]
 
 
 def _losses(loaded: LoadedModel, options: TrainOptions) -> tuple[list[float], LoadedModel]:
     losses: list[float] = []
-    model = fine_tuned(loaded, _SAMPLES, options, lambda _step, loss: losses.append(loss))
+    model = fine_tune(loaded, _SAMPLES, options, lambda _step, loss: losses.append(loss))
     return losses, with_weights(loaded, model)
 
 
@@ -77,4 +77,4 @@ def test_what_the_callback_raises_ends_the_training(loaded_models: Callable[[str
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        fine_tuned(loaded_models("bundled"), _SAMPLES, TrainOptions(), stop)
+        fine_tune(loaded_models("bundled"), _SAMPLES, TrainOptions(), stop)

@@ -111,7 +111,7 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         async with heard(app.measured, lambda event: isinstance(event, ShipmentChanged) and event.state == "succeeded"):
             await pilot.press("enter")
         await drawn(pilot)
-        assert app.candidates.tasks.unproven
+        assert app.candidates.tasks.unmeasured
 
 
 async def test_a_send_can_be_taken_back(small_session: Session, config: Config) -> None:

@@ -1,9 +1,9 @@
 """The limit on concurrent requests climbs while that helps and halves on a timeout."""
 
-from memscope.engines.pace import Pace
+from memscope.engines.concurrency import ConcurrencyLimit
 
 
-def drive(pace: Pace, throughput: dict[int, float], calls: int = 400) -> None:
+def drive(pace: ConcurrencyLimit, throughput: dict[int, float], calls: int = 400) -> None:
     now = 0.0
     for _ in range(calls):
         now += 1 / throughput[pace.limit]
@@ -11,19 +11,19 @@ def drive(pace: Pace, throughput: dict[int, float], calls: int = 400) -> None:
 
 
 def test_it_climbs_to_the_cap_while_throughput_rises() -> None:
-    pace = Pace(cap=6)
+    pace = ConcurrencyLimit(cap=6)
     drive(pace, {n: float(n) for n in range(1, 7)})
     assert pace.limit >= 5
 
 
 def test_it_settles_where_more_requests_stop_helping() -> None:
-    pace = Pace(cap=16)
+    pace = ConcurrencyLimit(cap=16)
     drive(pace, {n: float(min(n, 3)) for n in range(1, 17)})
     assert pace.limit == 3
 
 
 def test_it_halves_on_a_timeout_and_stays_there() -> None:
-    pace = Pace(start=8, cap=16)
+    pace = ConcurrencyLimit(start=8, cap=16)
     pace.timed_out(0.0)
     assert pace.limit == 4
     drive(pace, {n: float(n) for n in range(1, 17)})
@@ -31,6 +31,6 @@ def test_it_halves_on_a_timeout_and_stays_there() -> None:
 
 
 def test_it_never_falls_below_one() -> None:
-    pace = Pace()
+    pace = ConcurrencyLimit()
     pace.timed_out(0.0)
     assert pace.limit == 1

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["Pace"]
+__all__ = ["ConcurrencyLimit"]
 
-_WORTH = 1.05
+_MIN_SPEEDUP = 1.05
 """A higher limit stays only when it raised throughput by this factor."""
 
 
-class Pace:
+class ConcurrencyLimit:
     """A limit on concurrent requests that climbs while throughput rises and halves on a timeout."""
 
     def __init__(self, *, start: int = 1, cap: int = 16) -> None:
@@ -30,7 +30,7 @@ class Pace:
         if self._settled or self._calls < 2 * self.limit:
             return
         throughput = self._work / max(now - self._began, 1e-9)
-        if throughput > _WORTH * self._best and self.limit < self._cap:
+        if throughput > _MIN_SPEEDUP * self._best and self.limit < self._cap:
             self._best = throughput
             self.limit += 1
         else:

@@ -13,11 +13,11 @@ import httpx
 
 from memscope.engines.decoding import UnreadableAnswerError
 
-__all__ = ["ACCEPTED_ENCODING", "MOST_BYTES", "limit_body"]
+__all__ = ["ACCEPTED_ENCODING", "MAX_BYTES", "limit_body"]
 
 ACCEPTED_ENCODING = "gzip"
 
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 """Fifty times the log-probabilities of 30,000 tokens, the largest answer there is."""
 
 _PIECE_BYTES = 2**18
@@ -25,14 +25,14 @@ _GZIP_WINDOW = 31
 
 
 async def limit_body(answer: httpx.Response) -> None:
-    """See that reading an answer's body raises before it is larger than `MOST_BYTES`; a response hook of httpx.
+    """See that reading an answer's body raises before it is larger than `MAX_BYTES`; a response hook of httpx.
 
     Raises:
         UnreadableAnswerError: It says that it is larger, or is compressed in a way that was not asked for.
     """
     place = str(answer.request.url)
     declared = answer.headers.get("Content-Length", "")
-    if declared.isdigit() and int(declared) > MOST_BYTES:
+    if declared.isdigit() and int(declared) > MAX_BYTES:
         raise _too_large(place)
     encoding = answer.headers.pop("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ACCEPTED_ENCODING):
@@ -52,7 +52,7 @@ class _LimitedStream(httpx.AsyncByteStream):
         async for received in self._stream:
             for piece in self._decompressed(received):
                 size += len(piece)
-                if size > MOST_BYTES:
+                if size > MAX_BYTES:
                     raise _too_large(self._place)
                 yield piece
         if self._decompressor is not None and not self._decompressor.eof:
@@ -74,4 +74,4 @@ class _LimitedStream(httpx.AsyncByteStream):
 
 
 def _too_large(place: str) -> UnreadableAnswerError:
-    return UnreadableAnswerError(f"{place}: the answer is larger than {MOST_BYTES // 2**20} MiB and was not read")
+    return UnreadableAnswerError(f"{place}: the answer is larger than {MAX_BYTES // 2**20} MiB and was not read")
