@@ -170,7 +170,7 @@ def test_a_server_that_is_down_is_one_clear_line(
     small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("score", str(small_file), "--url", "http://127.0.0.1:9/v1", "--state", str(tmp_path / "s")) == 1
-    assert capsys.readouterr().err.strip().endswith("no scorer answers (All connection attempts failed)")
+    assert capsys.readouterr().err.strip().endswith("no scorer responds (All connection attempts failed)")
 
 
 def test_a_model_folder_without_weights_is_one_clear_line(small_file: Path, tmp_path: Path) -> None:

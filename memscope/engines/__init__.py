@@ -1,1 +1,1 @@
-"""The servers that compute log-probabilities, one dialect a module, behind one interface."""
+"""Clients for the servers that compute log-probabilities, behind one interface; one module per dialect."""

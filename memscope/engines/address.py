@@ -1,4 +1,4 @@
-"""The address of a scorer: its parts, and the user name and password that it may carry."""
+"""Parse the URL of a scorer, including an optional user name and password."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Address", "is_loopback", "parse_address"]
 
 
 class Address(NamedTuple):
-    """Where a server is.
+    """The address of a server.
 
     Attributes:
-        root: The address without its `/v1`, a trailing slash, and user name and password.
-        user: The user name for basic authentication; None when the address has none.
-        password: The password that goes with it.
+        root: The URL without `/v1`, trailing slash, user name and password.
+        user: The user name for basic authentication; None if there is none.
+        password: The password for basic authentication.
     """
 
     root: str
@@ -29,20 +29,20 @@ class Address(NamedTuple):
 
 
 def parse_address(url: str) -> Address:
-    """Take an address apart.
+    """Parse the URL of a scorer.
 
     Args:
-        url: As in `http://host:8000/v1` or `https://user:password@host/v1`.
+        url: A URL such as `http://host:8000/v1` or `https://user:password@host/v1`.
 
     Raises:
-        UsageError: It is not an http(s) address.
+        UsageError: It is not an http(s) URL.
     """
     wrong = UsageError(f"scorer {redacted_url(url)!r}: expected an address such as http://host:8000/v1")
     try:
         parts = urlsplit(url)
         usable = parts.port != 0 and bool(httpx.URL(url).host)
     except (ValueError, httpx.InvalidURL):
-        raise wrong from None  # the cause quotes parts of the address, and they may be parts of the password
+        raise wrong from None  # the cause quotes parts of the URL, which may include the password
     if parts.scheme not in ("http", "https") or not usable or parts.query or parts.fragment:
         raise wrong
     _, _, host = parts.netloc.rpartition("@")
@@ -53,7 +53,7 @@ def parse_address(url: str) -> Address:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address stays on this machine."""
+    """Return whether a URL refers to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

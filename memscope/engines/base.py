@@ -1,7 +1,7 @@
-"""What a scorer is to the rest of memscope, whatever server answers.
+"""The interface of a scorer, independent of the server.
 
-A scorer takes token ids and ranges and gives log-probabilities. Everything above this package speaks to `Scorer`
-only; which dialect stands behind it shows nowhere but in `ScorerInfo`.
+A scorer takes token ids and ranges and returns log-probabilities. Code outside this package uses only `Scorer`; the
+dialect in use is visible only in `ScorerInfo`.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ Range = tuple[int, int]
 
 
 class ScorerInfo(msgspec.Struct, frozen=True):
-    """Who answers.
+    """The properties of a scorer.
 
     Attributes:
-        kind: "embedded", "memscope" or "vllm": the server behind the address.
-        model: The name under which it serves.
-        dtype: The arithmetic it says it uses; "" when it does not say.
-        url: Its base address, as in `http://host:8000/v1`.
+        kind: The kind of server: "embedded", "memscope" or "vllm".
+        model: The served model name.
+        dtype: The dtype it reports; "" if it reports none.
+        url: Its base URL, as in `http://host:8000/v1`.
         dialect: The dialect in use.
-        weights: A fingerprint of the function from ids to log-probabilities; changes when the weights do.
-        root: Where the server says it loaded the model from: a hub name or its own folder; "" when it does not say.
-        max_tokens: Longest sequence it scores, in tokens; None when it does not say.
-        vocab_size: Ids are below this; None when it does not say.
-        reuses_prefixes: Whether a request pays only for what follows the prefix it shares with earlier ones.
-        notes: One line each: what the user should know.
-        canary: Log-probabilities of a fixed sequence, in nats, where `weights` was made of them.
-        verified: Whether the server's scores were compared with what it says of tokens that it generates.
+        weights: A fingerprint of the function from ids to log-probabilities, which changes with the weights.
+        root: The hub name or folder that the server reports for the model; "" if it reports none.
+        max_tokens: Longest sequence it can score, in tokens; None if unknown.
+        vocab_size: Ids must be below this; None if unknown.
+        reuses_prefixes: Whether a request computes only what follows the prefix shared with earlier requests.
+        notes: Messages to the user, one line each.
+        canary: Log-probabilities of a fixed sequence in nats, if `weights` is derived from them.
+        verified: Whether its scores were compared with the log-probabilities of tokens that it generated.
     """
 
     kind: str
@@ -53,12 +53,12 @@ class ScorerInfo(msgspec.Struct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """Everything that decides which numbers it gives for some ids; what is remembered is kept under it."""
+        """Everything that determines its numbers for some ids; part of the key of stored scores."""
         return "\0".join((self.model, self.weights, self.dtype, self.dialect))
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """How to draw tokens when generating."""
+    """Sampling parameters for generation."""
 
     temperature: float = 0.6
     top_p: float = 0.95
@@ -68,14 +68,14 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """The answer to one request.
+    """The result of one request.
 
     Attributes:
-        tokens: For each range, the log-probability of each of its tokens in nats, float32; empty where the server
-            gives only totals.
+        tokens: For each range, the log-probability of each token in nats, float32; empty if the server
+            returns only totals.
         totals: Their sums, in nats.
-        forwarded: Tokens the server ran through the model for it; the checks of its numbers are not counted.
-        weights: The fingerprint of the weights that answered, or "" when the server does not say.
+        forwarded: Tokens that the server forwarded for the request, not counting checks.
+        weights: The fingerprint of the weights used, or "" if the server reports none.
     """
 
     tokens: tuple[array[float], ...]
@@ -85,16 +85,16 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 class Scorer(Protocol):
-    """Computes log-probabilities of token sequences. One asyncio loop owns it."""
+    """Computes log-probabilities of token sequences. Use it on one event loop only."""
 
     @property
     def info(self) -> ScorerInfo:
-        """Who answers."""
+        """The properties of the scorer."""
         ...
 
     @property
     def concurrency(self) -> int:
-        """How many requests are worth having under way at once, as of now."""
+        """The number of concurrent requests that is currently useful."""
         ...
 
     async def score(self, ids: array[int], ranges: Sequence[Range], *, second_path: bool = False) -> Scored:
@@ -103,37 +103,37 @@ class Scorer(Protocol):
         Args:
             ids: The sequence, unsigned 32-bit.
             ranges: Ascending, non-empty, disjoint.
-            second_path: Compute the same numbers along another path, whose rounding differs. Ignored by servers that
-                know no other.
+            second_path: Compute the same numbers along another path, with different rounding. Ignored by servers that
+                have only one.
 
         Raises:
-            UntrustedScorerError: Its numbers contradict each other; whatever was returned before this is sound.
-            ScorerGoneError: The server cannot be reached any more.
-            ScorerError: It refused, or its answer is not one.
+            UntrustedScorerError: Its numbers are inconsistent; results returned before are valid.
+            ScorerGoneError: The server can no longer be reached.
+            ScorerError: It refused the request, or its response is invalid.
         """
         ...
 
     def generate(self, ids: array[int], sampling: Sampling, stop: Collection[int]) -> AsyncIterator[tuple[int, ...]]:
-        """Yield the ids of a completion as they are drawn, up to but without the first id of `stop`.
+        """Yield the ids of a completion as they are generated, up to but excluding the first id in `stop`.
 
         Raises:
-            ScorerError: The server refused, or went away.
+            ScorerError: The server refused the request, or the connection broke.
         """
         ...
 
     def note_training(self, job: str) -> None:
-        """Take note that a training job changed the weights: the next `refresh` gives them another fingerprint.
+        """Record that a training job changed the weights, so that the next `refresh` changes their fingerprint.
 
-        Servers that say a fingerprint themselves need no such note; from numbers alone a small change cannot be told
-        from noise.
+        This matters for servers that report no fingerprint, since from numbers alone a small change cannot be
+        distinguished from noise.
 
         Args:
-            job: The server's id for it.
+            job: The server's job id.
         """
         ...
 
     async def refresh(self) -> ScorerInfo:
-        """Ask again who answers: weights change after training."""
+        """Update the properties of the scorer: weights change after training."""
         ...
 
     async def close(self) -> None:

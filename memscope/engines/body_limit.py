@@ -1,7 +1,7 @@
-"""The size of answers: a limit on what a body becomes once it is decompressed, held while it arrives.
+"""Limit the size of response bodies after decompression, while they are received.
 
-httpx decompresses whatever it is sent without a bound, also several layers deep, so that a few kilobytes can fill the
-memory. Here gzip is the only compression that is asked for and read, one layer of it, in pieces of bounded size.
+httpx decompresses without a limit and through several layers, so a few kilobytes can fill the memory. Therefore only
+one layer of gzip is requested and accepted, and decompressed in chunks of limited size.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["ACCEPTED_ENCODING", "MAX_BYTES", "limit_body"]
 ACCEPTED_ENCODING = "gzip"
 
 MAX_BYTES = 256 * 2**20
-"""Fifty times the log-probabilities of 30,000 tokens, the largest answer there is."""
+"""Fifty times the size of the log-probabilities of 30,000 tokens, the largest expected response."""
 
 _PIECE_BYTES = 2**18
 _GZIP_WINDOW = 31
 
 
 async def limit_body(answer: httpx.Response) -> None:
-    """See that reading an answer's body raises before it is larger than `MAX_BYTES`; a response hook of httpx.
+    """Make reading a response body raise before it exceeds `MAX_BYTES`; a response hook for httpx.
 
     Raises:
-        UnreadableAnswerError: It says that it is larger, or is compressed in a way that was not asked for.
+        UnreadableAnswerError: The declared length is larger, or the compression was not requested.
     """
     place = str(answer.request.url)
     declared = answer.headers.get("Content-Length", "")
@@ -36,7 +36,7 @@ async def limit_body(answer: httpx.Response) -> None:
         raise _too_large(place)
     encoding = answer.headers.pop("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", ACCEPTED_ENCODING):
-        raise UnreadableAnswerError(f"{place}: the answer is compressed with {encoding[:20]!r}, not gzip")
+        raise UnreadableAnswerError(f"{place}: the response is compressed with {encoding[:20]!r}, not gzip")
     if isinstance(answer.stream, httpx.AsyncByteStream):
         answer.stream = _LimitedStream(answer.stream, place, compressed=encoding == ACCEPTED_ENCODING)
 
@@ -56,7 +56,7 @@ class _LimitedStream(httpx.AsyncByteStream):
                     raise _too_large(self._place)
                 yield piece
         if self._decompressor is not None and not self._decompressor.eof:
-            raise UnreadableAnswerError(f"{self._place}: the compressed answer ends too early")
+            raise UnreadableAnswerError(f"{self._place}: the compressed response is truncated")
 
     def _decompressed(self, received: bytes) -> Iterator[bytes]:
         if self._decompressor is None:
@@ -67,11 +67,11 @@ class _LimitedStream(httpx.AsyncByteStream):
                 yield self._decompressor.decompress(received, _PIECE_BYTES)
                 received = self._decompressor.unconsumed_tail
         except zlib.error as error:
-            raise UnreadableAnswerError(f"{self._place}: the answer cannot be decompressed ({error})") from error
+            raise UnreadableAnswerError(f"{self._place}: the response cannot be decompressed ({error})") from error
 
     async def aclose(self) -> None:
         await self._stream.aclose()
 
 
 def _too_large(place: str) -> UnreadableAnswerError:
-    return UnreadableAnswerError(f"{place}: the answer is larger than {MAX_BYTES // 2**20} MiB and was not read")
+    return UnreadableAnswerError(f"{place}: the response is larger than {MAX_BYTES // 2**20} MiB and was not read")

@@ -1,7 +1,7 @@
-"""The embedded scorer: `memscope serve` as a child process on loopback, with a random token.
+"""The embedded scorer: `memscope serve` as a child process on loopback with a random token.
 
-The child must end with its parent, however the parent ends. It holds the read end of a pipe whose only write end is
-ours: when we are gone, by exit, crash or SIGKILL, it reads the end of file and leaves.
+The child must exit with its parent, however the parent ends. It reads a pipe whose only write end is held by the
+parent, and exits at end of file: after exit, crash or SIGKILL of the parent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PIECE_BYTES = 1 << 16
 _START_SECONDS = 300.0
 _STOP_SECONDS = 3.0
 _DEATH_SECONDS = 0.5
-"""How long a scorer that does not answer may take to turn out dead."""
+"""How long to wait for the exit of a scorer that does not answer."""
 _TOKEN_VARIABLE = "MEMSCOPE_SERVE_TOKEN"  # noqa: S105
 
 
@@ -35,11 +35,11 @@ class _Announcement(msgspec.Struct):
 
 
 class EmbeddedServer:
-    """A running child. Create it with `start`.
+    """A running child process. Create it with `start`.
 
     Attributes:
-        url: Its base address.
-        token: The API key that it demands.
+        url: Its base URL.
+        token: The API key that it requires.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, token: Secret) -> None:
@@ -52,13 +52,13 @@ class EmbeddedServer:
 
     @classmethod
     async def start(cls, model: str | None) -> EmbeddedServer:
-        """Start a scorer and wait until it answers.
+        """Start a scorer and wait until it is ready.
 
         Args:
-            model: A model folder or hub name; None is the bundled model.
+            model: A model folder or hub name; None for the bundled model.
 
         Raises:
-            ScorerGoneError: It ended, or said nothing for five minutes; the line is what it said last.
+            ScorerGoneError: It exited, or printed nothing for five minutes; the message has its last line.
         """
         token = Secret(secrets.token_urlsafe(32))
         command = [sys.executable, "-P", "-m", "memscope.server", "--port", "0", "--as-child"]
@@ -69,7 +69,7 @@ class EmbeddedServer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ, _TOKEN_VARIABLE: token.reveal()},
-            start_new_session=True,  # ctrl+c in the terminal is for the screen, which ends the child itself
+            start_new_session=True,  # ctrl+c in the terminal is handled by the parent, which stops the child
         )
         server = cls(process, token)
         try:
@@ -80,11 +80,11 @@ class EmbeddedServer:
         return server
 
     def last_lines(self) -> tuple[str, ...]:
-        """Return what it said last on stderr."""
+        """Return its last lines on stderr."""
         return tuple(self._lines)
 
     async def final_output(self) -> tuple[str, ...]:
-        """Return what it said last, and how it ended, if it has."""
+        """Return its last lines on stderr, and its exit status if it has exited."""
         with contextlib.suppress(TimeoutError):
             status = await asyncio.wait_for(self._process.wait(), _DEATH_SECONDS)
             await self._reader
@@ -97,7 +97,7 @@ class EmbeddedServer:
         return self._process.pid
 
     async def stop(self) -> None:
-        """End it: politely, then not."""
+        """Stop it: SIGTERM first, then SIGKILL."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
@@ -115,7 +115,7 @@ class EmbeddedServer:
         if stdout is None:
             raise RuntimeError("a child without stdout")
         while line := await self._line(stdout):
-            with contextlib.suppress(msgspec.DecodeError):  # libraries may print whatever they like before
+            with contextlib.suppress(msgspec.DecodeError):  # libraries may print other lines before
                 return f"http://127.0.0.1:{msgspec.json.decode(line, type=_Announcement).port}/v1"
         await self._reader
         status = await self._process.wait()
@@ -123,18 +123,18 @@ class EmbeddedServer:
         raise ScorerGoneError(f"the embedded scorer did not start: {said}")
 
     async def _line(self, stdout: asyncio.StreamReader) -> bytes:
-        """Wait for a line as long as the child says anything at all: a model may have to be fetched first."""
+        """Wait for a line as long as the child prints anything: it may have to download a model first."""
         reading = asyncio.ensure_future(stdout.readline())
         self._heard = asyncio.get_running_loop().time()
         try:
             while not reading.done():
                 left = self._heard + _START_SECONDS - asyncio.get_running_loop().time()
                 if left <= 0:
-                    raise ScorerGoneError(f"the embedded scorer said nothing for {_START_SECONDS:.0f} s")
+                    raise ScorerGoneError(f"the embedded scorer printed nothing for {_START_SECONDS:.0f} s")
                 await asyncio.wait({reading}, timeout=left)
             return reading.result()
         except ValueError:
-            return b"\n"  # a line longer than a line can be
+            return b"\n"  # the line exceeds the limit of the stream reader
         finally:
             reading.cancel()
 
@@ -154,6 +154,6 @@ class EmbeddedServer:
 
 def _ended(status: int) -> str:
     if status >= 0:
-        return f"the scorer ended with exit status {status}"
+        return f"the scorer exited with status {status}"
     name = signal.Signals(-status).name
-    return f"the scorer was killed by {name}" + (", as happens when memory runs out" if name == "SIGKILL" else "")
+    return f"the scorer was killed by {name}" + (" (possibly out of memory)" if name == "SIGKILL" else "")

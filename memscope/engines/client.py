@@ -1,4 +1,4 @@
-"""A scorer behind HTTP: one model on one server, asked in one dialect."""
+"""A scorer over HTTP: one model on one server, using one dialect."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from memscope.engines.trust import TrustMonitor
 __all__ = ["SCORING_PRIORITY", "HttpScorer", "connect"]
 
 SCORING_PRIORITY = 5
-"""Scoring yields to interactive requests where the server has priorities (lower is earlier)."""
+"""Scoring yields to interactive requests on servers with priorities (lower is earlier)."""
 
 _OTHER_WEIGHTS = "changed"
-"""What a score is said to come from when the server's numbers show that its weights are no longer the known ones."""
+"""The fingerprint assigned to scores when the server's numbers show that its weights changed."""
 
 
 class HttpScorer:
@@ -32,7 +32,7 @@ class HttpScorer:
         self._dialect = dialect
         self._trust = trust
         self._trained_by = ""
-        # A server that reuses prefixes computes one request at a time: a second one only hides the round trip.
+        # A server that reuses prefixes computes one request at a time; a second one only hides the round trip.
         self._pace = ConcurrencyLimit(start=2, cap=2) if info.reuses_prefixes else ConcurrencyLimit(cap=cap)
 
     @property
@@ -42,7 +42,7 @@ class HttpScorer:
 
     @property
     def concurrency(self) -> int:
-        """How many requests are worth having under way at once, as of now."""
+        """The number of concurrent requests that is currently useful."""
         return self._pace.limit
 
     async def score(self, ids: array[int], ranges: Sequence[Range], *, second_path: bool = False) -> Scored:
@@ -66,7 +66,7 @@ class HttpScorer:
         self._trained_by = job
 
     async def refresh(self) -> ScorerInfo:
-        """Ask again who answers: weights change after training."""
+        """See `memscope.engines.base.Scorer.refresh`."""
         before, self.info = self.info, await self._identified()
         if before.weights != self.info.weights or (self._trust and not self._trust.weights_unchanged):
             self.info = await with_verification(self._dialect, self.info)
@@ -79,7 +79,7 @@ class HttpScorer:
 
     async def _identified(self) -> ScorerInfo:
         known, job = self.info, self._trained_by
-        # Numbers that moved as little as noise count as those of the same weights, but not where they cannot be.
+        # Numbers that differ only by noise count as the same weights, unless a change of weights is known.
         others = job or (self._trust and not self._trust.weights_unchanged)
         info = await identify(self._dialect, None if others else known)
         if job and info.canary:
@@ -97,18 +97,18 @@ async def connect(
     watched: bool = True,
     on_wait: Callable[[str], None] = lambda _: None,
 ) -> HttpScorer:
-    """Find out what answers at an address and how to ask it.
+    """Connect to a scorer and choose a dialect.
 
     Args:
-        transport: The address; closed when this fails.
-        model: The served name; None takes the only one there is.
-        dialect: "auto", or the name of the one to insist on.
-        kind: What to call it, where that is known better than the server says.
-        watched: Check its numbers again behind every request; not needed for a process of our own.
-        on_wait: Called with a line when the server is still loading its model, and is waited for.
+        transport: The connection; closed if this fails.
+        model: The served model name; None if there is only one.
+        dialect: "auto", or the name of the dialect to use.
+        kind: The kind of scorer, if it is already known.
+        watched: Whether to check its numbers after every request; not needed for an own process.
+        on_wait: Called with one line while waiting for a server that is still loading its model.
 
     Raises:
-        ScorerError: The server cannot score prompts, or its numbers fail the check; the line says what was tried.
+        ScorerError: The server cannot score prompts, or its numbers fail the check; the message says what was tried.
     """
     try:
         chosen, info = await open_dialect(transport, model, dialect, on_wait)
@@ -116,6 +116,6 @@ async def connect(
     except BaseException:
         await transport.close()
         raise
-    # Concurrent prompt log-probabilities killed engines that serve adapters.
+    # Concurrent prompt log-probabilities crash engines that serve adapters.
     cap = 1 if any("adapter" in note for note in info.notes) else 16
     return HttpScorer(chosen, replace(info, kind=kind or info.kind), trust, cap=cap)

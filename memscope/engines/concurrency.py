@@ -1,15 +1,15 @@
-"""How many requests to keep under way: more while that helps, fewer when the server chokes."""
+"""Adapt the number of concurrent requests to the throughput of a server."""
 
 from __future__ import annotations
 
 __all__ = ["ConcurrencyLimit"]
 
 _MIN_SPEEDUP = 1.05
-"""A higher limit stays only when it raised throughput by this factor."""
+"""A higher limit is kept only if it increased throughput by this factor."""
 
 
 class ConcurrencyLimit:
-    """A limit on concurrent requests that climbs while throughput rises and halves on a timeout."""
+    """A limit on concurrent requests that increases while throughput rises and halves on a timeout."""
 
     def __init__(self, *, start: int = 1, cap: int = 16) -> None:
         self.limit = min(start, cap)
@@ -21,7 +21,7 @@ class ConcurrencyLimit:
         self._settled = self.limit >= cap
 
     def done(self, tokens: int, now: float) -> None:
-        """Count a request that ended well at time `now` (seconds) and scored `tokens` tokens."""
+        """Record a request that succeeded at time `now` (seconds) and scored `tokens` tokens."""
         if self._began is None:
             self._began = now
             return
@@ -39,7 +39,7 @@ class ConcurrencyLimit:
         self._restart(now)
 
     def timed_out(self, now: float) -> None:
-        """Count a request that took too long."""
+        """Record a request that timed out."""
         self.limit = max(1, self.limit // 2)
         self._settled = True
         self._restart(now)

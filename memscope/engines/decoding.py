@@ -1,7 +1,7 @@
-"""Reading what a server sends: every way in which that can fail becomes a ScorerError here, and nowhere else.
+"""Decode server responses, turning every failure into a ScorerError.
 
-A decoder meets more than bad syntax: invalid UTF-8, nesting deeper than the stack, and numbers that do not fit all
-raise errors of their own kind.
+Besides syntax errors, invalid UTF-8, deep nesting and out-of-range numbers raise exceptions of other types, which are
+all handled here.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ _ID_LIMIT = 2**32
 
 
 class UnreadableAnswerError(ScorerError):
-    """A server's answer is not what was asked for."""
+    """A server's response is not in the expected format."""
 
 
 def decode_json(body: bytes, kind: type[T], expected: str) -> T:
-    """Decode the JSON body of an answer.
+    """Decode the JSON body of a response.
 
     Args:
-        body: What came.
-        kind: The type it must have; `Any` for whatever it is.
-        expected: What was asked for and from where, for the error line: "http://host/v1/models: a model list".
+        body: The received bytes.
+        kind: The expected type; `Any` accepts every type.
+        expected: What was expected from where, for the error: "http://host/v1/models: a model list".
 
     Raises:
-        UnreadableAnswerError: It is not JSON, or of another type.
+        UnreadableAnswerError: It is not JSON, or has another type.
     """
     try:
         return msgspec.json.decode(body, type=kind)
     except _FAILURES as error:
         shown = bytes(body[:_SHOWN_BYTES])
-        raise UnreadableAnswerError(f"{expected} was expected, but the answer is {shown!r} ({error})") from error
+        raise UnreadableAnswerError(f"{expected} was expected, but the response is {shown!r} ({error})") from error
 
 
 def token_ids(values: Sequence[int], place: str) -> array[int]:
     """Return token ids as unsigned 32-bit integers.
 
     Raises:
-        UnreadableAnswerError: One of them cannot be a token id.
+        UnreadableAnswerError: A value is not a valid token id.
     """
     if wrong := [value for value in values if not 0 <= value < _ID_LIMIT]:
         raise UnreadableAnswerError(f"{place}: {wrong[0]} is not a token id")
@@ -59,7 +59,7 @@ def token_ids(values: Sequence[int], place: str) -> array[int]:
 
 
 def error_text(body: bytes, status: int) -> str:
-    """Return the server's own words from any of the error bodies in use, on one line."""
+    """Return the server's error message, from any of the common formats of error bodies, on one line."""
     try:
         value: Any = msgspec.json.decode(body)
     except _FAILURES:

@@ -1,4 +1,4 @@
-"""What counts as a log-probability, and when two of them are the same number."""
+"""Validate log-probabilities, and compare two computations of them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from memscope.errors import ScorerError
 __all__ = ["agree", "checked_scores"]
 
 _ABOVE_ZERO = 1e-4
-"""Nats by which rounding may lift a log-probability above 0."""
+"""Maximum value of a log-probability in nats, to allow for rounding above 0."""
 
 _SENTINEL = -1000.0
-"""Nats from which a number means "none": servers write -9999, or the lowest value of a type, where they have none."""
+"""Values up to this are placeholders: servers write -9999, or the lowest value of a type, for missing values."""
 
 _LOWEST_MEAN = -200.0
-"""Nats a token below which a total must hold such a number."""
+"""Nats per token below which a total must include a placeholder."""
 
 _SUM_NATS = 0.01
 _SUM_SHARE = 1e-4
-"""By how much, and by which share of it, a total may differ from the sum of its tokens."""
+"""Absolute and relative tolerance between a total and the sum of its tokens."""
 
 _TYPICAL_NATS = 0.05
 _LARGEST_NATS = 0.5
-"""How far one number may move between two computations: half of them by 0.05, since another index or another
-temperature moves nearly all; single ones further, since bfloat16 rounds a logit between 16 and 32 to eighths."""
+"""Tolerance between two computations: half of the values within 0.05, since a wrong index or another temperature
+changes nearly all; single values more, since bfloat16 rounds a logit between 16 and 32 to eighths."""
 
 
 def agree(pairs: Iterable[tuple[float, float]]) -> bool:
-    """Whether two computations of the same log-probabilities differ by no more than noise.
+    """Return whether two computations of the same log-probabilities agree up to noise.
 
     Args:
-        pairs: The same number from both, in nats; at least one.
+        pairs: Pairs of the same value from both, in nats; at least one.
     """
     differences = [abs(one - other) for one, other in pairs]
     return max(differences) <= _LARGEST_NATS and statistics.median(differences) <= _TYPICAL_NATS
@@ -44,22 +44,22 @@ def agree(pairs: Iterable[tuple[float, float]]) -> bool:
 def checked_scores(
     tokens: Sequence[Sequence[float] | None], ranges: Sequence[Range], totals: Sequence[float] | None = None
 ) -> tuple[tuple[array[float], ...], tuple[float, ...]]:
-    """Return token values and sums once they are known to be log-probabilities of these ranges.
+    """Validate token values and totals as log-probabilities of these ranges, and return them.
 
     Args:
-        tokens: For each range its token values, in nats; None where the server gives only totals.
-        ranges: What was asked.
-        totals: The sums the server gave; None to take the sums of the token values.
+        tokens: The token values of each range in nats; None if the server returns only totals.
+        ranges: The requested ranges.
+        totals: The totals returned by the server; None to compute them from the token values.
 
     Raises:
-        ScorerError: A value is missing, not finite, above 0, or stands for "no value"; the line names the token.
+        ScorerError: A value is missing, not finite, above 0, or a placeholder; the message names the token.
     """
     if len(tokens) != len(ranges):
-        raise ScorerError(f"the scorer answered {len(tokens)} ranges of {len(ranges)}")
+        raise ScorerError(f"the scorer returned {len(tokens)} of {len(ranges)} ranges")
     arrays, sums = [], []
     for n, (values, (start, end)) in enumerate(zip(tokens, ranges, strict=True)):
         if values is not None and len(values) != end - start:
-            raise ScorerError(f"the scorer answered {len(values)} tokens for range [{start}, {end})")
+            raise ScorerError(f"the scorer returned {len(values)} tokens for range [{start}, {end})")
         for position, value in enumerate(values or (), start):
             _check(value, f"token {position}")
         total = math.fsum(values or ()) if totals is None else totals[n]
@@ -72,9 +72,9 @@ def checked_scores(
 
 def _check(value: float, place: str, lowest: float = _SENTINEL) -> None:
     if not math.isfinite(value) or value > _ABOVE_ZERO:
-        raise ScorerError(f"the scorer answered a log-probability of {value} for {place}: its numbers cannot be used")
+        raise ScorerError(f"the scorer returned an invalid log-probability of {value} for {place}")
     if value <= lowest:
-        raise ScorerError(f"the scorer has no log-probability for {place} (it answered {value:g})")
+        raise ScorerError(f"the scorer has no log-probability for {place} (it returned {value:g})")
 
 
 def _check_total(total: float, values: Sequence[float] | None, start: int, end: int) -> None:
@@ -82,4 +82,6 @@ def _check_total(total: float, values: Sequence[float] | None, start: int, end: 
     if values is None:
         _check(total / (end - start), f"{place} on average", _LOWEST_MEAN)
     elif abs(math.fsum(values) - total) > _SUM_NATS + _SUM_SHARE * abs(total) or not math.isfinite(total):
-        raise ScorerError(f"the scorer answered a total of {total:g} for {place}, their sum is {math.fsum(values):g}")
+        raise ScorerError(
+            f"the scorer returned a total of {total:g} for {place}, but their sum is {math.fsum(values):g}"
+        )

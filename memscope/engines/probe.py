@@ -1,4 +1,4 @@
-"""Finding out what answers at an address, what it can do, and whether its numbers can be trusted."""
+"""Identify the server at an address, choose a dialect, and check its numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Model(msgspec.Struct):
     note: str | None = None
 
     def __post_init__(self) -> None:
-        """Take a count that cannot be for one that is not said."""
+        """Treat invalid limits as unknown."""
         self.max_model_len = self.max_model_len if (self.max_model_len or 0) > 0 else None
         self.vocab_size = self.vocab_size if (self.vocab_size or 0) > 0 else None
 
@@ -55,15 +55,15 @@ async def open_dialect(
 
     Args:
         transport: The server.
-        model: The served name; None takes the only one there is.
-        wanted: "auto", or the name of the dialect to insist on.
-        on_wait: Called with a line when the server is still loading its model, and is waited for.
+        model: The served model name; None if there is only one.
+        wanted: "auto", or the name of the dialect to use.
+        on_wait: Called with one line while waiting for a server that is still loading its model.
 
     Raises:
-        UntrustedScorerError: Its numbers do not agree with each other.
-        ScorerGoneError: Nothing answers.
-        ScorerError: No dialect works; the line says what was tried and what came back.
-        UsageError: No dialect has the wanted name.
+        UntrustedScorerError: Its numbers are inconsistent.
+        ScorerGoneError: The server does not respond.
+        ScorerError: No dialect works; the message says what was tried and what was returned.
+        UsageError: The dialect name is unknown.
     """
     candidates = [dialect for dialect in DIALECTS if wanted in ("auto", dialect.name)]
     if not candidates:
@@ -85,10 +85,10 @@ async def open_dialect(
 
 
 async def with_verification(dialect: Dialect, info: ScorerInfo) -> ScorerInfo:
-    """Return the same with what a check of the server's numbers says.
+    """Check the server's numbers and return the info with the outcome.
 
     Raises:
-        UntrustedScorerError: They do not agree with each other.
+        UntrustedScorerError: The numbers are inconsistent.
     """
     obstacle = await check_numbers(dialect, info.max_tokens, info.vocab_size)
     notes = [note for note in info.notes if not note.startswith(_UNVERIFIED)]
@@ -118,10 +118,10 @@ async def _first_that_works(transport: Transport, model: str | None, candidates:
 
 
 async def identify(dialect: Dialect, before: ScorerInfo | None = None) -> ScorerInfo:
-    """Return who answers, with a fingerprint of the weights as of now; nothing is verified yet.
+    """Return the properties of a server, with a fingerprint of its current weights, not verified yet.
 
-    Servers that do not say a fingerprint get one from the log-probabilities of a fixed sequence; it is that of
-    `before`, who answered until now, as long as these differ by no more than a server's own noise.
+    For servers that report no fingerprint, it is derived from the log-probabilities of a fixed sequence; it equals that
+    of `before` as long as these differ by no more than the noise of a server.
     """
     transport = dialect.served.transport
     models = await _models(transport)

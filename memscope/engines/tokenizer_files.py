@@ -1,4 +1,4 @@
-"""The tokenizer of the served model, where the server hands it out or says where it is."""
+"""Download the tokenizer of the served model from the server."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Files(msgspec.Struct):
 
 
 async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
-    """Fetch the served tokenizer's files into a folder under `cache`, named by their content.
+    """Download the tokenizer's files into a folder in `cache` that is named by their content.
 
     Returns:
-        The folder, or None when the server has no `/v1/tokenizer`. Where `cache` cannot be written it is another one,
-        which is removed when memscope ends.
+        The folder, or None if the server has no `/v1/tokenizer`. If `cache` is not writable, it is a temporary folder,
+        which is removed when memscope exits.
 
     Raises:
-        ScorerError: The server's answer is not a set of files.
+        ScorerError: The response is not a valid set of files.
     """
     try:
         answer: _Files = await transport.get("/v1/tokenizer", seconds=60.0, kind=_Files, expected="a tokenizer's files")
@@ -38,7 +38,7 @@ async def fetch_tokenizer(transport: Transport, cache: Path) -> Path | None:
         return None
     files = answer.files
     if strange := [name for name in files if Path(name).name != name or name.startswith(".") or "\0" in name]:
-        raise ScorerError(f"{transport.root}/v1/tokenizer: refused the file name {strange[0]!r}")
+        raise ScorerError(f"{transport.root}/v1/tokenizer: rejected the file name {strange[0]!r}")
     return await asyncio.to_thread(_written, files, cache)
 
 
@@ -58,12 +58,12 @@ def _written(files: dict[str, str], cache: Path) -> Path:
     except OSError as error:
         raise ScorerError(
             f"the served tokenizer cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "
-            "make room, or name it with --tokenizer"
+            "free some space, or set it with --tokenizer"
         ) from error
 
 
 def _write_folder_atomically(files: dict[str, str], target: Path) -> Path:
-    """Write a folder whole or not at all."""
+    """Write the files into a folder atomically."""
     make_private_folder(target.parent)
     fresh = Path(tempfile.mkdtemp(prefix=".incomplete-", dir=target.parent))
     try:
@@ -73,6 +73,6 @@ def _write_folder_atomically(files: dict[str, str], target: Path) -> Path:
         fresh.rename(target)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
-        if not target.is_dir():  # another memscope may have been quicker
+        if not target.is_dir():  # another process may have written it meanwhile
             raise
     return target

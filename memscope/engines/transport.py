@@ -1,8 +1,8 @@
-"""HTTP to a scorer: time limits, retries, and one reading of every shape of error body.
+"""HTTP requests to a scorer: timeouts, retries, and error handling.
 
-What is tried again and what is not lives here: 429 and 503 wait as the server asks, a cut connection is tried again
-only when the server's health answers, everything else is final at once. Redirects are never followed: the key is for
-the server that the user named.
+The retry policy: 429 and 503 are retried after the delay that the server requests, a broken connection only if the
+server's health endpoint responds, and nothing else is retried. Redirects are never followed, since the API key must be
+sent only to the server that the user chose.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ from memscope.secret import Secret
 __all__ = ["FIRST_CALL_SECONDS", "AnswerLostError", "NotSentError", "RefusedError", "TimedOutError", "Transport"]
 
 FIRST_CALL_SECONDS = 120.0
-"""How long the first call may take, and how long a server that is still loading its model is waited for."""
+"""Timeout of the first call, and how long to wait for a server that is still loading its model."""
 
 _CONNECT_SECONDS = 5.0
 _MIN_SECONDS = 60.0
 _MAX_SECONDS = 300.0
 _TIMED_BYTES = 2_000
-"""Requests from this size on tell how long the next one may take, in seconds a byte."""
+"""Minimum size in bytes of requests whose duration is used to estimate the timeout of later ones."""
 
 _TRIES = 3
 _LONGEST_PAUSE_SECONDS = 30.0
 _LINE_BYTES = 2**22
-"""The longest line of a stream."""
+"""Maximum length of a line of a stream."""
 _JSON = {"Content-Type": "application/json"}
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class RefusedError(ScorerError):
-    """The server answered with an error status; trying the same again would not help."""
+    """The server returned an error status; retrying would not help."""
 
     def __init__(self, message: str, status: int, text: str) -> None:
-        """Keep the status and the server's own words beside the line for the user."""
+        """Store the status and the server's message in addition to the message for the user."""
         super().__init__(message)
         self.status = status
         self.text = text
 
 
 class NotSentError(ScorerGoneError):
-    """No connection could be made: nothing reached the server."""
+    """The connection failed: nothing reached the server."""
 
 
 class AnswerLostError(ScorerGoneError):
-    """The request may have reached the server, but its answer did not come back."""
+    """The request may have reached the server, but the response was lost."""
 
 
 class TimedOutError(ScorerError):
-    """The server took longer than it was given."""
+    """The server exceeded the time limit."""
 
 
 class Transport:
-    """Requests to one server. Closing a request's task closes its connection, which makes servers stop computing.
+    """Sends requests to one server. Cancelling a request closes its connection, so that the server stops computing.
 
     Attributes:
-        root: The server's address without `/v1` and without a password.
+        root: The server's URL without `/v1` and without a password.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class Transport:
         http: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Prepare to speak to a server; nothing is sent yet.
+        """Create a transport; nothing is sent yet.
 
         Args:
-            url: Its base address, with or without `/v1`; a user name and password in it are sent as basic
-                authentication, in place of the API key.
-            api_key: Sent as a bearer token.
-            patient: Set no time limit on a POST: for a process of our own, whose end closes the connection.
-            http: In place of a real network, for faults in tests.
-            sleep: Waits between tries.
+            url: The base URL, with or without `/v1`; a user name and password in it are sent as basic
+                authentication instead of the API key.
+            api_key: The bearer token.
+            patient: Set no timeout on POST: for our own child process, whose exit closes the connection.
+            http: Replaces the real network, for fault injection in tests.
+            sleep: Waits between retries.
         """
         address = parse_address(url)
         self.root = address.root
@@ -112,26 +112,26 @@ class Transport:
         """GET a path and return its decoded body.
 
         Args:
-            path: Below the server's root.
-            seconds: The time limit.
-            kind: The type that the body must have.
-            expected: What the body should be, for the error line.
+            path: Path below the server's root.
+            seconds: The timeout.
+            kind: The expected type of the body.
+            expected: Description of the expected body, for the error message.
 
         Raises:
-            UnreadableAnswerError: The answer is not that.
+            UnreadableAnswerError: The body is not as expected.
             ScorerError: As for `post`.
         """
         return decode_json(await self._exchange("GET", path, seconds=seconds), kind, f"{self.root}{path}: {expected}")
 
     async def post(self, path: str, payload: Mapping[str, Any], *, headers: Mapping[str, str] | None = None) -> bytes:
-        """POST JSON and return the body of a 2xx answer.
+        """POST JSON and return the body of a 2xx response.
 
         Raises:
-            RefusedError: An error status that trying again does not mend.
-            TimedOutError: No complete answer within three times what calls of that size took (60 to 300 s; 120 s at
-                first).
-            UnreadableAnswerError: The answer is too large, or cannot be decompressed.
-            ScorerGoneError: Nothing answers at the address any more.
+            RefusedError: The server returned an error status that retrying does not fix.
+            TimedOutError: No complete response within three times the duration of calls of that size (60 to 300 s;
+                120 s for the first call).
+            UnreadableAnswerError: The response is too large, or cannot be decompressed.
+            ScorerGoneError: The server no longer responds.
         """
         content = msgspec.json.encode(payload)
         limit, began = self._time_limit(len(content)), time.monotonic()
@@ -144,28 +144,28 @@ class Transport:
         return body
 
     async def post_once(self, path: str, payload: Mapping[str, Any], headers: Mapping[str, str]) -> bytes:
-        """POST JSON whose repetition would matter, and return the body of a 2xx answer.
+        """POST JSON that must not be sent twice, and return the body of a 2xx response.
 
-        Only an answer that says that nothing was taken (429, 503) is followed by another try.
+        It is retried only after a response that says that nothing was accepted (429, 503).
 
         Raises:
             NotSentError: Nothing reached the server.
-            AnswerLostError: Nobody knows whether the server took it.
-            RefusedError: An error status.
+            AnswerLostError: It is unknown whether the server accepted it.
+            RefusedError: The server returned an error status.
         """
         content = msgspec.json.encode(payload)
         return await self._exchange("POST", path, content, seconds=_MAX_SECONDS, headers=headers, once=True)
 
     async def stream(self, path: str, payload: Mapping[str, Any], *, seconds: float) -> AsyncIterator[bytes]:
-        """POST JSON and yield the lines of a 2xx answer as they arrive, for server-sent events.
+        """POST JSON and yield the lines of a 2xx response as they arrive, for server-sent events.
 
         Args:
-            path: Below the server's root.
+            path: Path below the server's root.
             payload: The body.
-            seconds: How long the whole stream may take; the server may be silent for at most 300 s of it.
+            seconds: Timeout of the whole stream; the server may pause for at most 300 s.
 
         Raises:
-            RefusedError: An error status.
+            RefusedError: The server returned an error status.
             TimedOutError: The stream took too long.
             UnreadableAnswerError: The stream is too long, or cannot be decompressed.
             ScorerGoneError: The connection broke.
@@ -183,7 +183,7 @@ class Transport:
                     if not answer.is_success:
                         raise self._refusal(answer, await answer.aread(), path)
                 pieces, rest = answer.aiter_bytes(), b""
-                # Not one limit around the loop: it would count, and interrupt, what the caller does with a line.
+                # Not one timeout around the loop: it would include, and interrupt, the caller's work on a line.
                 while (piece := await _next_piece(pieces, deadline)) is not None:
                     *lines, rest = (rest + piece).split(b"\n")
                     for line in lines:
@@ -201,7 +201,7 @@ class Transport:
         await self._client.aclose()
 
     async def alive(self) -> bool:
-        """Whether the server's health answers now."""
+        """Return whether the server's health endpoint responds now."""
         try:
             async with self._open_response("GET", "/health", None, _CONNECT_SECONDS, {}) as answer:
                 return answer.status_code < 500
@@ -213,12 +213,12 @@ class Transport:
             return None
         if self._pace is None:
             return max(FIRST_CALL_SECONDS, self._least)
-        self._longest = max(self._longest, length)  # a short request may have to wait for a long one
+        self._longest = max(self._longest, length)  # a short request may be queued behind a long one
         return min(max(self._least, 3 * self._pace * self._longest), _MAX_SECONDS)
 
     def _record_duration(self, seconds: float, length: int) -> None:
         if length < _TIMED_BYTES:
-            return  # how long a probe takes says nothing of a whole session
+            return  # the duration of a small probe is not representative
         pace = seconds / length
         self._pace = pace if self._pace is None else 0.7 * self._pace + 0.3 * pace
 
@@ -254,7 +254,7 @@ class Transport:
     async def _open_response(
         self, method: str, path: str, content: bytes | None, seconds: float | None, headers: Mapping[str, str]
     ) -> AsyncIterator[httpx.Response]:
-        """Open a response; reading it belongs inside, so that the time limit is one for everything."""
+        """Open a response; read it inside the context, so that one timeout covers everything."""
         named = {**(_JSON if content is not None else {}), **headers}
         async with (
             asyncio.timeout(seconds),
@@ -263,26 +263,26 @@ class Transport:
             yield answer
 
     def _failure(self, error: Exception, path: str, seconds: float | None, *, once: bool) -> ScorerError:
-        """Return what a request's failure means: that the server is gone, was too slow, or sent something unusable."""
+        """Return the error for a failed request: the server is gone, too slow, or sent an unusable response."""
         if isinstance(error, _NO_CONNECTION):
             return NotSentError(str(self._gone(error)))
         if once:
-            return AnswerLostError(f"{self.root}{path}: the answer was lost ({_why(error)})")
+            return AnswerLostError(f"{self.root}{path}: the response was lost ({_why(error)})")
         if isinstance(error, UnreadableAnswerError):
             return error
         if isinstance(error, TimeoutError | httpx.TimeoutException):
-            return TimedOutError(f"{self.root}{path}: no complete answer within {seconds:.0f} s")
+            return TimedOutError(f"{self.root}{path}: no complete response within {seconds:.0f} s")
         return self._gone(error)
 
     def _closed(self, error: RuntimeError) -> Exception:
-        """Tell a client that was closed under a request, because its scorer was lost, from any other mistake."""
+        """Return a ScorerGoneError if the client was closed during a request, or else the original error."""
         return ScorerGoneError(f"{self.root}: the connection was closed") if self._client.is_closed else error
 
     def _gone(self, error: Exception) -> ScorerGoneError:
         why = _why(error)
         if isinstance(error, httpx.RemoteProtocolError) and why.startswith("illegal"):
-            return ScorerGoneError(f"{self.root}: what answers does not speak HTTP")
-        return ScorerGoneError(f"{self.root}: no scorer answers ({why})")
+            return ScorerGoneError(f"{self.root}: the server does not speak HTTP")
+        return ScorerGoneError(f"{self.root}: no scorer responds ({why})")
 
     def _refusal(self, answer: httpx.Response, body: bytes, path: str) -> ScorerError:
         text = error_text(body, answer.status_code)
@@ -292,12 +292,12 @@ class Transport:
         if answer.status_code in (401, 403):
             line += "; set the right API key in the variable that --api-key-env names"
         if answer.is_redirect:
-            line += f"; it redirects to {_host(answer)}, which is not followed: give the final address with --url"
+            line += f"; it redirects to {_host(answer)}, which is not followed: set the final address with --url"
         return RefusedError(line, answer.status_code, text)
 
 
 class _Credentials(httpx.Auth):
-    """Writes the key into a request at the last moment, so that nothing else holds it as text."""
+    """Adds the credentials when a request is sent, so that they are stored nowhere else as text."""
 
     def __init__(self, user: str | None, secret: Secret | None) -> None:
         self._user = user
@@ -314,7 +314,7 @@ class _Credentials(httpx.Auth):
 
 
 def _steps(seconds: float | None) -> httpx.Timeout:
-    """Return the limits on the steps of a request; a connection is made at once or not at all."""
+    """Return the timeouts of the phases of a request; connecting has a short one of its own."""
     return httpx.Timeout(seconds, connect=_CONNECT_SECONDS)
 
 
@@ -324,7 +324,7 @@ async def _next_piece(pieces: AsyncIterator[bytes], deadline: float | None) -> b
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether another try may succeed: a connection was cut or refused, and nobody ran out of time."""
+    """Return whether a retry may succeed: the connection was broken or refused, but nothing timed out."""
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)
 
 

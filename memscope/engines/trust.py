@@ -1,10 +1,10 @@
-"""Whether a server's numbers can be trusted: a check when it is opened, and again after everything it scores.
+"""Check whether a server's numbers can be trusted, when it is opened and after every request.
 
-When a scorer is opened, its dialect's check compares generated tokens with their scores after prompts of several
-lengths. After that a short fixed sequence is scored again behind every request, and the answer to a request is handed
-out only once that has given the numbers of the beginning: so whatever leaves this room was followed by a good check.
-From time to time the first check is repeated with the beginning of what is being scored, since a server may remember
-answers to what it was asked before.
+When a scorer is opened, the check of its dialect compares generated tokens with their scores after prompts of several
+lengths. After that, a short fixed sequence is scored after every request, and the result of a request is returned only
+if this gives the same numbers as at the beginning. So every returned result was followed by a successful check.
+From time to time the first check is repeated with the beginning of a scored sequence, since a server may have cached
+its responses to earlier requests.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ __all__ = ["TrustMonitor", "check_numbers", "probe_ids"]
 
 _PROMPT_LENGTHS = (3, 17, 120)
 _TOKENS = 4
-"""Generated and compared after each of these prompts."""
+"""Number of tokens generated and compared after each of these prompts."""
 
 _MIN_COMPARED = 8
-"""Tokens below which nothing is verified."""
+"""Minimum number of compared tokens for a verified scorer."""
 
 _REFERENCE_LENGTH = 12
-"""Tokens of the sequence that is scored behind every request: half a percent of a session of 2,400."""
+"""Length of the sequence that is scored after every request: half a percent of a session of 2,400 tokens."""
 
 _REFERENCE_RANGES: tuple[Range, ...] = ((1, 2), (2, 3), (3, 5), (5, _REFERENCE_LENGTH))
-"""Of one and of several tokens, as they are asked for; several sums where a server gives no values of tokens."""
+"""Ranges of one and of several tokens, as in real requests; they give several sums if there are no token values."""
 
 _REPEAT_TOKENS = 100_000
-"""Tokens scored between two repetitions of the first check."""
+"""Number of tokens scored between two repetitions of the first check."""
 
 _REPEAT_PROMPT = 200
-"""Tokens of the prompt in such a repetition, at most."""
+"""Maximum length of the prompt in such a repetition."""
 
 
 def probe_ids(length: int, vocab_size: int | None = None) -> array[int]:
-    """Return a sequence of ids that every tokenizer has, without a pattern that a model could guess.
+    """Return a sequence of ids that are valid for every tokenizer, without a predictable pattern.
 
     Args:
-        length: How many.
-        vocab_size: Ids are below this.
+        length: Number of ids.
+        vocab_size: Ids must be below this.
     """
     low, many = (5, 97) if vocab_size is None or vocab_size >= 102 else (0, vocab_size)
     return array("I", (7 * n * n % many + low for n in range(length)))
 
 
 async def check_numbers(dialect: Dialect, max_tokens: int | None, vocab_size: int | None) -> str:
-    """Check a server's numbers as well as it can be done.
+    """Check a server's numbers as far as possible.
 
     Returns:
-        Why they could not be checked; "" when they were, and agree.
+        Why they could not be checked; "" if they were checked and agree.
 
     Raises:
         UntrustedScorerError: They do not agree.
@@ -72,10 +72,10 @@ async def check_numbers(dialect: Dialect, max_tokens: int | None, vocab_size: in
 
 
 class TrustMonitor:
-    """Keeps checking one server while it is in use. Create it with `begin`.
+    """Checks one server while it is in use. Create it with `begin`.
 
     Attributes:
-        expects_these_weights: No check has met other weights since the beginning.
+        weights_unchanged: Whether no check has found other weights so far.
     """
 
     def __init__(self, dialect: Dialect, ids: array[int], *, verified: bool) -> None:
@@ -92,11 +92,11 @@ class TrustMonitor:
 
     @classmethod
     async def begin(cls, dialect: Dialect, info: ScorerInfo) -> TrustMonitor:
-        """Take the numbers that the server gives now, right after its check, as those to expect from now on.
+        """Record the numbers that the server returns now, right after its check, as the expected ones.
 
         Args:
-            dialect: How the server is asked.
-            info: Who answers, after its check.
+            dialect: The dialect.
+            info: The properties of the scorer, after its check.
         """
         monitor = cls(dialect, probe_ids(_REFERENCE_LENGTH, info.vocab_size), verified=info.verified)
         scored = await monitor._score()
@@ -104,16 +104,16 @@ class TrustMonitor:
         return monitor
 
     async def confirm(self, ids: array[int]) -> bool:
-        """Wait for a good check that began after this call; requests that end meanwhile share the next one.
+        """Wait for a successful check that started after this call; concurrent requests share it.
 
         Args:
-            ids: The sequence whose scores wait for it.
+            ids: The sequence that was scored.
 
         Returns:
-            Whether the weights are still those of the beginning, as far as numbers tell.
+            Whether the weights appear to be unchanged since the beginning.
 
         Raises:
-            UntrustedScorerError: The server's numbers contradict themselves.
+            UntrustedScorerError: The server's numbers are inconsistent.
         """
         wanted = self._begun + 1
         self._scored_tokens += len(ids)
@@ -134,18 +134,18 @@ class TrustMonitor:
     async def _check(self, ids: array[int]) -> bool:
         if self._scored_tokens >= _REPEAT_TOKENS:
             self._scored_tokens = 0
-            room = len(ids) - 2 * _TOKENS  # what it generates must fit too
+            room = len(ids) - 2 * _TOKENS  # generated tokens must fit too
             await self._dialect.check(ids[: max(1, min(room, _REPEAT_PROMPT))], _TOKENS)
         scored = await self._score()
         if scored.weights != self._weights:
             self.weights_unchanged = False
-            return True  # the scores say of which weights they are, so that whoever asked will see it
+            return True  # scores carry the fingerprint of their weights, so the caller will notice
         if agree(zip(self._expected, _numbers(scored), strict=True)):
             return True
         return await self._is_weight_change(scored)
 
     async def _is_weight_change(self, scored: Scored) -> bool:
-        """Tell other weights, with which all numbers are others but agree, from numbers that are wrong."""
+        """Return whether changed numbers are explained by other weights, whose numbers are consistent."""
         if self._verified and not self._weights:
             await self._dialect.check(self._ids, _TOKENS)
             self.weights_unchanged = False
@@ -153,8 +153,8 @@ class TrustMonitor:
         pairs = zip(self._expected, _numbers(scored), strict=True)
         expected, found = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
         raise UntrustedScorerError(
-            f"{self._dialect.served.transport.root}: its numbers changed while it was scoring: the same number was "
-            f"{expected:.3f} nats and is {found:.3f} now ({self._dialect.name}); what it answered last is not used"
+            f"{self._dialect.served.transport.root}: its numbers changed during scoring: the same value was "
+            f"{expected:.3f} nats and is now {found:.3f} ({self._dialect.name}); its last results were discarded"
         )
 
     async def _score(self) -> Scored:
@@ -162,5 +162,5 @@ class TrustMonitor:
 
 
 def _numbers(scored: Scored) -> tuple[float, ...]:
-    """Return the values of all tokens, or the sums where there are only these."""
+    """Return the values of all tokens, or the sums if there are no token values."""
     return tuple(value for values in scored.tokens for value in values) or scored.totals

@@ -5,7 +5,7 @@ A shipment is one training request with one or more responses. Its states:
     prepared -> sent -> accepted -> succeeded
                   |         `----> failed       (the job failed: its responses may be sent again)
                   |-> failed                    (the server refused it)
-                  `-> in doubt                  (the answer was lost)
+                  `-> in doubt                  (the response was lost)
 
 `sent` is recorded before the first byte is sent, and `accepted` only with the server's job id, so that after a kill at
 any moment the state is either correct or *in doubt*. A response counts as trained from `accepted` on. A response that

@@ -200,7 +200,7 @@ async def test_new_weights_give_a_new_fingerprint() -> None:
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", ".hidden"])
 async def test_a_tokenizer_with_strange_file_names_is_refused(name: str, tmp_path: Any) -> None:
-    with pytest.raises(ScorerError, match="refused the file name"):
+    with pytest.raises(ScorerError, match="rejected the file name"):
         await fetch_tokenizer(server(tokenizer={"files": {name: "x"}}), tmp_path)
     assert not list(tmp_path.iterdir())
 

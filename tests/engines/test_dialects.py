@@ -42,8 +42,8 @@ def test_prompt_logprobs_are_taken_by_token_id() -> None:
     ("body", "words"),
     [
         (completion(None), "ignored prompt_logprobs"),
-        (completion(GOOD[:-1]), "4 tokens of 5"),
-        (completion(GOOD, prompt_tokens=4), "4 prompt tokens of 5"),
+        (completion(GOOD[:-1]), "4 of 5 tokens"),
+        (completion(GOOD, prompt_tokens=4), "4 prompt tokens instead of 5"),
         (completion([None, *([position(99, -1.0)] * 4)]), "no log-probability for token 1"),
         (completion([*GOOD[:-1], None]), "no log-probability for token 4"),
         (completion([*GOOD[:-1], position(14, 0.5)]), "log-probability of 0.5"),
@@ -75,7 +75,7 @@ def test_the_scorer_says_what_it_forwarded_and_with_which_weights() -> None:
     ("body", "words"),
     [
         ({"data": [{"object": "score"}]}, "total_logprob"),
-        ({"scores": [{"total_logprob": -1.0}]}, "1 ranges of 2"),
+        ({"scores": [{"total_logprob": -1.0}]}, "1 of 2 ranges"),
         ({"scores": [{"total_logprob": -1.0, "token_logprobs": [-1.0, -2.0]}] * 2}, "2 tokens for range"),
         ({"scores": [{"total_logprob": None}] * 2}, "total_logprob"),
     ],
@@ -87,7 +87,7 @@ def test_other_servers_score_endpoints_are_told_apart(body: dict[str, Any], word
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.01])
 def test_only_finite_values_up_to_zero_are_log_probabilities(value: float) -> None:
-    with pytest.raises(ScorerError, match="cannot be used"):
+    with pytest.raises(ScorerError, match="invalid log-probability"):
         checked_scores([[value]], [(1, 2)])
 
 
@@ -106,7 +106,7 @@ def test_very_unlikely_tokens_have_log_probabilities_all_the_same() -> None:
 
 
 def test_a_total_that_is_not_the_sum_of_its_tokens_is_refused() -> None:
-    with pytest.raises(ScorerError, match="total of -9 for tokens 3 to 4, their sum is -7"):
+    with pytest.raises(ScorerError, match="total of -9 for tokens 3 to 4, but their sum is -7"):
         checked_scores([[-1.0], [-3.0, -4.0]], RANGES, [-1.0, -9.0])
 
 

@@ -59,5 +59,5 @@ async def test_a_disk_that_fills_up_means_another_place(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("name", ["../a", ".hidden", "a/b", "a\0b"])
 async def test_strange_names_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ScorerError, match="refused the file name"):
+    with pytest.raises(ScorerError, match="rejected the file name"):
         await fetch_tokenizer(transport({name: ""}), tmp_path)

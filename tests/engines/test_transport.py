@@ -76,14 +76,14 @@ async def test_a_cut_connection_is_tried_again_when_the_server_lives() -> None:
 
 async def test_a_cut_connection_to_a_dead_server_is_final() -> None:
     server = Faulty(httpx.RemoteProtocolError("cut"), healthy=False)
-    with pytest.raises(ScorerGoneError, match=r"http://host:1: no scorer answers \(cut\)"):
+    with pytest.raises(ScorerGoneError, match=r"http://host:1: no scorer responds \(cut\)"):
         await server.transport().post("/v1/score", {})
     assert len(server.asked) == 1
 
 
 async def test_silence_is_named_with_its_limit() -> None:
     server = Faulty(httpx.ReadTimeout("slow"))
-    with pytest.raises(TimedOutError, match="no complete answer within 120 s"):
+    with pytest.raises(TimedOutError, match="no complete response within 120 s"):
         await server.transport().post("/v1/score", {})
 
 

@@ -55,4 +55,4 @@ async def test_every_command_says_whether_the_numbers_were_checked(
     assert json.loads(found)["scorer"]["verified"] is verified
     assert f"verified: {verified}" in text
     for told in (said, text):
-        assert ("the scorer's numbers could not be checked: it gives no ids" in told) is not verified
+        assert ("the scorer's numbers could not be checked: it reports no ids" in told) is not verified

@@ -294,7 +294,7 @@ async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Se
 async def test_no_server_is_one_clear_line(small_session: Session, tmp_path: object) -> None:
     config = Config(url="http://127.0.0.1:9/v1", state=f"{tmp_path}/state")
     async with opened(small_session, config) as (run, events):
-        with pytest.raises(ScorerGoneError, match=r"http://127\.0\.0\.1:9: no scorer answers"):
+        with pytest.raises(ScorerGoneError, match=r"http://127\.0\.0\.1:9: no scorer responds"):
             await run.matrix()
         assert run.state == "failed"
         assert any(isinstance(event, ScorerLost) for event in events)

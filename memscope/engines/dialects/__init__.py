@@ -1,6 +1,6 @@
-"""How each kind of server is asked for log-probabilities: one module a dialect.
+"""The protocols for requesting log-probabilities, one module per dialect.
 
-To add one, write a module with a subclass of `Dialect` and name it in `DIALECTS`.
+To add one, write a module with a subclass of `Dialect` and list it in `DIALECTS`.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ DIALECTS: tuple[type[Dialect], ...] = (
     ScoreEndpoint,
     PromptLogprobs,
 )
-"""In the order in which they are tried: the cheapest for the server first."""
+"""The dialects in the order in which they are tried, cheapest for the server first."""

@@ -1,4 +1,4 @@
-"""What a dialect is: one way to ask a server for log-probabilities, for text, and for proof of its numbers."""
+"""The interface of a dialect: how to request log-probabilities and text, and how to check a server's numbers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["Check", "Dialect", "Features", "ServedModel"]
 
 
 class Features(msgspec.Struct, frozen=True):
-    """What a dialect can do.
+    """The features of a dialect.
 
     Attributes:
-        token_values: It gives a log-probability for every token, not only sums.
-        prefix_reuse: The server may keep computed prefixes and compute only what follows them.
-        reserved_tokens: Tokens of the model's context that a scoring request takes beside the sequence.
+        token_values: It returns a log-probability for every token, not only sums.
+        prefix_reuse: The server may cache prefixes and compute only what follows them.
+        reserved_tokens: Tokens of the model's context that a scoring request needs in addition to the sequence.
     """
 
     token_values: bool = True
@@ -30,11 +30,11 @@ class Features(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """The outcome of a check that found no contradiction.
+    """The outcome of a check that found no inconsistency.
 
     Attributes:
-        tokens: How many generated tokens were scored and compared.
-        obstacle: Why there was nothing to compare, where that is so.
+        tokens: Number of generated tokens that were scored and compared.
+        obstacle: Why nothing could be compared, if so.
     """
 
     tokens: int
@@ -46,7 +46,7 @@ class ServedModel:
 
     Attributes:
         transport: The connection to the server.
-        name: The name under which the model is served.
+        name: The served model name.
     """
 
     def __init__(self, transport: Transport, name: str) -> None:
@@ -55,12 +55,12 @@ class ServedModel:
         self._takes_priorities = True
 
     async def post(self, path: str, fields: Mapping[str, Any], priority: int | None = None) -> bytes:
-        """POST a request for this model; errors as in `Transport.post`.
+        """POST a request for this model; raises as `Transport.post`.
 
         Args:
-            path: Below the server's root.
-            fields: The body, but for the model and the priority.
-            priority: Where the server has priorities, lower is earlier; None leaves it out.
+            path: Path below the server's root.
+            fields: The body, without model and priority.
+            priority: Priority for servers that support it (lower is earlier); None omits it.
         """
         body = {"model": self.name, **fields}
         if priority is None or not self._takes_priorities:
@@ -74,7 +74,7 @@ class ServedModel:
     async def stream(
         self, path: str, fields: Mapping[str, Any], *, seconds: float, priority: int | None = None
     ) -> AsyncIterator[bytes]:
-        """POST a request for this model and yield the lines of the answer; errors as in `Transport.stream`."""
+        """POST a request for this model and yield the lines of the response; raises as `Transport.stream`."""
         body = {"model": self.name, **fields}
         if priority is not None and self._takes_priorities:
             try:
@@ -87,10 +87,10 @@ class ServedModel:
             yield line
 
     def _forget_priorities(self, error: RefusedError) -> None:
-        """Send no priority from now on if it is what the server refused: it is a courtesy.
+        """Stop sending priorities, which are optional, if the server refused the request because of them.
 
         Raises:
-            RefusedError: It refused something else.
+            RefusedError: It refused for another reason.
         """
         if "priorit" not in error.text.lower():
             raise error
@@ -98,12 +98,12 @@ class ServedModel:
 
 
 class Dialect(ABC):
-    """One way to speak to a server about one model. Each method may send as many requests as it needs.
+    """A protocol for scoring with one model on a server. Each method may send several requests.
 
     Attributes:
-        name: What `--dialect` calls it.
-        path: Where it scores, for error lines.
-        features: What it can do.
+        name: Its name in `--dialect`.
+        path: The path of its scoring endpoint, for error messages.
+        features: Its features.
     """
 
     name: ClassVar[str]
@@ -122,33 +122,33 @@ class Dialect(ABC):
         Args:
             ids: The sequence.
             ranges: Ascending, non-empty, disjoint.
-            priority: Lower is earlier, where the server has priorities.
-            second_path: Compute along another path, where the server knows one.
+            priority: Priority for servers that support it (lower is earlier).
+            second_path: Compute along another path, if the server has one.
 
         Raises:
-            ScorerError: The server refused, or what it answered is not the answer to this request: servers ignore
-                unknown fields with status 200.
+            ScorerError: The server refused, or its response does not match the request: some servers ignore unknown
+                fields and return status 200.
         """
 
     @abstractmethod
     def generate(self, ids: array[int], sampling: Sampling, stop: Collection[int]) -> AsyncIterator[tuple[int, ...]]:
-        """Yield the ids of a completion as they are drawn, up to but without the first id of `stop`.
+        """Yield the ids of a completion as they are generated, up to but excluding the first id in `stop`.
 
         Ending the iteration early closes the connection, which makes the server stop.
 
         Raises:
-            ScorerError: The server refused, went away, or sent no token ids.
+            ScorerError: The server refused, disconnected, or sent no token ids.
         """
 
     @abstractmethod
     async def check(self, prompt: array[int], tokens: int) -> Check:
-        """Have the server generate tokens after a prompt, and compare what it says of them with how it scores them.
+        """Generate tokens after a prompt, and compare their reported log-probabilities with their scores.
 
         Args:
             prompt: At least one id.
-            tokens: How many tokens to generate.
+            tokens: Number of tokens to generate.
 
         Raises:
-            UntrustedScorerError: The two do not agree.
-            ScorerError: The server failed; one that only scores is no error, but a `Check` with an obstacle.
+            UntrustedScorerError: They do not agree.
+            ScorerError: The server failed. If it only supports scoring, a `Check` with an obstacle is returned.
         """

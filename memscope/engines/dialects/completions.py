@@ -1,7 +1,7 @@
-"""What dialects of servers with an OpenAI-style `/v1/completions` share: generating, and the check of scores with it.
+"""Shared by dialects of servers with an OpenAI-style `/v1/completions`: generation, and checking scores with it.
 
-The check is a round trip: the server generates tokens and says their log-probabilities; scoring the same tokens must
-give the same numbers. That catches shifted indices, ignored fields, other temperatures and raw logits.
+The check is a round trip: the server generates tokens and reports their log-probabilities; scoring the same tokens must
+give the same numbers. This detects shifted indices, ignored fields, other temperatures and raw logits.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from memscope.errors import ScorerError, ScorerGoneError, UntrustedScorerError
 __all__ = ["GENERATING_PRIORITY", "CompletionsDialect", "Usage"]
 
 GENERATING_PRIORITY = -5
-"""Where the server has priorities, lower is earlier."""
+"""Priority for servers that support it (lower is earlier)."""
 
 _PATH = "/v1/completions"
 _STREAM_SECONDS = 300.0
 _SECONDS_A_TOKEN = 2.0
 _DRAWS = 4
-"""How often to ask for more tokens where the text ends early."""
+"""How often to request more tokens if the text ends early."""
 _FILLER = 7
-"""An id to go on with after a text has ended."""
+"""An id appended to continue after the end of a text."""
 _TRIES = 3
-"""How often to check again where a training job changed the weights in the middle."""
+"""How often to repeat a check that was interrupted by a change of weights."""
 
 
 class Usage(msgspec.Struct):
-    """What a server says it counted; -1 where it says nothing."""
+    """The token counts that a server reports; -1 if it reports none."""
 
     prompt_tokens: int = -1
     computed_tokens: int = -1
@@ -68,7 +68,7 @@ class _DrawnReply(msgspec.Struct):
 
 
 class _GeneratedTokens(msgspec.Struct):
-    """Generated tokens inside a sequence: where they are, and what the server said of them in nats."""
+    """Generated tokens in a sequence: the ids, and the reported log-probabilities in nats by position."""
 
     ids: array[int]
     logprobs: dict[int, float]
@@ -76,7 +76,7 @@ class _GeneratedTokens(msgspec.Struct):
 
 
 class _NothingToCompareError(Exception):
-    """The server does not say what it generated."""
+    """The server does not report the data that a check needs."""
 
 
 class CompletionsDialect(Dialect):
@@ -121,7 +121,7 @@ class CompletionsDialect(Dialect):
         return Check(0, "its weights keep changing")
 
     async def _draw(self, prompt: array[int], tokens: int) -> _GeneratedTokens:
-        """Generate tokens after a prompt; where the text ends early, go on behind it."""
+        """Generate tokens after a prompt, continuing if the text ends early."""
         drawn = _GeneratedTokens(prompt[:], {}, set())
         for _ in range(_DRAWS):
             ids, logprobs, weights = await self._greedy(drawn.ids, tokens - len(drawn.logprobs))
@@ -151,11 +151,11 @@ class CompletionsDialect(Dialect):
         said = choice.logprobs.token_logprobs if choice.logprobs is not None else None
         if not choice.token_ids or not said:
             missing = "ids" if not choice.token_ids else "log-probabilities"
-            raise _NothingToCompareError(f"it gives no {missing} of the tokens that it generates")
+            raise _NothingToCompareError(f"it reports no {missing} for generated tokens")
         drawn = token_ids(choice.token_ids, f"{self.served.transport.root}{_PATH}")
         logprobs = [value for value in said if value is not None]
         if len(logprobs) != len(drawn) or len(said) != len(logprobs):
-            raise _NothingToCompareError("it does not give a log-probability for every token that it generates")
+            raise _NothingToCompareError("it does not report a log-probability for every generated token")
         return drawn, logprobs, reply.weights
 
     def _compare(self, drawn: _GeneratedTokens, ranges: Sequence[Range], scored: Scored) -> None:
@@ -169,13 +169,13 @@ class CompletionsDialect(Dialect):
             return
         at, (said, found) = max(pairs.items(), key=lambda item: abs(item[1][0] - item[1][1]))
         raise UntrustedScorerError(
-            f"{self.served.transport.root}: its numbers do not agree: it generated token {drawn.ids[at]} at "
-            f"{said:.3f} nats but scores it at {found:.3f} ({self.name}); nothing measured with it could be trusted"
+            f"{self.served.transport.root}: inconsistent log-probabilities: it generated token {drawn.ids[at]} at "
+            f"{said:.3f} nats but scores it at {found:.3f} ({self.name}), so its scores cannot be trusted"
         )
 
 
 def _ranges(drawn: _GeneratedTokens) -> list[Range]:
-    """Return the generated positions as ranges of one and of several tokens, since both must be right."""
+    """Return the generated positions as ranges of one and of several tokens, since both must be correct."""
     ranges: list[Range] = []
     for at in sorted(drawn.logprobs):
         if len(ranges) > 1 and ranges[-1][1] == at:
@@ -200,8 +200,8 @@ async def _chunks(lines: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, ...]]
             if choice.finish_reason in ("stop", "length"):
                 return
             if choice.finish_reason is not None:
-                raise ScorerError(f"the server gave up generating ({choice.finish_reason})")
-    raise ScorerGoneError("the stream ended before the text did")
+                raise ScorerError(f"the server stopped generating ({choice.finish_reason})")
+    raise ScorerGoneError("the stream ended before the text was complete")
 
 
 def _until(chunk: tuple[int, ...], stop: Collection[int]) -> tuple[tuple[int, ...], bool]:

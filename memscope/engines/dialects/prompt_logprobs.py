@@ -34,7 +34,7 @@ class _PromptReply(msgspec.Struct):
 
 
 class PromptLogprobs(CompletionsDialect):
-    """A value for every token of the prompt; one token must be generated, and counts against the context."""
+    """Returns a value for every prompt token; one token must be generated, which counts against the context."""
 
     name = "prompt_logprobs"
     path = "/v1/completions"
@@ -43,7 +43,7 @@ class PromptLogprobs(CompletionsDialect):
     async def score(
         self, ids: array[int], ranges: Sequence[Range], *, priority: int | None = None, second_path: bool = False
     ) -> Scored:
-        """See `Dialect.score`; `second_path` means nothing here: the server knows one path only."""
+        """See `Dialect.score`; `second_path` is ignored, since the server has only one path."""
         del second_path
         fields = {
             "prompt": list(ids),
@@ -59,19 +59,19 @@ class PromptLogprobs(CompletionsDialect):
 
 
 def read_prompt_logprobs(body: bytes, ids: array[int], ranges: Sequence[Range]) -> Scored:
-    """Read the reply to a request for a prompt's log-probabilities.
+    """Parse the response to a request for prompt log-probabilities.
 
     Raises:
-        ScorerError: It is not the answer to that.
+        ScorerError: It does not match the request.
     """
     reply = decode_json(body, _PromptReply, "a reply with choices[0].prompt_logprobs")
     values = reply.choices[0].prompt_logprobs if reply.choices else None
     if values is None:
         raise ScorerError("the server ignored prompt_logprobs")
     if len(values) != len(ids):
-        raise ScorerError(f"the server answered prompt_logprobs for {len(values)} tokens of {len(ids)}")
+        raise ScorerError(f"the server returned prompt_logprobs for {len(values)} of {len(ids)} tokens")
     if reply.usage.prompt_tokens not in (-1, len(ids)):
-        raise ScorerError(f"the server counted {reply.usage.prompt_tokens} prompt tokens of {len(ids)}")
+        raise ScorerError(f"the server counted {reply.usage.prompt_tokens} prompt tokens instead of {len(ids)}")
     tokens = [[_at(values, ids, position) for position in range(start, end)] for start, end in ranges]
     arrays, totals = checked_scores(tokens, ranges)
     return Scored(tokens=arrays, totals=totals, forwarded=len(ids))
@@ -80,5 +80,5 @@ def read_prompt_logprobs(body: bytes, ids: array[int], ranges: Sequence[Range]) 
 def _at(values: list[dict[str, _Position] | None], ids: array[int], position: int) -> float:
     entry = (values[position] or {}).get(str(ids[position]))
     if entry is None:
-        raise ScorerError(f"the server gave no log-probability for token {position}")
+        raise ScorerError(f"the server returned no log-probability for token {position}")
     return entry.logprob

@@ -1,4 +1,4 @@
-"""`POST /v1/score` with ids and ranges: memscope's own scorer, and servers that were taught the same."""
+"""`POST /v1/score` with ids and ranges: memscope's own scorer, and servers that implement the same endpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _ScoreReply(msgspec.Struct):
 
 
 class ScoreEndpoint(CompletionsDialect):
-    """Sums and token values of the ranges alone, with the prefixes that the server remembers."""
+    """Returns sums and token values of the ranges only, reusing prefixes that the server has cached."""
 
     name = "score"
     path = "/v1/score"
@@ -52,10 +52,10 @@ class ScoreEndpoint(CompletionsDialect):
 
 
 def read_scores(body: bytes, ids: array[int], ranges: Sequence[Range]) -> Scored:
-    """Read the reply to a request for these ranges.
+    """Parse the response to a request for these ranges.
 
     Raises:
-        ScorerError: It is not the answer to that.
+        ScorerError: It does not match the request.
     """
     reply = decode_json(body, _ScoreReply, "a reply with scores[*].total_logprob")
     tokens = [score.token_logprobs for score in reply.scores]
