@@ -1,6 +1,6 @@
 """The bundled model, its session, its generator and its trainer.
 
-This module only says where the files are; importing it costs nothing.
+This module only locates the files; importing it is cheap.
 """
 
 from __future__ import annotations

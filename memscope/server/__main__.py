@@ -1,4 +1,4 @@
-"""`python -m memscope.server`: the scorer by itself, without the rest of the command line."""
+"""`python -m memscope.server`: run the scorer without the rest of the command line."""
 
 from __future__ import annotations
 

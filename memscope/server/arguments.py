@@ -18,28 +18,34 @@ _BUNDLED = Path(__file__).parent.parent / "demo" / "model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add everything a scorer can be told to a parser."""
+    """Add the options of a scorer to a parser."""
     parser.add_argument("--model", default=str(_BUNDLED), help="model folder or hub name (default: the bundled one)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: loopback)")
     parser.add_argument("--port", type=_port, default=8000, help="port, 0 for a free one (default: 8000)")
-    parser.add_argument("--served-name", help="the model's name in the protocol")
+    parser.add_argument("--served-name", help="model name in the API (default: folder or hub name)")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps, …")
     parser.add_argument("--threads", type=positive, metavar="N", help="CPU threads")
     parser.add_argument("--max-model-len", type=positive, metavar="N", help="longest sequence in tokens")
-    parser.add_argument("--kv-budget", type=positive, default=1024, metavar="MIB", help="keys and values kept, in MiB")
+    parser.add_argument(
+        "--kv-budget",
+        type=positive,
+        default=1024,
+        metavar="MIB",
+        help="size of the prefix cache in MiB (default: 1024)",
+    )
     parser.add_argument(
         "--chunk-tokens", type=positive, metavar="N", help="tokens computed at once, at most (default: 512)"
     )
-    training = parser.add_argument_group("training, where a request does not say")
+    training = parser.add_argument_group("training defaults")
     training.add_argument("--save-to", type=Path, metavar="DIR", help="write trained weights as a model folder")
-    training.add_argument("--no-training", action="store_true", help="do not answer /v1/train")
+    training.add_argument("--no-training", action="store_true", help="disable /v1/train")
     add_training_arguments(training)
     parser.add_argument(
         "--api-key-env",
         default="MEMSCOPE_API_KEY",
         metavar="VAR",
-        help="variable with the key that requests must carry (default: MEMSCOPE_API_KEY; unset asks for none)",
+        help="environment variable with the API key to require (default: MEMSCOPE_API_KEY; no key if unset)",
     )
     parser.add_argument("--as-child", action="store_true", help=argparse.SUPPRESS)
 
@@ -51,29 +57,36 @@ def _port(text: str) -> int:
 
 
 def positive(text: str) -> int:
-    """Return a whole number from 1 on.
+    """Parse a positive integer.
 
     Raises:
-        ArgumentTypeError: The text is none.
+        ArgumentTypeError: It is not one.
     """
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
     return int(text)
 
 
 def add_training_arguments(group: argparse._ArgumentGroup) -> None:
-    """Add how to train; what is not given is None."""
-    group.add_argument("--method", choices=("full", "lora"), help="all weights, or LoRA (default: LoRA above 50 M)")
-    group.add_argument("--learning-rate", type=float, metavar="X", help="default: 3e-4, with LoRA 1e-3")
-    group.add_argument("--steps", type=int, metavar="N", help="optimizer steps (default: 20)")
-    group.add_argument("--batch-size", type=int, metavar="N", help="sequences a step, 0 for all of them (default: 0)")
+    """Add the training options; options that are not set are None."""
     group.add_argument(
-        "--anchor", type=float, metavar="X", help="weight of staying as the old weights on the contexts (default: 1)"
+        "--method", choices=("full", "lora"), help="train all weights or LoRA (default: LoRA above 50 M parameters)"
+    )
+    group.add_argument(
+        "--learning-rate", type=float, metavar="X", help="learning rate (default: 3e-4, or 1e-3 with LoRA)"
+    )
+    group.add_argument("--steps", type=int, metavar="N", help="optimizer steps (default: 20)")
+    group.add_argument("--batch-size", type=int, metavar="N", help="sequences per step, 0 for all (default: 0)")
+    group.add_argument(
+        "--anchor",
+        type=float,
+        metavar="X",
+        help="weight of the loss term that keeps other predictions unchanged (default: 1)",
     )
 
 
 def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said of how to train.
+    """Return the training options that were set.
 
     Raises:
         UsageError: A value is out of range.
@@ -83,19 +96,19 @@ def training_options(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         msgspec.convert(given, TrainOptions)
     except msgspec.ValidationError as error:
-        raise UsageError(f"how to train: {error}") from None
+        raise UsageError(f"training options: {error}") from None
     return given
 
 
 def options_of(arguments: argparse.Namespace) -> ServeOptions:
-    """Return what the arguments and the environment say.
+    """Return the options from arguments and environment.
 
-    As a child of memscope the scorer announces its port, demands the token it was given, and ends with its parent.
+    As a child of memscope, the scorer announces its port, requires the given token, and exits with its parent.
 
     Raises:
         UsageError: It was started as a child without a token.
     """
-    # Taken out of the environment, so that nothing started from here inherits it.
+    # Removed from the environment, so that child processes do not inherit it.
     variable = API_KEY_VARIABLE if arguments.as_child else arguments.api_key_env
     api_key = os.environ.pop(variable, None) or None
     if arguments.as_child and api_key is None:

@@ -1,7 +1,7 @@
-"""Ending with the parent, however it ends: even SIGKILL, which no process can announce.
+"""Exit with the parent process, however it ends, including SIGKILL.
 
-Three watchers, any of which is enough: the end of standard input (the starter holds the pipe's other end), Linux's
-parent-death signal, and a slow look at the parent's process id.
+There are three independent mechanisms: end of file on standard input (the parent holds the other end of the pipe),
+Linux's parent-death signal, and periodic checks of the parent's process id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _POLL_SECONDS = 1.0
 
 
 def end_with_stdin() -> None:
-    """End this process at once when standard input reaches its end."""
+    """Exit immediately at end of file on standard input."""
 
     def watch() -> None:
         while os.read(0, 4096):
@@ -31,9 +31,9 @@ def end_with_stdin() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process at once when process `parent` is no longer its parent. Call on the main thread."""
+    """Exit immediately when `parent` is no longer the parent process. Call on the main thread."""
     if sys.platform == "linux":
-        # The signal comes when the *thread* that started us ends, so it is only a reason to look.
+        # The signal is sent when the *thread* that started us ends, so check the parent again.
         signal.signal(signal.SIGUSR2, lambda *_: _exit_if_orphaned(parent))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR2)
     _exit_if_orphaned(parent)

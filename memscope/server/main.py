@@ -1,4 +1,4 @@
-"""Running the scorer: bind, answer, load, announce, serve, end."""
+"""Run the scorer: bind the port, load the model, announce, serve, shut down."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _GRACE_SECONDS = 1
-_IDLE_SECONDS = 75  # longer than clients keep idle connections, so that none is cut while it is taken up again
+_IDLE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed while being reused
 
 
 def serve(options: ServeOptions) -> None:
-    """Serve a model until SIGTERM, SIGINT or the end of the parent. Call on the main thread.
+    """Serve a model until SIGTERM, SIGINT or the exit of the parent. Call on the main thread.
 
     The port answers `/health` while the model is still loading.
 
     Raises:
-        UsageError: A non-loopback address without an API key, or a folder to save to that holds other things.
+        UsageError: The address is not loopback and there is no API key, or the folder to save to has other files.
         ScorerError: Packages are missing, the port is taken, or the model cannot be loaded.
         KeyboardInterrupt: Ended by SIGINT.
     """
@@ -91,7 +91,7 @@ def _uvicorn(app: object) -> uvicorn.Server:
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            yield  # ours are in place already, and outlive the loop
+            yield  # our own handlers are already installed
 
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
@@ -128,7 +128,9 @@ def _load(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> 
     elif not runtime.options.announce:
         host, port, loaded = runtime.options.host, listener.getsockname()[1], runtime.loaded
         at = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-        sys.stderr.write(f"memscope: {loaded.name} ({loaded.dtype}, {loaded.device}) answers at {at}; ctrl+c ends it\n")
+        sys.stderr.write(
+            f"memscope: {loaded.name} ({loaded.dtype}, {loaded.device}) is ready at {at}; press ctrl+c to stop\n"
+        )
         sys.stderr.flush()
     else:
         line = json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()})
@@ -143,7 +145,7 @@ def _finish(runtime: Runtime, loader: threading.Thread, *, interrupted: bool) ->
     if runtime.error is not None:
         raise ScorerError(f"the model cannot be loaded: {runtime.error}") from runtime.error
     if loader.is_alive() or not stopped:
-        # A thread deep in a native library cannot be asked to leave, and must not see the interpreter go.
+        # A thread in a native library cannot be interrupted, and must not outlive the interpreter.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130 if interrupted else 0)

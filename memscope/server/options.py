@@ -1,4 +1,4 @@
-"""What `memscope serve` can be told; plain data, importable without torch."""
+"""The options of `memscope serve`; plain data, importable without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 API_KEY_VARIABLE = "MEMSCOPE_SERVE_TOKEN"
-"""The variable that hands a started scorer its bearer token: unlike an argument, other users cannot read it."""
+"""Environment variable that passes the token to a child scorer; unlike an argument, other users cannot read it."""
 
 
 LearningRate = Annotated[float, Meta(gt=0, le=1)]
@@ -33,16 +33,16 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class TrainOptions(msgspec.Struct, frozen=True):
-    """How to train.
+    """Training options.
 
     Attributes:
         learning_rate: AdamW's; None takes 3e-4 for all weights and 1e-3 for LoRA.
         steps: Optimizer steps.
-        batch_size: Sequences a step; 0 takes all of them. Samples that continue each other are one sequence.
+        batch_size: Sequences per step; 0 for all. Samples that extend each other form one sequence.
         method: "full" changes all weights, "lora" an adapter that is merged at the end; None chooses by size.
-        anchor: Weight of the divergence from the old weights on the samples' own contexts, which keeps what else the
-            model says in place; 0 turns it off.
-        seed: Of the order of samples and of the adapter's first weights.
+        anchor: Weight of the divergence from the old weights on the samples' contexts, which keeps other predictions
+            unchanged; 0 disables it.
+        seed: Seed of the sample order and of the adapter's initial weights.
     """
 
     learning_rate: LearningRate | None = None
@@ -54,27 +54,27 @@ class TrainOptions(msgspec.Struct, frozen=True):
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to serve one model.
+    """Options for serving one model.
 
     Attributes:
         model: A model folder, or a name on the Hugging Face hub.
         host: Address to listen on; anything but loopback needs `api_key`.
         port: Port to listen on; 0 takes a free one.
-        api_key: The bearer token that every request but `/health` must carry; None asks for none.
-        served_name: The model's name in the protocol; by default the folder's or the hub's.
+        api_key: The bearer token that every request except `/health` must have; None requires none.
+        served_name: The model's name in the API; by default the folder or hub name.
         dtype: "auto" (float32 on a CPU, the model's own elsewhere), or a torch dtype such as "bfloat16".
-        device: "auto" (cuda, mps or cpu, what is there), or a torch device such as "cuda:1".
+        device: "auto" (cuda, mps or cpu, whichever is available), or a torch device such as "cuda:1".
         threads: CPU threads for computing; None leaves torch's choice.
         max_model_len: Longest sequence in tokens; None takes the model's own limit.
-        kv_budget_bytes: Bytes of keys and values kept for shared prefixes, beyond the sequence being computed.
+        kv_budget_bytes: Size of the prefix cache in bytes, in addition to the sequence being computed.
         chunk_tokens: Tokens computed at once, at most; None takes 512.
         max_body_bytes: Longest request body.
-        training: Answer `/v1/train`.
-        train_options: How to train where a request does not say.
+        training: Whether to provide `/v1/train`.
+        train_options: Default training options.
         save_to: Folder in which trained weights are written; None keeps them in memory only.
-        parent_pid: End when this process is no longer the parent.
-        watch_stdin: End when standard input reaches its end (the starter holds the other end of the pipe).
-        announce: Print `{"port": …, "pid": …}` as one line on standard output once the port answers.
+        parent_pid: Exit when this process is no longer the parent.
+        watch_stdin: Exit at end of file on standard input (the parent holds the other end of the pipe).
+        announce: Print `{"port": …, "pid": …}` as one line on standard output once the port is open.
     """
 
     model: str

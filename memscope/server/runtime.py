@@ -1,4 +1,4 @@
-"""What the running server holds: the model in use, the worker, and how far loading has come."""
+"""The state of the running server: the loaded model, the worker, and the loading status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from memscope.server.compute.folder import model_folder
 from memscope.server.errors import ApiError
 from memscope.server.options import ServeOptions
 
-if TYPE_CHECKING:  # importing these costs seconds, and the port must answer before
+if TYPE_CHECKING:  # importing these takes seconds, and the port must be open before
     from memscope.server.compute.loading import LoadedModel
     from memscope.server.compute.worker import Worker
 
@@ -20,7 +20,7 @@ class Runtime:
     """The server's state. Everything but loading happens on the event loop's thread.
 
     Attributes:
-        options: What the server was told.
+        options: The options of the server.
         error: Why the model could not be loaded, or None.
     """
 
@@ -33,14 +33,14 @@ class Runtime:
 
     @property
     def status(self) -> str:
-        """How far it is: "loading", "ok" or "failed"."""
+        """The loading status: "loading", "ok" or "failed"."""
         if self.error is not None:
             return "failed"
         return "loading" if self._loaded is None else "ok"
 
     @property
     def loaded(self) -> LoadedModel:
-        """The model in use now. A request takes it once and stays with it.
+        """The model in use. A request must read this once and keep it.
 
         Raises:
             ApiError: It is still loading (503), or could not be loaded (500).
@@ -63,10 +63,10 @@ class Runtime:
         return self._worker
 
     def load(self) -> None:
-        """Load the model and start the worker; called on any thread. A failure is kept in `error`."""
+        """Load the model and start the worker; may be called on any thread. A failure is stored in `error`."""
         try:
             folder = model_folder(self.options.model)
-            # Only now: importing torch takes seconds, and most mistakes are in the folder.
+            # Imported late, since importing torch takes seconds and most mistakes are found in the folder.
             from memscope.server.compute.loading import load
             from memscope.server.compute.worker import Worker
 
@@ -79,11 +79,11 @@ class Runtime:
         self._worker, self._loaded = worker, loaded
 
     def swap(self, loaded: LoadedModel) -> None:
-        """Put other weights in use. Requests that have begun finish with those they began with."""
+        """Switch to other weights. Running requests finish with the weights they started with."""
         self._loaded = loaded
 
     def at_stop(self, stop: Callable[[float], bool]) -> None:
-        """Register what else must stop: called with a time-out in seconds, it says whether it has stopped."""
+        """Register a function that stops something with a timeout in seconds and returns whether it has stopped."""
         self._stops.append(stop)
 
     def stop(self, timeout: float) -> bool:

@@ -131,7 +131,7 @@ def test_wrong_arguments_are_usage_errors(small_file: Path, given: str) -> None:
 
 def test_a_training_option_out_of_range_is_a_usage_error(small_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", str(small_file), "--responses", "0", "--yes", "--steps", "0"]) == 2
-    assert "how to train: Expected `int` >= 1 - at `$.steps`" in capsys.readouterr().err
+    assert "training options: Expected `int` >= 1 - at `$.steps`" in capsys.readouterr().err
 
 
 def test_a_server_that_cannot_train_says_who_can(

@@ -70,7 +70,7 @@ def test_a_server_of_its_own_says_where_it_answers() -> None:
         line = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
-    said = re.fullmatch(r"memscope: memscope-demo \(float32, cpu\) answers at (http://127\.0\.0\.1:\d+/v1); .*\n", line)
+    said = re.fullmatch(r"memscope: memscope-demo \(float32, cpu\) is ready at (http://127\.0\.0\.1:\d+/v1); .*\n", line)
     assert said, line
 
 

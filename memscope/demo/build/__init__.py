@@ -1,1 +1,1 @@
-"""How the bundled model and session were made: the generator of sessions and the trainer."""
+"""The generator of sessions and the trainer that produced the bundled model and session."""

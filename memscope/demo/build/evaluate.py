@@ -1,4 +1,4 @@
-"""How well the bundled model uses its memories: `python -m memscope.demo.build.evaluate [FOLDER]` prints the table.
+"""Evaluate how well the bundled model uses its memories: `python -m memscope.demo.build.evaluate [FOLDER]`.
 
 All sessions are from seeds that training never uses. *Recall*: teacher-forced, every token of a value that is asked for
 the first time is the most probable one. *Rank*: of all memories before a response, leaving out the needed ones costs it
@@ -113,7 +113,7 @@ class Evaluator:
         return tally
 
     def greedy(self, blocks: Sequence[Block]) -> str:
-        """Return what the model says next."""
+        """Return the model's next turn, greedily decoded."""
         (encoded,) = encode_sessions(self.tokenizer, [blocks])
         ids = [*encoded.ids, START, *self.tokenizer.encode("assistant\n").ids]
         prompt = torch.tensor([ids])

@@ -1,7 +1,7 @@
 """The kinds of facts that the demo sessions talk about, with their phrasings.
 
-The last phrasing of a kind's questions and statements asks and says the same in other words, so that a model has to
-learn what is asked, not how.
+The last question and statement of each kind are paraphrases, so that a model has to learn the meaning of a question,
+not its wording.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class FactKind:
         key: Pattern of the memory's key.
         entity: Draws an entity.
         value: Draws a value.
-        says: How a memory or an answer states it, with {e} and {v}.
-        asks: How a user asks for it.
-        unknown: How the agent says that it does not know.
+        says: Statements of it in a memory or an answer, with {e} and {v}.
+        asks: Questions of a user for it.
+        unknown: Reply of an agent that does not know it.
     """
 
     name: str

@@ -1,7 +1,6 @@
-"""Agent sessions made by a seed: memories, questions that need them, and the answers an agent that read them gives.
+"""Generate agent sessions from a seed: memories, questions that need them, and the answers of an agent with them.
 
-Every answer states values that stand in its needed memories and nowhere else, so that a model can only copy them from
-there.
+The values in an answer occur only in the memories it needs, so that a model can only copy them from there.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Block:
         key: For a memory, its key.
         kind: For an answer, what sort of turn it belongs to.
         values: For an answer, the values it must state, in order.
-        needs: For an answer, the keys of the memories it rests on, one for each part.
+        needs: For an answer, the keys of the memories it depends on, one for each part.
         parts: For an answer with needs, each part with and without its memory.
         again: The answer repeats something said before.
     """
@@ -70,11 +69,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Shape:
-    """How large a session is and what may happen in it.
+    """The size and variety of a session.
 
     Attributes:
-        memories: How many facts are remembered.
-        turns: How many exchanges.
+        memories: Number of remembered facts.
+        turns: Number of exchanges.
         surfaced: Share of memories that appear in mid-conversation.
         rich: All sorts of turns, not facts alone.
     """
@@ -320,5 +319,5 @@ class _Session:
 
 
 def make_session(random: Random, shape: Shape) -> list[Block]:
-    """Return one session; the same random state gives the same session."""
+    """Generate one session; the same random state gives the same session."""
     return _Session(random, shape).make()

@@ -1,6 +1,6 @@
-"""Sessions from which memories were removed, their answers rewritten to what an agent without them says.
+"""Remove memories from sessions and rewrite the answers to those of an agent without them.
 
-That is how the model learns to say that it does not know.
+This teaches the model to say that it does not know.
 """
 
 from __future__ import annotations

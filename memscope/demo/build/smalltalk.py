@@ -1,4 +1,4 @@
-"""What the demo sessions talk about besides facts: world knowledge, preferences, small talk."""
+"""Topics of the demo sessions besides facts: world knowledge, preferences, small talk."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WORLD: tuple[tuple[str, str, str], ...] = (
     ("largest planet", "The largest planet is Jupiter.", "What is the largest planet?"),
     ("byte", "A byte has eight bits.", "How many bits does a byte have?"),
 )
-"""What the model knows by heart: key, statement, question."""
+"""World knowledge of the model: key, statement, question."""
 
 PREFERENCES: tuple[Preference, ...] = (
     Preference(

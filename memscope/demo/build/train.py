@@ -39,13 +39,13 @@ from memscope.demo.build.tokens import encode_sessions, train_tokenizer
 __all__ = ["Recipe", "TrainingStage", "main", "train"]
 
 _MIN_RATE_SHARE = 0.02
-"""Share of the full rate below which none falls."""
+"""Minimum learning rate as a share of the full rate."""
 
 _MATRIX_DECAY = 0.01
 """Muon's weight decay."""
 
 _VALUE_WEIGHT = 4.0
-"""A token of a value that only the memories tell counts as this many others."""
+"""Loss weight of a token of a value that occurs only in memories."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TrainingStage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides the result.
+    """All settings that determine the result.
 
     Attributes:
         stages: In order; sessions grow from stage to stage, and in the finishing ones many a needed memory is gone,

@@ -1,4 +1,4 @@
-"""Generated sessions as native session files: `python -m memscope.demo.build.writing > big.jsonl`."""
+"""Write generated sessions as native session files: `python -m memscope.demo.build.writing > big.jsonl`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP face of the scorer. Handlers check, hand work to the worker, and shape replies; nothing computes here."""
+"""The HTTP API of the scorer. Handlers validate requests, pass work to the worker, and build responses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 _Handler: TypeAlias = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _CLIENT_CLOSED = 499
-"""What nobody reads: the client is gone."""
+"""Status of a response to a client that has disconnected."""
 
 
 def create_app(runtime: Runtime) -> Starlette:
@@ -142,7 +142,7 @@ class _Api:
         asked.check()
         if not asked.stream:
             return json_response(await _cancel_on_disconnect(request, complete(asked, loaded, self._runtime.worker)))
-        prompts_of(asked, loaded)  # what is wrong is said with its status, before the stream begins
+        prompts_of(asked, loaded)  # report errors with their status before the stream begins
         return StreamingResponse(_closing(stream(asked, loaded, self._runtime.worker)), media_type="text/event-stream")
 
     async def _body(self, request: Request, kind: type[T]) -> T:
@@ -151,7 +151,7 @@ class _Api:
 
 
 async def _cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
-    """Await work, and stop it when the client closes the connection."""
+    """Await work, and cancel it if the client disconnects."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_wait_for_disconnect(request))
     try:

@@ -1,4 +1,4 @@
-"""`/v1/completions` in vLLM's shapes: one reply, or server-sent events."""
+"""`/v1/completions` in vLLM's format: one response, or server-sent events."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from memscope.server.errors import ApiError, error_body
 __all__ = ["complete", "prompts_of", "stream"]
 
 _MINUS_INFINITY = -9999.0
-"""How vLLM writes a probability of zero, since JSON has no infinity."""
+"""vLLM's representation of a probability of zero, since JSON has no infinity."""
 
 
 def prompts_of(request: CompletionRequest, loaded: LoadedModel) -> list[list[int]]:
-    """Return the request's prompts as ids, checked.
+    """Return the prompts of a request as validated ids.
 
     Raises:
         ApiError: A prompt is empty, too long, or holds an id outside the vocabulary (400).
@@ -101,7 +101,7 @@ class _Completion:
 
 
 async def complete(request: CompletionRequest, loaded: LoadedModel, worker: Worker) -> dict[str, Any]:
-    """Answer a request in one piece: prompts one after another, so that each finds its predecessor's prefix."""
+    """Return a complete response; prompts run one after another, so that each can reuse the previous prefix."""
     choices, cached, made = [], 0, 0
     prompts = prompts_of(request, loaded)
     for index, prompt in enumerate(prompts):
@@ -123,7 +123,7 @@ async def complete(request: CompletionRequest, loaded: LoadedModel, worker: Work
 
 
 async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker) -> AsyncIterator[bytes]:
-    """Answer as server-sent events, one a token, then `[DONE]`; an error after the start is an event too."""
+    """Yield server-sent events, one per token, then `[DONE]`; errors after the start are events too."""
     prompts = prompts_of(request, loaded)
     envelope = _envelope(request, loaded, [])
     made = cached = 0

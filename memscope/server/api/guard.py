@@ -17,12 +17,12 @@ _OPEN_PATHS = {"/health"}
 
 
 class Guard:
-    """Refuses requests without the token, by web pages where no token is set, and under another host's name.
+    """Rejects requests without the token, with a foreign `Host`, and from web pages if no token is set.
 
-    A page in the user's browser can post to loopback. It cannot omit `Origin`, so where no token protects the server,
-    requests that carry one are refused. A page whose own name was made to resolve to loopback (DNS rebinding) counts as
-    the same origin and sends its own name as `Host`, so only loopback names and the server's own address are accepted.
-    A server on an address of the network is reached by whatever names that network has; it always demands a token.
+    A page in the user's browser can post to loopback. It cannot omit `Origin`, so without a token, requests that have
+    one are rejected. A page whose host name was made to resolve to loopback (DNS rebinding) has the same origin and
+    sends its own name as `Host`, so only loopback names and the server's own address are accepted.
+    A server on a network address can be reached under any name of that network; it always requires a token.
     """
 
     def __init__(self, app: ASGIApp, api_key: str | None, host: str) -> None:
@@ -31,7 +31,7 @@ class Guard:
         self._host = host if _is_loopback(host) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request and pass it on."""
+        """Check a request and forward it."""
         if scope["type"] == "http" and (refusal := self._refusal(scope)) is not None:
             await error_response(refusal)(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The bodies that clients send, and their checks. Unknown fields are ignored, as the servers in use do."""
+"""Request bodies and their validation. Unknown fields are ignored, as by other servers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 class ScoringRequest(msgspec.Struct, kw_only=True):
     """`POST /v1/score`. `score_ranges` are [start, end) token positions in `prompt`.
 
-    With `alternate_path` the same numbers are computed along another path, whose rounding differs (other chunks,
-    attention and products), without reuse of prefixes: how far both differ says how much of a number is rounding.
+    With `alternate_path` the same numbers are computed along another path with different rounding (other chunks,
+    attention and matrix products) and without reuse of prefixes; the difference shows the size of rounding errors.
     """
 
     prompt: list[int]
@@ -42,13 +42,13 @@ class ScoringRequest(msgspec.Struct, kw_only=True):
 
 
 class StreamOptions(msgspec.Struct):
-    """What a stream carries besides tokens."""
+    """What a stream includes besides tokens."""
 
     include_usage: bool = False
 
 
 class CompletionRequest(msgspec.Struct, kw_only=True):
-    """`POST /v1/completions`: the part of vLLM's request that this server answers."""
+    """`POST /v1/completions`: the supported subset of vLLM's request."""
 
     prompt: str | list[int | list[int] | str]
     model: str | None = None
@@ -68,10 +68,10 @@ class CompletionRequest(msgspec.Struct, kw_only=True):
     stop: str | list[str] | None = None
 
     def check(self) -> None:
-        """Refuse what would be silently wrong if it were ignored.
+        """Reject fields that must not be silently ignored.
 
         Raises:
-            ApiError: A field asks for something this server does not do (400).
+            ApiError: A field requests an unsupported feature (400).
         """
         if self.n not in (None, 1):
             raise bad_request("n must be 1 on this server", "n")
@@ -106,19 +106,19 @@ def _first_name(path: str) -> str:
 
 
 def check_model(asked: str | None, served: str) -> None:
-    """Refuse a model that is not the served one (404); no name at all means the served one."""
+    """Reject a model name that is not the served one (404); None is accepted."""
     if asked is not None and asked != served:
         raise ApiError(404, f"the model `{asked}` does not exist here; this server has `{served}`", "model")
 
 
 def check_ids(ids: Sequence[int], vocabulary: int, max_tokens: int | None, *, room: int = 0) -> None:
-    """Refuse a prompt that is empty, too long for the context, or holds an id outside the vocabulary (400).
+    """Reject a prompt that is empty, too long, or has an id outside the vocabulary (400).
 
     Args:
         ids: The prompt.
         vocabulary: Ids must be below this.
-        max_tokens: The context, or None without a limit.
-        room: Tokens that must still fit after the prompt.
+        max_tokens: Maximum context length; None for no limit.
+        room: Number of tokens that must fit after the prompt.
     """
     if not ids:
         raise bad_request("the prompt is empty", "prompt")
@@ -138,7 +138,7 @@ def check_ids(ids: Sequence[int], vocabulary: int, max_tokens: int | None, *, ro
 
 
 def check_ranges(ranges: Sequence[tuple[int, int]], length: int) -> None:
-    """Refuse a range that is empty, leaves the prompt, or begins at 0, where nothing precedes the token (400)."""
+    """Reject a range that is empty, exceeds the prompt, or begins at 0, where no token precedes (400)."""
     for number, (start, end) in enumerate(ranges):
         if start == 0:
             raise bad_request(

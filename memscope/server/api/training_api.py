@@ -1,4 +1,4 @@
-"""The HTTP face of training: `/v1/train`, also as `/train` on the base address."""
+"""The HTTP API of training: `/v1/train`, also available as `/train`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["training_routes"]
 
 
 def training_routes(runtime: Runtime) -> list[Route]:
-    """Return the routes of training; none where the server was told not to train."""
+    """Return the routes of training; none if training is disabled."""
     if not runtime.options.training:
         return []
     api = _TrainingApi(runtime)

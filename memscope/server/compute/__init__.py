@@ -1,1 +1,1 @@
-"""From ids to log-probabilities and tokens: the model, its caches, and the thread that computes."""
+"""Compute log-probabilities and generate tokens: the model, its caches, and the worker thread."""

@@ -30,23 +30,23 @@ PRODUCTS = "memscope_products"
 """The same for `products_attention`."""
 
 BLOCK = 64
-"""Queries a block. Block edges are multiples of this *in the sequence*, so the shape of every product that makes a
-position's output depends on the position alone, and so does its rounding."""
+"""Queries per block. Block edges are multiples of this *in the sequence*, so the shape of every product for the output
+of a position depends only on the position, and so does its rounding."""
 _SCORES = 1 << 21
 """Scores held at once by `products_attention`; blocks shrink as the prefix grows, so that they stay in the cache."""
 _IGNORED_ARGUMENTS = {"position_ids", "cache_position", "use_cache", "return_dict"}
-"""Arguments that attention layers hand down and that change nothing in plain causal attention."""
+"""Arguments of attention layers that do not affect plain causal attention."""
 
 _OPERATOR = "_scaled_dot_product_flash_attention_for_cpu"
 
 
 def available(device: torch.device) -> bool:
-    """Say whether this torch has the flash operator and the model runs where it works."""
+    """Return whether this torch has the flash operator and the model's device supports it."""
     return device.type == "cpu" and hasattr(torch.ops.aten, _OPERATOR)
 
 
 def register() -> None:
-    """Make both attentions known to transformers; doing it twice is harmless."""
+    """Register both attentions with transformers; repeated calls are harmless."""
     AttentionInterface.register(FLASH, flash_attention)
     AttentionInterface.register(PRODUCTS, products_attention)
 

@@ -1,4 +1,4 @@
-"""A fingerprint of the weights in use: equal weights give equal text, and any training step changes it."""
+"""A fingerprint of the model weights, which any training step changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IRRELEVANT_FIELDS = {"_name_or_path", "architectures", "dtype", "torch_dtype", 
 def fingerprint(model: PreTrainedModel) -> str:
     """Hash every parameter and persistent buffer (name, dtype, shape, bytes) and the configuration: 32 hex digits."""
     tensors = sorted(model.state_dict().items())
-    # hashlib lets go of the interpreter lock, so threads make this as fast as the memory is.
+    # hashlib releases the GIL, so threads make this as fast as memory access.
     with ThreadPoolExecutor(max_workers=4) as pool:
         digests = pool.map(lambda item: _digest(*item), tensors)
         total = hashlib.blake2b(_configuration(model), digest_size=16)

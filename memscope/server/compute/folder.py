@@ -1,7 +1,7 @@
-"""Where a model's files are: a folder checked by hand, or a hub name fetched. No torch is imported here.
+"""Locate and check the files of a model, downloading hub models. Does not import torch.
 
-The checks come before any loading, because a missing file is by far the most common mistake, and the libraries report
-it in paragraphs.
+Files are checked before loading, because a missing file is the most common mistake, and the libraries' messages about
+it are long.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _INSTALL = "install the scorer with: pip install 'memscope[local]'"
 
 
 def check_installed() -> None:
-    """Raise unless the packages of the `local` extra are here.
+    """Check that the packages of the `local` extra are installed.
 
     Raises:
         ScorerError: One is missing; the message names the extra.
@@ -33,10 +33,10 @@ def check_installed() -> None:
 
 
 def model_folder(model: str) -> Path:
-    """Return the local folder of a model, fetching a hub name first.
+    """Return the local folder of a model, downloading a hub model if needed.
 
     Raises:
-        ScorerError: It is no folder and cannot be fetched, or it lacks a configuration, weights or a tokenizer.
+        ScorerError: It is not a folder and cannot be downloaded, or it lacks configuration, weights or tokenizer.
     """
     path = Path(model).expanduser()
     if path.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
@@ -78,7 +78,7 @@ def _fetched(name: str) -> Path:
     except HfHubHTTPError as error:
         raise ScorerError(f"model {name}: the Hugging Face hub refused it ({_first_line(error)})") from None
     except (OSError, ValueError, RuntimeError) as error:
-        # Without a network the hub's client raises whatever its transport raised, down to plain OSError.
+        # Without a network, the hub's client raises any exception of its transport, including plain OSError.
         raise ScorerError(
             f"model {name}: no such folder, and it cannot be fetched from the Hugging Face hub"
             f" ({type(error).__name__}: {_first_line(error)}); check the name and the network, or give a folder"

@@ -1,4 +1,4 @@
-"""Generating text token by token, as steps for the worker."""
+"""Generate text token by token, in steps for the worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class GeneratedToken:
     Attributes:
         token: Its id.
         logprob: log p under the model itself, before temperature and cuts, in nats.
-        top: (id, log p) of the most probable tokens, as many as were asked for.
+        top: (id, log p) of the requested number of most probable tokens.
         finish: "stop" when it ends the text, "length" when it is the last one allowed, else None.
     """
 
@@ -63,7 +63,7 @@ def generate(
         top_logprobs: How many alternatives to report with every token.
 
     Raises:
-        ApiError: The model gave logits that are no numbers (500).
+        ApiError: The model produced NaN logits (500).
     """
     ids = as_ids(prompt)
     last = len(ids) - 1
@@ -92,7 +92,7 @@ def _choose(
 ) -> GeneratedToken:
     logprobs = row - row.logsumexp(-1)
     if bool(logprobs.isnan().any()):
-        raise ApiError(500, "the model gave logits that are no numbers: its weights or its dtype are at fault")
+        raise ApiError(500, "the model produced invalid logits (NaN): check its weights and dtype")
     token = sampler.draw(row)
     values, ids = logprobs.topk(alternatives)
     top = tuple(zip(ids.tolist(), values.tolist(), strict=True))

@@ -20,10 +20,10 @@ __all__ = ["Ids", "KVSequence", "PrefixStore", "as_ids", "cut_cache", "new_cache
 Ids = npt.NDArray[np.int64]
 
 _GROWTH = 256
-"""Tokens by which a buffer grows when a generation outruns it."""
+"""Number of tokens by which a buffer grows when a generation exceeds it."""
 
 _MAX_SEQUENCES = 512
-"""A bound on the linear search for the longest prefix; the byte budget binds first for all but tiny sequences."""
+"""A limit for the linear search of the longest prefix; except for tiny sequences the byte budget is reached first."""
 
 
 def as_ids(ids: Sequence[int]) -> Ids:
@@ -32,7 +32,7 @@ def as_ids(ids: Sequence[int]) -> Ids:
 
 
 class _BufferLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
-    """The keys and values of one layer in preallocated buffers, handed out as views of the filled part."""
+    """The keys and values of one layer in preallocated buffers, returned as views of the filled part."""
 
     is_sliding = False
 
@@ -91,13 +91,13 @@ class KVSequence:
     """A finished sequence: its ids and, per layer, keys and values of shape (1, kv_heads, tokens, head_dim)."""
 
     def __init__(self, ids: Ids, cache: Cache) -> None:
-        """Take the keys and values of `ids`, with which the sequence in `cache` begins."""
+        """Keep the keys and values of `ids`, a prefix of the sequence in `cache`."""
         self.ids = ids
         buffers = cast("list[_BufferLayer]", cache.layers)
         self.layers = [
             (keys[:, :, : len(ids)], values[:, :, : len(ids)]) for keys, values in (layer.filled() for layer in buffers)
         ]
-        # The whole buffer counts, not only the filled part: that is what stays in memory.
+        # Count the whole buffer, not only the filled part, since all of it stays in memory.
         self.nbytes = sum(layer.keys.nbytes + layer.values.nbytes for layer in buffers)
 
     def matches(self, ids: Ids) -> int:
@@ -110,7 +110,7 @@ class KVSequence:
 def new_cache(capacity: int, source: KVSequence | None = None, length: int = 0) -> Cache:
     """Return a writable cache with room for `capacity` tokens that starts with a copy of `source`'s first `length`."""
     if source is None or length == 0:
-        # A cache calls this once per layer, when the layer first writes: how many there are is the model's business.
+        # A cache calls this once per layer on its first write, so the number of layers is not needed here.
         make = cast("type[_BufferLayer]", partial(_BufferLayer, capacity))
         return Cache(layer_class_to_replicate=make)
     return Cache(
@@ -125,7 +125,7 @@ def cut_cache(cache: Cache, length: int) -> None:
 
 
 class PrefixStore:
-    """Finished sequences under a byte budget, the least recently used leaving first. Used by one thread only."""
+    """An LRU cache of finished sequences with a byte budget. Used by one thread only."""
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
@@ -137,7 +137,7 @@ class PrefixStore:
         return sum(sequence.nbytes for sequence in self._sequences)
 
     def longest_prefix(self, ids: Ids) -> tuple[KVSequence | None, int]:
-        """Return the sequence that shares most leading ids, and how many; (None, 0) when none shares any."""
+        """Return the sequence with the longest common prefix, and its length; (None, 0) if there is none."""
         best, shared = None, 0
         for sequence in reversed(self._sequences):
             matched = sequence.matches(ids)
@@ -149,7 +149,7 @@ class PrefixStore:
         return best, shared
 
     def add(self, sequence: KVSequence) -> None:
-        """Keep a finished sequence; those it contains go, and so do the oldest until the budget holds."""
+        """Add a finished sequence, removing its prefixes, and then the oldest ones until the budget is met."""
         if any(kept.matches(sequence.ids) == len(sequence.ids) for kept in self._sequences):
             return
         self._sequences = [kept for kept in self._sequences if kept.matches(sequence.ids) < len(kept.ids)]

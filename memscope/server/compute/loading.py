@@ -1,4 +1,4 @@
-"""From a model's folder to a loaded model: device, dtype, limits, tokenizer, compute path, fingerprint."""
+"""Load a model: device, dtype, limits, tokenizer, compute path, fingerprint."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ _CHUNK_TOKENS = 512
 _ALTERNATE_PADDING = 37
 
 PATH_VARIABLE = "MEMSCOPE_SERVE_PATH"
-"""The variable that names the fastest computation path to try; for tests and for comparing paths."""
+"""Environment variable with the fastest computation path to try, for tests and comparisons."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One set of weights, ready to compute, with everything that must change together when the weights change.
+    """One set of weights, ready to compute, with everything that changes together with the weights.
 
-    A request takes one of these when it starts and stays with it, so its reply never mixes two sets of weights.
+    A request uses the same object from start to end, so its response never mixes two sets of weights.
 
     Attributes:
         model: The network, in evaluation mode.
         tokenizer: Its tokenizer.
         root: The folder it came from.
-        name: Its name in the protocol.
+        name: Its name in the API.
         weights: The fingerprint of the weights.
-        max_tokens: Longest sequence, or None where the architecture has no limit.
-        path: How sequences are computed.
+        max_tokens: Longest sequence; None if the architecture has no limit.
+        path: The computation path.
         network: The model on that path.
         store: Keys and values computed with these weights.
-        padding: Tokens that a plain forward computes past those needed.
+        padding: Number of extra tokens that a plain forward computes.
     """
 
     model: PreTrainedModel
@@ -86,7 +86,7 @@ class LoadedModel:
 
     @cached_property
     def alternate(self) -> LoadedModel:
-        """The same weights on another path that rounds differently, with a store of its own that keeps nothing."""
+        """The same weights on another path with different rounding, and with a store that keeps nothing."""
         model = _sharing_weights(self.model)
         path = alternate_path(self.path, model)
         return replace(self, path=path, network=path.apply(model), store=PrefixStore(0), padding=_ALTERNATE_PADDING)
@@ -100,13 +100,13 @@ class LoadedModel:
 
     def generation_pass(self, ids: Ids) -> ForwardPass:
         """Begin a pass over `ids` to which tokens will be appended."""
-        # A chunk is filled past the prompt's end, and only caches that can be cut can forget that.
+        # A chunk is padded past the prompt's end, which must be cut from the cache afterwards.
         return self.scoring_pass(ids, first=len(ids) - 1) if self.path.prefix_cache else self._whole_pass(ids)
 
     def _whole_pass(self, ids: Ids) -> ForwardPass:
         self.path.rotary.restore(self.model)
         room = self.padding if self.max_tokens is None else min(self.padding, self.max_tokens - len(ids))
-        # Filling would change the length that a length-dependent model sees.
+        # Padding would change the length that a length-dependent model sees.
         return WholePass(self.network, ids, padding=0 if self.path.name == "ranges" else room)
 
 
@@ -114,7 +114,7 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
     """Load a model and its tokenizer from a folder that `model_folder` has checked.
 
     Raises:
-        ScorerError: It cannot be loaded; one line says why.
+        ScorerError: It cannot be loaded; the message says why.
     """
     _silence()
     device = _device(options.device)
@@ -127,7 +127,7 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
         path = choose_path(model, max_tokens, options.chunk_tokens or _CHUNK_TOKENS, _fastest_path())
     except ScorerError as error:
         raise ScorerError(f"model {options.model}: {error}") from None
-    except Exception as error:  # whatever the libraries raise for a broken folder becomes the one line
+    except Exception as error:  # the libraries raise many kinds of exceptions for a broken folder
         raise ScorerError(f"model {options.model}: cannot be loaded ({_one_line(error)})") from error
     return LoadedModel(
         model=model,
@@ -143,14 +143,14 @@ def load(folder: Path, options: ServeOptions) -> LoadedModel:
 
 
 def training_copy(loaded: LoadedModel) -> PreTrainedModel:
-    """Return a copy of the weights that computes as the model came, so that it has gradients."""
+    """Return a copy of the model with its original computation, which supports gradients."""
     model = copy.deepcopy(loaded.model)
     loaded.path.undo(model)
     return model
 
 
 def with_weights(loaded: LoadedModel, model: PreTrainedModel) -> LoadedModel:
-    """Return the same service around other weights of the same architecture: new fingerprint, empty store."""
+    """Return a loaded model with other weights of the same architecture, a new fingerprint and an empty store."""
     return replace(
         loaded,
         model=model,
@@ -161,7 +161,7 @@ def with_weights(loaded: LoadedModel, model: PreTrainedModel) -> LoadedModel:
 
 
 def _sharing_weights(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy of the modules around the same parameters, whose computation can be changed by itself."""
+    """Return a copy of the modules that shares the parameters but whose computation can be changed separately."""
     shared: dict[int, object] = {id(parameter): parameter for parameter in model.parameters()}
     return copy.deepcopy(model, shared)
 
@@ -175,7 +175,7 @@ def _fastest_path() -> PathName | None:
 
 
 def _silence() -> None:
-    # Progress bars and advice on standard error would hide the one line that matters.
+    # Progress bars and warnings on stderr would hide our own messages.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -32,7 +32,7 @@ class Network:
 
     Attributes:
         model: The model.
-        split: The head runs apart from the body.
+        split: Whether the head runs separately from the body.
         rows: Numbers of positions that the head may take at once, descending, `HEAD_BLOCK` last.
     """
 
@@ -53,9 +53,9 @@ class Network:
         """Forward ids as one batch row.
 
         Args:
-            ids: The ids that follow those in `state`.
-            state: The cache to go on from; changed by this.
-            keep_state: Return the cache, to go on from later.
+            ids: The ids after those in `state`.
+            state: The cache to continue from; modified in place.
+            keep_state: Return the cache, to continue from it later.
 
         Returns:
             Hidden states (len(ids), width), and the cache (None unless kept).
@@ -79,7 +79,7 @@ def batch_of(model: PreTrainedModel, ids: Ids) -> torch.Tensor:
 
 
 class _FixedBody(torch.nn.Module):
-    """Stands where the body stood, and returns the hidden states it is given."""
+    """Replaces the body and returns given hidden states."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class _FixedBody(torch.nn.Module):
 
 
 class _BodyOutput:
-    """What a body returns, with nothing in it but the last hidden states."""
+    """The output of a body, with only the last hidden states."""
 
     def __init__(self, hidden: torch.Tensor | None) -> None:
         self.last_hidden_state = hidden
@@ -107,7 +107,7 @@ def _head(model: PreTrainedModel) -> Any:
         raise AttributeError("the model has no body of its own")
     twin: Any = copy.copy(model)
     given = _FixedBody()
-    # The copy shares every module with the model but the body.
+    # The copy shares every module with the model except the body.
     twin._modules = {**model._modules, model.base_model_prefix: given}
 
     def head(hidden: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Float32 matrix products on a CPU: oneDNN's where it is faster than the BLAS that torch was built with.
+"""Float32 matrix products on a CPU with oneDNN, if it is faster than torch's BLAS.
 
 On AMD processors torch's MKL runs at less than half the speed of oneDNN. The operator is private to torch, so it is
 used only where it exists, where a measurement of some milliseconds says that it pays, and where the self check on the
@@ -25,7 +25,7 @@ def product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None 
 
 
 def usable(model: torch.nn.Module) -> bool:
-    """Say whether the operator exists here and computes what this model needs: float32 on a CPU."""
+    """Return whether the operator exists and supports this model: float32 on a CPU."""
     weight = next(model.parameters())
     if weight.device.type != "cpu" or weight.dtype != torch.float32:
         return False
@@ -37,7 +37,7 @@ def usable(model: torch.nn.Module) -> bool:
 
 
 def is_faster() -> bool:
-    """Measure whether `product` beats torch's own on this machine, where it is usable."""
+    """Measure whether `product` is faster than torch's own on this machine; requires that it is usable."""
     rows, matrix = torch.rand(512, 256), torch.rand(768, 256)
     ours = _best_seconds(lambda: product(rows, matrix))
     return ours * _MARGIN < _best_seconds(lambda: torch.nn.functional.linear(rows, matrix))
@@ -53,7 +53,7 @@ def _best_seconds(work: Callable[[], object]) -> float:
 
 
 class _FastLinear(torch.nn.Linear):
-    """A linear layer that computes with `product`, except where gradients are wanted: the operator has none."""
+    """A linear layer that computes with `product`, unless gradients are needed, which it does not support."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # the base class's name
         if torch.is_inference_mode_enabled():
@@ -62,7 +62,7 @@ class _FastLinear(torch.nn.Linear):
 
 
 def accelerate(model: torch.nn.Module) -> None:
-    """Let every linear layer of the model compute with `product`. Parameters, names and copies stay as they are."""
+    """Make every linear layer of the model compute with `product`. Parameters and names do not change."""
     for module in model.modules():
         if type(module) is torch.nn.Linear:
             module.__class__ = _FastLinear

@@ -1,7 +1,7 @@
-"""One sequence going through the model: in chunks after a shared prefix, in chunks from its start, or in one piece.
+"""Forward passes over one sequence: in chunks after a shared prefix, in chunks from the start, or as a whole.
 
-Invariant: what is computed for a position depends on the ids alone, to the last bit, and never on what was cached,
-asked for, or computed before. Rounding depends on the shapes that a product has, so:
+Invariant: the result for a position depends only on the ids, to the last bit, and never on what was cached, requested,
+or computed before. Rounding depends on the shapes of matrix products, so:
 
 - a sequence is computed in granules whose edges are multiples of the granule in the sequence, each one whole: past the
   position that is needed it is filled with the sequence's next ids, past its end with zeros;
@@ -30,7 +30,7 @@ Outputs = tuple[torch.Tensor, torch.Tensor]
 
 
 class ChunkGrid:
-    """Where sequences are cut.
+    """How sequences are cut into chunks.
 
     Attributes:
         granule: Edges are multiples of this many tokens.
@@ -63,7 +63,7 @@ class ForwardPass(Protocol):
     """What scoring and generation need of a pass.
 
     Attributes:
-        cached: Tokens whose keys and values were taken from the store.
+        cached: Number of tokens whose keys and values came from the store.
         computed: Tokens forwarded so far; filling past the sequence's end does not count.
     """
 
@@ -87,7 +87,7 @@ class ForwardPass(Protocol):
         ...
 
     def keep(self) -> None:
-        """Offer what was computed to the store, for later sequences with the same beginning."""
+        """Put the result into the store, for later sequences with the same prefix."""
         ...
 
 
@@ -95,14 +95,14 @@ class ChunkedPass:
     """A pass in chunks, after the longest stored prefix where there is a store."""
 
     def __init__(self, network: Network, grid: ChunkGrid, store: PrefixStore | None, ids: Ids, *, first: int) -> None:
-        """Prepare; nothing is computed yet.
+        """Prepare a pass; nothing is computed yet.
 
         Args:
             network: The model.
-            grid: Where sequences are cut.
-            store: Where prefixes are found and kept; None computes from the start with the model's own cache.
+            grid: How sequences are cut into chunks.
+            store: The cache of prefixes; None computes from the start with the model's own cache.
             ids: The whole sequence.
-            first: First output position that is needed: it must be forwarded even when its keys are known.
+            first: First output position needed: it must be forwarded even if its keys are known.
         """
         self._network, self._grid, self._store, self._ids = network, grid, store, ids
         self.computed = 0
@@ -135,7 +135,7 @@ class ChunkedPass:
         return self._network.logits(hidden)[0]
 
     def keep(self) -> None:
-        """See `ForwardPass.keep`. Granules of other shapes (filled, or token by token) are not for others to reuse."""
+        """See `ForwardPass.keep`. Granules of other shapes (padded, or token by token) are not kept."""
         whole = min(self._grid.below(len(self._ids)), self._done)
         if self._store is not None and whole > self.cached:
             self._store.add(KVSequence(self._ids[:whole], self._state))
@@ -146,12 +146,12 @@ class ChunkedPass:
 
 
 class WholePass:
-    """A pass in one piece with no reuse, for models whose computation cannot be cut anywhere."""
+    """A pass over the whole sequence without reuse, for models whose computation cannot be split."""
 
     cached = 0
 
     def __init__(self, network: Network, ids: Ids, *, padding: int = 0) -> None:
-        """Prepare; nothing is computed yet.
+        """Prepare a pass; nothing is computed yet.
 
         Args:
             network: The model.
@@ -165,7 +165,7 @@ class WholePass:
     def outputs(self, end: int, wanted: Ids) -> Iterator[Outputs]:
         """See `ForwardPass.outputs`."""
         ids = np.pad(self._ids[:end], (0, self._padding))
-        # Where only the last output is wanted a text is about to be generated from the model's own state.
+        # If only the last output is needed, a text will be generated from the model's own state.
         hidden, self._state = self._network.hidden(ids, keep_state=len(wanted) == 1 and end == len(self._ids))
         self.computed += len(ids)
         yield from _head_blocks(self._network, hidden, 0, wanted)
@@ -179,11 +179,11 @@ class WholePass:
         return self._network.logits(hidden[-1:])[0]
 
     def keep(self) -> None:
-        """See `ForwardPass.keep`: there is nothing that could be shared."""
+        """See `ForwardPass.keep`: nothing can be shared."""
 
 
 def _head_blocks(network: Network, hidden: torch.Tensor, start: int, wanted: Ids) -> Iterator[Outputs]:
-    """Yield the head's blocks that hold the wanted positions; `hidden` begins at position `start`."""
+    """Yield the head's blocks that contain the wanted positions; `hidden` begins at position `start`."""
     firsts = np.unique(wanted // HEAD_BLOCK) * HEAD_BLOCK
     positions = (firsts[:, None] + np.arange(HEAD_BLOCK)).reshape(-1)
     if not len(positions):

@@ -1,4 +1,4 @@
-"""Which computation path a loaded model takes: found by its configuration, then proved on the model itself.
+"""Choose the computation path of a loaded model by its configuration, and verify it on the model itself.
 
 Fastest first (`PATHS`):
 
@@ -49,33 +49,33 @@ PATHS: tuple[PathName, ...] = get_args(PathName)
 _CHECK_TOKENS = 80
 _CHECK_GRANULE = attention.BLOCK
 _EXACT_NATS = 1e-3
-"""Largest difference in float32; a wrong prefix is off by several nats."""
+"""Largest allowed difference in float32; a wrong prefix is off by several nats."""
 _ROUNDED_NATS = 0.02
 """Mean difference in half precision below which a path is as good as another, whatever the model's own noise."""
 _NOISE = 2.0
 """In half precision, how much more than the model's own attention in chunks a path may differ from a plain forward."""
 _MAX_NATS = 0.1
-"""Mean difference in half precision that no path may reach, however noisy the model."""
+"""Upper limit of the mean difference in half precision, however noisy the model."""
 _FIXED_TOKENS = 256
 """Tokens a forward on a CPU where every forward must be of one size: larger ones are faster, and waste more."""
 _FAILURES = (AttributeError, TypeError, ValueError, RuntimeError, IndexError, KeyError, NotImplementedError)
-"""What architectures raise that cannot be computed along a path."""
+"""Exceptions of architectures that do not support a path."""
 
 
 @dataclass(frozen=True)
 class ComputePath:
-    """How sequences go through one model.
+    """How sequences are computed with one model.
 
     Attributes:
-        name: Which path it is.
+        name: Its name.
         attention: The attention implementation set on the model.
-        stock: The attention that the model came with, which has gradients.
-        split: The head runs apart from the body.
+        stock: The original attention of the model, which supports gradients.
+        split: Whether the head runs separately from the body.
         head_rows: Numbers of positions that the head may take at once, descending.
-        grid: Where sequences are cut.
+        grid: How sequences are cut into chunks.
         rotary: The state of the rotary modules before any forward.
-        note: Why not a faster path, in one line, or "".
-        onednn: Linear layers compute by oneDNN's products.
+        note: Why no faster path is used, on one line, or "".
+        onednn: Whether linear layers use oneDNN's products.
     """
 
     name: PathName
@@ -90,25 +90,25 @@ class ComputePath:
 
     @property
     def prefix_cache(self) -> bool:
-        """Prefixes are shared between requests."""
+        """Whether prefixes are shared between requests."""
         return self.name in ("products", "flash", "stock")
 
     def apply(self, model: PreTrainedModel) -> Network:
-        """Let a model of this architecture take this path, and return it ready for inference."""
+        """Configure a model of this architecture for this path, and return it ready for inference."""
         (onednn.accelerate if self.onednn else onednn.restore)(model)
         model.set_attn_implementation(self.attention)
         self.rotary.restore(model)
         return Network(model, split=self.split, rows=self.head_rows)
 
     def undo(self, model: PreTrainedModel) -> None:
-        """Give a model back the computation that it came with."""
+        """Restore the original computation of a model."""
         onednn.restore(model)
         model.set_attn_implementation(self.stock)
         self.rotary.restore(model)
 
 
 def obstacle(model: PreTrainedModel, max_tokens: int | None) -> str:
-    """Say why the architecture's cache cannot be cut at any position, or return ""."""
+    """Return why the architecture's cache cannot be cut at any position, or ""."""
     config = model.config.get_text_config(decoder=True)
     window = getattr(config, "sliding_window", None)
     fits = window is None or (max_tokens is not None and window >= max_tokens)
@@ -147,13 +147,13 @@ def require_causal(model: PreTrainedModel, max_tokens: int | None) -> None:
 def choose_path(
     model: PreTrainedModel, max_tokens: int | None, chunk_tokens: int, fastest: PathName | None = None
 ) -> ComputePath:
-    """Find the fastest path that reproduces a plain forward, and set the model's computation accordingly.
+    """Find the fastest path that reproduces a plain forward, and configure the model for it.
 
     Args:
-        model: A model as it came, before its first forward.
+        model: The original model, before its first forward.
         max_tokens: Longest sequence; None without a limit.
         chunk_tokens: Tokens that go through the model at once at most.
-        fastest: Try this path first, whether or not a faster one would pay; None tries all that pay.
+        fastest: Try this path first, even if others would be faster; None tries all that are worthwhile.
 
     Raises:
         ScorerError: The model is not causal.

@@ -32,13 +32,13 @@ def length_dependent_types(model: PreTrainedModel, max_tokens: int | None) -> li
 
 
 class RotaryState:
-    """What the rotary modules of a model held before its first forward."""
+    """The state of the rotary modules of a model before its first forward."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._held = {name: _copied(_state(module)) for name, module in _rotary_modules(model)}
 
     def restore(self, model: PreTrainedModel) -> None:
-        """Put the rotary modules of the model, or of another of the same architecture, in that state."""
+        """Restore the state of the rotary modules in this or another model of the same architecture."""
         for name, module in _rotary_modules(model):
             held = self._held.get(name, {})
             for key in _state(module).keys() - held.keys():

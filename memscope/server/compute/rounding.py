@@ -1,4 +1,4 @@
-"""Whether a model gives the same bits for a position when more or fewer positions go through it together.
+"""Check whether a model's results for a position are bit-identical however many positions are computed together.
 
 Rounding depends on the algorithm, and libraries choose that by the shapes. Larger forwards are faster, so this looks
 whether they may be used: every linear layer is tried with each number of rows that will occur (an algorithm is chosen

@@ -1,4 +1,4 @@
-"""Choosing the next token from logits: greedy, or sampled after temperature, top-k and top-p, by a seed."""
+"""Choose the next token from logits: greedy, or sampled with temperature, top-k, top-p and a seed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 __all__ = ["Sampler", "SamplingOptions"]
 
 _GREEDY_BELOW = 1e-4
-"""Dividing by less would leave float32's range, and the most probable token has all the mass long before."""
+"""Dividing by less would exceed float32's range; the most probable token has all the mass by then."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class SamplingOptions:
 
     Attributes:
         temperature: 0 is greedy.
-        top_p: Smallest set of tokens whose probability reaches this; 1 keeps all.
-        top_k: This many most probable tokens; 0 or below keeps all.
-        seed: The same seed on the same weights repeats the same text; None takes a fresh one.
+        top_p: Keep the smallest set of tokens with at least this probability; 1 keeps all.
+        top_k: Keep this many most probable tokens; 0 or below keeps all.
+        seed: The same seed and weights reproduce the same text; None uses a random one.
     """
 
     temperature: float = 1.0
@@ -30,7 +30,7 @@ class SamplingOptions:
 
 
 class Sampler:
-    """Draws tokens one after another. Draws on the CPU, so that a seed means the same on every device."""
+    """Samples tokens one after another, on the CPU, so that a seed gives the same result on every device."""
 
     def __init__(self, options: SamplingOptions) -> None:
         self._options = options

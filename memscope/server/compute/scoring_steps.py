@@ -1,4 +1,4 @@
-"""Log-probabilities of given tokens, as steps for the worker: nothing is forwarded that no asked token rests on."""
+"""Compute log-probabilities of given tokens, in steps for the worker, forwarding only tokens that are needed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Logprobs: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float32]]
 
 @dataclass(frozen=True)
 class RangeScores:
-    """Log-probabilities of the tokens of each range, in nats, and what they cost.
+    """Log-probabilities of the tokens of each range, in nats, and their cost.
 
     Attributes:
-        ranges: One array of float32 per asked range, one value a token.
-        weights: The fingerprint of the weights that gave them.
-        cached_tokens: Tokens whose keys and values were reused.
-        computed_tokens: Tokens forwarded.
+        ranges: One float32 array per requested range, one value per token.
+        weights: The fingerprint of the weights used.
+        cached_tokens: Number of tokens whose keys and values were reused.
+        computed_tokens: Number of tokens forwarded.
     """
 
     ranges: tuple[Logprobs, ...]
@@ -64,7 +64,7 @@ def score_ranges(loaded: LoadedModel, ids: Sequence[int], ranges: Sequence[tuple
         The scores, with the weights that `loaded` had when this began.
 
     Raises:
-        ApiError: The model gave log-probabilities that are no finite numbers (500).
+        ApiError: The model produced log-probabilities that are not finite (500).
     """
     if not ranges:
         return RangeScores((), loaded.weights, 0, 0)
@@ -99,7 +99,7 @@ def _scored(loaded: LoadedModel, ids: Ids, ranges: Sequence[tuple[int, int]]) ->
 
 
 def prompt_logprobs(loaded: LoadedModel, ids: Sequence[int]) -> Steps[PromptTokens]:
-    """Compute what vLLM's `prompt_logprobs` reports of a prompt."""
+    """Compute the values of vLLM's `prompt_logprobs` for a prompt."""
     sequence = as_ids(ids)
     result = PromptTokens()
     outputs = len(sequence) - 1
@@ -147,6 +147,6 @@ def _require_finite(
         first = int(positions[np.flatnonzero(~np.isfinite(values))[0]])
         raise ApiError(
             500,
-            f"the model gave a log-probability that is not a finite number, first at token {first}:"
-            " its weights or its dtype are at fault",
+            f"the model produced a log-probability that is not finite, first at token {first}:"
+            " check its weights and dtype",
         )

@@ -1,4 +1,4 @@
-"""The tokenizer as the server needs it: text in and out, ChatML turns, and its files for clients."""
+"""The tokenizer of the server: encoding, decoding, ChatML turns, and its files for clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TokenizerView:
         return list(self._tokenizer.encode(text))
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = True) -> str:
-        """Decode ids; ids outside the tokenizer's vocabulary give nothing."""
+        """Decode ids; ids outside the tokenizer's vocabulary are ignored."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special))
 
     def token(self, token: int) -> str:
@@ -54,9 +54,9 @@ class TokenizerView:
         return self.decode([token], skip_special=False)
 
     def assistant_turns(self, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """Return [start, end) of every ChatML assistant turn: after the line "assistant", through its `<|im_end|>`.
+        """Return [start, end) of every ChatML assistant turn: after the line "assistant", including `<|im_end|>`.
 
-        A last turn without its end runs to the end of the ids; an opened turn with no ids after it is none.
+        An unfinished last turn extends to the end of the ids; an opened turn without ids is not included.
         """
         head = [self._turn_start, *self._tokenizer.encode("assistant\n", add_special_tokens=False)]
         ranges = []
@@ -84,7 +84,7 @@ class TokenizerView:
 
 
 class Detokenizer:
-    """Text of a growing list of ids: a character split over tokens comes out with the token that completes it."""
+    """Decodes ids incrementally; a character split over several tokens is returned with the last of them."""
 
     def __init__(self, tokenizer: TokenizerView) -> None:
         self._tokenizer = tokenizer
@@ -93,7 +93,7 @@ class Detokenizer:
         self._shown = ""
 
     def add(self, token: int) -> str:
-        """Return the text that this token adds, "" while a character is incomplete."""
+        """Return the text added by this token; "" while a character is incomplete."""
         self._ids.append(token)
         text = self._tokenizer.decode(self._ids[self._settled :])
         if text.endswith("\ufffd"):
@@ -101,7 +101,7 @@ class Detokenizer:
         return self._take(text)
 
     def rest(self) -> str:
-        """Return what never became a whole character, as the replacement character."""
+        """Return the replacement character for an incomplete character at the end, if any."""
         return self._take(self._tokenizer.decode(self._ids[self._settled :]))
 
     def _take(self, text: str) -> str:

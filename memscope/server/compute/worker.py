@@ -1,4 +1,4 @@
-"""The one thread that computes, and how requests share it.
+"""The worker thread that computes, and its scheduling of requests.
 
 A request is a generator that does a little work between its yields (a chunk of a prompt, a token of a text). Scoring
 and generating are two lanes; within a lane, requests run one after another by priority, then by arrival, so that each
@@ -31,7 +31,7 @@ _URGENT_SHARE = 3.0
 
 
 class _Task(Generic[T]):
-    """One request's work and where its outcome goes."""
+    """The work of one request and the future of its result."""
 
     def __init__(self, steps: Callable[[], Steps[T]], priority: int, order: int) -> None:
         self._make = steps
@@ -46,7 +46,7 @@ class _Task(Generic[T]):
         return (self.priority, self.order) < (other.priority, other.order)
 
     def step(self) -> bool:
-        """Work until the next yield; return whether the task is over."""
+        """Run until the next yield; return whether the task is done."""
         try:
             if self._steps is None:
                 self._steps = self._make()
@@ -79,7 +79,7 @@ class Worker:
         self._thread.start()
 
     def stop(self, timeout: float) -> bool:
-        """Stop between two steps; return whether the thread ended within `timeout` seconds."""
+        """Stop after the current step; return whether the thread ended within `timeout` seconds."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -91,8 +91,8 @@ class Worker:
         """Run `steps()` on the worker's thread; cancelling this coroutine stops it between two steps.
 
         Args:
-            steps: Makes the generator, on the worker's thread, when its turn comes.
-            lane: Which kind of work it is.
+            steps: Creates the generator, on the worker's thread, when it is scheduled.
+            lane: The kind of work.
             priority: Lower is earlier, within the lane; the lane with the lowest priority gets most of the time.
         """
         task = _Task(steps, priority, next(self._order))
@@ -107,7 +107,7 @@ class Worker:
             if self._stopping:
                 raise ApiError(503, "the scorer is shutting down")
             if not self._lanes[lane]:
-                # A lane that was idle has no claim on the time it did not use.
+                # An idle lane does not accumulate unused time.
                 self._spent[lane] = max(self._spent.values())
             heapq.heappush(self._lanes[lane], task)
             self._changed.notify()

@@ -1,7 +1,7 @@
-"""Training jobs: one at a time, the others wait; every accepted job is listed for as long as the server lives.
+"""The queue of training jobs. Jobs run one at a time and stay listed until the server exits.
 
-A job works on a copy of the model. Only when it has succeeded are its weights put in use, all at once; a job that fails
-or is cut short leaves the old ones.
+A job trains a copy of the model. Its weights are put in use, all at once, only after it has succeeded; a failed or
+interrupted job leaves the old weights in use.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _NICENESS = 10
 
 @dataclass
 class ServerJob:
-    """One accepted request.
+    """One accepted training request.
 
     Attributes:
-        id: Its name.
-        key: The Idempotency-Key it came under, or None.
-        digest: Hash of the request, to tell a repetition from another request under the same key.
-        request: What was asked; dropped when it has ended.
+        id: Its id.
+        key: The Idempotency-Key of the request, or None.
+        digest: Hash of the request, to distinguish a retry from another request with the same key.
+        request: The request; dropped after the job has ended.
         status: "queued", "running", "succeeded" or "failed".
-        losses: The loss after each step, in nats a token.
-        steps: Steps in all.
+        losses: The loss after each step, in nats per token.
+        steps: Total number of steps.
         error: Why it failed.
         weights: Fingerprint of the new weights, once they are in use.
-        saved: Folder they were written to, or None.
+        saved: Folder that the new weights were saved to, or None.
     """
 
     id: str
@@ -57,7 +57,7 @@ class ServerJob:
     saved: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the job as clients see it."""
+        """Return the JSON representation for clients."""
         error = None if self.error is None else {"message": self.error, "type": "TrainingError"}
         result = None if self.weights is None else {"weights": self.weights, "saved_to": self.saved}
         return {
@@ -74,7 +74,7 @@ class ServerJob:
 
 
 class ServerJobs:
-    """The queue and the list."""
+    """The queue and list of jobs."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -87,7 +87,7 @@ class ServerJobs:
         runtime.at_stop(self.stop)
 
     def accept(self, request: TrainRequest, key: str | None) -> ServerJob:
-        """Take a request, or find the job that an earlier one under the same key became.
+        """Create a job for a request, or return the job of an earlier request with the same key.
 
         Raises:
             ApiError: The key was used for another request (409).
@@ -113,7 +113,7 @@ class ServerJobs:
         """Return a job.
 
         Raises:
-            ApiError: There is none of that name (404).
+            ApiError: There is no such job (404).
         """
         try:
             return self._jobs[name]
@@ -125,7 +125,7 @@ class ServerJobs:
         return list(self._jobs.values())
 
     def stop(self, timeout: float) -> bool:
-        """Give up the running job at its next step; return whether the thread ended within `timeout` seconds."""
+        """Abort the running job at its next step; return whether the thread ended within `timeout` seconds."""
         self._stopping.set()
         self._queue.put(None)
         if self._thread is not None:
@@ -133,7 +133,7 @@ class ServerJobs:
         return self._thread is None or not self._thread.is_alive()
 
     def _log_outcome(self, job: ServerJob) -> None:
-        """Tell whoever watches a server of its own; as a child, the parent knows."""
+        """Log the outcome to stderr, unless the scorer is a child process."""
         if not self._runtime.options.announce:
             kept = f", weights written to {job.saved}" if job.saved else ""
             sys.stderr.write(f"memscope: {job.id} {job.status}{kept}{f': {job.error}' if job.error else ''}\n")
@@ -147,7 +147,7 @@ class ServerJobs:
         while (job := self._queue.get()) is not None and not self._stopping.is_set():
             try:
                 self._train(job)
-            except Exception as error:  # whatever goes wrong is the job's end, never the server's
+            except Exception as error:  # any error fails the job, never the server
                 job.error = f"{type(error).__name__}: {error}"
                 job.status = "failed"
             job.request = None
@@ -182,7 +182,7 @@ class ServerJobs:
 
 
 def _lower_priority() -> None:
-    """Lower the priority of this thread and of those that torch makes for it: scoring goes first on few cores."""
+    """Lower the priority of this thread and its torch threads, so that scoring takes precedence."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -1,4 +1,4 @@
-"""The body of `POST /v1/train` and its checks."""
+"""The body of `POST /v1/train` and its validation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["TrainOverrides", "TrainRequest", "TrainSample"]
 
 
 class TrainSample(msgspec.Struct):
-    """One sample: a context, and the continuation to learn after it."""
+    """One sample: a context and the continuation to learn."""
 
     context_ids: list[int]
     continuation_ids: list[int]
 
 
 class TrainOverrides(msgspec.Struct, forbid_unknown_fields=True):
-    """How a request wants to train; see `TrainOptions`. What it leaves out is taken from the server's own options."""
+    """Training options of a request; see `TrainOptions`. Missing ones are taken from the server's options."""
 
     learning_rate: LearningRate | None = None
     steps: Steps | None = None
@@ -45,10 +45,10 @@ class TrainRequest(msgspec.Struct):
     options: TrainOverrides = msgspec.field(default_factory=TrainOverrides)
 
     def check(self, vocabulary: int, max_tokens: int | None) -> None:
-        """Refuse samples that cannot be learned, by their index.
+        """Reject invalid samples, naming their index.
 
         Raises:
-            ApiError: None at all, an empty one, one past the context, or an id outside the vocabulary (400).
+            ApiError: There are no samples, or one is empty, too long, or has an id outside the vocabulary (400).
         """
         if not self.training_data.samples:
             raise bad_request("there are no samples", "training_data")

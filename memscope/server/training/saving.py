@@ -1,6 +1,6 @@
-"""Writing trained weights as a model folder: whole or not at all, and never over anything else.
+"""Save trained weights as a model folder, atomically and without overwriting other files.
 
-A folder that this module wrote holds a note of its own; only such a folder is ever replaced.
+A folder written by this module contains a marker file; only such a folder is ever replaced.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NOTE = "memscope-training.json"
 
 
 def check_target(target: Path) -> None:
-    """Refuse a folder that holds anything but weights saved here before.
+    """Reject a folder that contains anything but weights saved by memscope.
 
     Raises:
-        UsageError: Its content would be lost, or it cannot be written.
+        UsageError: It has other content, or cannot be written.
     """
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise UsageError(f"--save-to {target}: not a folder")
     if target.is_dir() and any(target.iterdir()) and not (target / NOTE).is_file():
-        raise UsageError(f"--save-to {target}: holds files that memscope did not write; give a new or empty folder")
+        raise UsageError(f"--save-to {target}: has files that memscope did not write; choose a new or empty folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-"):
@@ -41,10 +41,10 @@ def check_target(target: Path) -> None:
 
 
 def save(loaded: LoadedModel, target: Path, note: dict[str, Any]) -> None:
-    """Write a model folder that `AutoModelForCausalLM` and `AutoTokenizer` load, in the dtype of the computation.
+    """Write a model folder for `AutoModelForCausalLM` and `AutoTokenizer`, in the dtype of the computation.
 
     Raises:
-        OSError: The disk refused; what stood at `target` is still there.
+        OSError: Writing failed; `target` is unchanged.
     """
     fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
@@ -53,7 +53,7 @@ def save(loaded: LoadedModel, target: Path, note: dict[str, Any]) -> None:
         (fresh / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
         fresh.chmod(0o755)
         for file in fresh.iterdir():
-            file.chmod(0o644)  # the libraries leave the weights readable by their owner only
+            file.chmod(0o644)  # the libraries make the weights readable only by their owner
         _replace(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

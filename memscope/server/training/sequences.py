@@ -1,4 +1,4 @@
-"""From samples to the sequences that are forwarded: each token once, however many samples hold it."""
+"""Merge samples into sequences, so that each token is forwarded only once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from memscope.server.training.request import TrainSample
 __all__ = ["TrainingSequence", "sequences_of"]
 
 _ANCHOR_BYTES = 64 << 20
-"""Bytes of old log-probabilities kept for the anchor of one sequence."""
+"""Maximum size of the old log-probabilities kept for the anchor of one sequence, in bytes."""
 _ANCHOR_BYTES_ALL = 512 << 20
-"""The same for all sequences together."""
+"""Maximum size for all sequences together, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainingSequence:
     Attributes:
         ids: (tokens,), ending with the last token to learn.
         targets: Output positions whose next token is to be learned, ascending.
-        anchors: Output positions at which the model should stay as it was, ascending; none is a target.
+        anchors: Output positions at which predictions should not change, ascending; disjoint from `targets`.
     """
 
     ids: torch.Tensor

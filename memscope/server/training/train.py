@@ -1,8 +1,8 @@
-"""Fine-tuning a copy of the served model on a few samples, while the original goes on serving.
+"""Fine-tune a copy of the served model on a few samples, while the original continues to serve.
 
-The loss is the mean cross-entropy of the continuations. An anchor keeps the rest in place: at the other positions of
-the same sequences, the Kullback-Leibler divergence from the old weights' predictions. That needs no further data; the
-old predictions cost one forward without gradients, before the first step.
+The loss is the mean cross-entropy of the continuations. An anchor keeps other predictions unchanged: at the other
+positions of the same sequences, the Kullback-Leibler divergence from the predictions of the old weights. This needs no
+further data; the old predictions cost one forward without gradients before the first step.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from memscope.server.training.sequences import TrainingSequence, sequences_of
 __all__ = ["fine_tune"]
 
 _LORA_ABOVE = 50_000_000
-"""Parameters from which an adapter is trained instead of all weights."""
+"""Number of parameters above which an adapter is trained instead of all weights."""
 
 _ACTIVATION_BYTES = 4 << 30
-"""Estimated activations of the longest sequence from which they are computed twice instead of kept."""
+"""Estimated size of activations above which gradient checkpointing is used."""
 
 _RATES = {"full": 3e-4, "lora": 1e-3}
 
 
 @dataclass(frozen=True)
 class _AnchoredSequence:
-    """A sequence, and the old log-probabilities (anchors, vocabulary) at its anchors; None without an anchor."""
+    """A sequence and the old log-probabilities (anchors, vocabulary) at its anchors; None without anchor."""
 
     sequence: TrainingSequence
     old: torch.Tensor | None
@@ -48,17 +48,17 @@ def fine_tune(
     options: TrainOptions,
     on_step: Callable[[int, float], None],
 ) -> PreTrainedModel:
-    """Return a copy of the model that has learned the samples; the model itself is untouched.
+    """Return a fine-tuned copy of the model; the model itself is unchanged.
 
     Args:
         loaded: The model in use.
-        samples: Checked samples.
-        options: How to train.
-        on_step: Called after each step with its number and the loss of the continuations, in nats a token. What it
-            raises ends the training.
+        samples: Validated samples.
+        options: Training options.
+        on_step: Called after each step with its number and the loss of the continuations, in nats per token. An
+            exception from it aborts the training.
 
     Raises:
-        ArithmeticError: The loss is not finite any more.
+        ArithmeticError: The loss is no longer finite.
     """
     model = training_copy(loaded)
     dtype = model.dtype
@@ -153,7 +153,7 @@ def _batches(sequences: Sequence[_AnchoredSequence], options: TrainOptions) -> I
 
 
 def _step(model: torch.nn.Module, batch: Sequence[_AnchoredSequence], anchor: float) -> float:
-    """Add the batch's gradients up, one sequence at a time; return its mean loss without the anchor."""
+    """Accumulate the gradients of a batch, one sequence at a time; return its mean loss without the anchor."""
     tokens = sum(len(anchored.sequence.targets) for anchored in batch)
     anchors = sum(len(anchored.sequence.anchors) for anchored in batch)
     total = 0.0

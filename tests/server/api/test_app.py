@@ -211,4 +211,4 @@ async def test_weights_that_give_no_numbers_are_a_clear_500(
     finally:
         bundled_runtime.swap(before)
     assert reply.status_code == 500
-    assert "not a finite number" in reply.json()["error"]["message"]
+    assert "that is not finite" in reply.json()["error"]["message"]

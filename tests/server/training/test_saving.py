@@ -46,7 +46,7 @@ def test_a_save_that_fails_leaves_what_stood_there(
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(UsageError, match="holds files that memscope did not write"):
+    with pytest.raises(UsageError, match="has files that memscope did not write"):
         check_target(tmp_path)
     with pytest.raises(UsageError, match="not a folder"):
         check_target(tmp_path / "precious.txt")
