@@ -90,7 +90,9 @@ def test_without_a_terminal_the_screen_is_a_plain_table(small_file: Path, capsys
 
 
 @pytest.mark.usefixtures("there")
-def test_doctor_says_who_answers_and_what_was_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_describes_the_scorer_and_what_was_recognised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chat = tmp_path / "chat.json"
     chat.write_text(
         json.dumps(
@@ -240,7 +242,7 @@ def test_a_full_disk_behind_stdout_is_one_line(small_file: Path, config: Config)
     assert (done.returncode, done.stderr) == (1, "memscope: the output cannot be written: No space left on device\n")
 
 
-def test_closed_streams_are_no_traceback(small_file: Path, config: Config) -> None:
+def test_closed_streams_cause_no_traceback(small_file: Path, config: Config) -> None:
     command = f'exec "{sys.executable}" -m memscope score "{small_file}" --url {config.url} --state "{config.state}"'
     for closed in (">&-", "<&- >/dev/null", "2>&- >/dev/null"):
         done = subprocess.run(["/bin/sh", "-c", f"{command} {closed}"], capture_output=True, text=True, check=False)

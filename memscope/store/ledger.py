@@ -289,13 +289,13 @@ def _alive(owner: str) -> bool:
 
 
 def _process_start(pid: int) -> str:
-    """Return what tells this process from a later one with the same id; "" when there is none.
+    """Return an identifier that distinguishes a process from a later one with the same id; "" if there is none.
 
-    The start time in clock ticks where /proc tells it, else only whether the id is in use.
+    It is the start time in clock ticks if /proc has it, or else only says whether the id is in use.
     """
     with contextlib.suppress(OSError):
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return "" if state in "ZX" else fields[18]  # one that ended counts as gone before its parent notices
+        return "" if state in "ZX" else fields[18]  # a zombie counts as ended
     if Path("/proc/self/stat").exists():
         return ""
     try:

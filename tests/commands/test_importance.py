@@ -91,7 +91,7 @@ def test_an_interrupted_run_keeps_what_it_finished(
     assert [m["key"] for m in report["memories"] if m["status"] == "fresh"] == ["db/port"]
 
 
-def test_another_agents_memories_are_others_whatever_their_keys(
+def test_memories_of_another_agent_are_separate_whatever_their_keys(
     small_file: Path, config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert measured(capsys, small_file, config)["agent"] == str(small_file)

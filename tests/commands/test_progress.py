@@ -45,6 +45,6 @@ def test_a_dumb_terminal_gets_no_escape_sequence(monkeypatch: pytest.MonkeyPatch
     assert written(Terminal()) == "memscope: note: beware\n"
 
 
-def test_a_file_gets_troubles_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_gets_only_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     assert written(io.StringIO()) == "memscope: note: beware\n"

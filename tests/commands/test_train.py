@@ -45,7 +45,7 @@ def shipments(state: Path) -> list[tuple[str, list[int]]]:
         database.close()
 
 
-def test_it_says_what_leaves_waits_and_proves(
+def test_train_prints_what_is_sent_waits_and_compares(
     small_file: Path, state: Path, trainer: ScorerAddress, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(small_file), "--responses", "1,0", "--yes", "--verify"]) == 0
@@ -77,7 +77,7 @@ def test_a_trained_response_is_refused_unless_again(
     assert [s for s, _ in shipments(state)] == ["succeeded"] * 2
 
 
-def test_without_waiting_the_job_is_named_and_later_commands_tell_its_end(
+def test_without_waiting_the_job_is_named_and_later_commands_report_its_end(
     small_file: Path, state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["train", str(small_file), "--responses", "0", "--yes", "--no-wait"]) == 0
@@ -160,7 +160,7 @@ def test_ctrl_c_ends_the_wait_and_not_the_job(small_file: Path, state: Path) -> 
     assert shipments(state) == [("accepted", [0])]
 
 
-def test_an_embedded_scorer_is_waited_for_and_its_end_is_told(
+def test_an_embedded_scorer_is_waited_for_and_its_end_is_announced(
     small_file: Path, state: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MEMSCOPE_URL")

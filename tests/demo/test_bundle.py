@@ -47,7 +47,7 @@ def test_the_demo_session_has_all_its_parts() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_demo_session_tells_its_story(config: Config, tmp_path: Path) -> None:
+async def test_the_demo_session_has_the_intended_divergences(config: Config, tmp_path: Path) -> None:
     run = Run(load_session(session_path()), config, Database(tmp_path / "db"))
     try:
         await run.matrix()

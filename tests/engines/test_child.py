@@ -18,7 +18,7 @@ from memscope.errors import ScorerGoneError
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_child_answers_only_to_its_token_and_ends_when_told() -> None:
+async def test_a_child_requires_its_token_and_stops_on_request() -> None:
     server = await EmbeddedServer.start(None)
     try:
         assert server.url.startswith("http://127.0.0.1:")
@@ -34,7 +34,7 @@ async def test_a_child_answers_only_to_its_token_and_ends_when_told() -> None:
         os.kill(server.pid, 0)
 
 
-async def test_a_model_that_is_none_gives_the_childs_own_words(tmp_path: Path) -> None:
+async def test_an_invalid_model_shows_the_childs_error(tmp_path: Path) -> None:
     with pytest.raises(ScorerGoneError, match=r"did not start: .*config\.json"):
         await EmbeddedServer.start(str(tmp_path))
 

@@ -58,7 +58,7 @@ async def test_the_other_dialect_gives_the_same_numbers(scorer: ScorerAddress) -
     await two.close()
 
 
-async def test_a_second_path_computes_anew_and_rounds_otherwise(scorer: ScorerAddress) -> None:
+async def test_a_second_path_recomputes_with_different_rounding(scorer: ScorerAddress) -> None:
     client = await connect(transport_to(scorer))
     whole = await client.score(IDS, RANGES)
     again = await client.score(IDS, RANGES[1:], second_path=True)
@@ -69,7 +69,7 @@ async def test_a_second_path_computes_anew_and_rounds_otherwise(scorer: ScorerAd
     await client.close()
 
 
-async def test_the_scorer_hands_out_its_tokenizer(scorer: ScorerAddress, tmp_path: Any) -> None:
+async def test_the_scorer_provides_its_tokenizer(scorer: ScorerAddress, tmp_path: Any) -> None:
     transport = transport_to(scorer)
     folder = await fetch_tokenizer(transport, tmp_path)
     assert folder is not None
@@ -178,7 +178,7 @@ async def test_a_refused_priority_is_dropped_for_good() -> None:
 
 
 @pytest.mark.parametrize("count", [0, -1])
-async def test_a_count_that_cannot_be_is_not_said(count: int) -> None:
+async def test_an_invalid_limit_is_treated_as_unknown(count: int) -> None:
     listed = models("m", vocab_size=count)
     listed["data"][0]["max_model_len"] = count
     client = await connect(server(models=listed, completions=completions(generated=-1.0, scored=-1.0)))

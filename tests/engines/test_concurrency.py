@@ -10,7 +10,7 @@ def drive(pace: ConcurrencyLimit, throughput: dict[int, float], calls: int = 400
         pace.done(1, now)
 
 
-def test_it_climbs_to_the_cap_while_throughput_rises() -> None:
+def test_the_limit_rises_to_the_cap_while_throughput_rises() -> None:
     pace = ConcurrencyLimit(cap=6)
     drive(pace, {n: float(n) for n in range(1, 7)})
     assert pace.limit >= 5

@@ -165,7 +165,7 @@ async def test_a_slow_drip_ends_at_the_limit_for_the_whole_request(status: int) 
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_process_of_our_own_may_take_as_long_as_it_lives() -> None:
+async def test_a_child_process_has_no_time_limit() -> None:
     async with serving(dripping(pieces=100)) as url:
         client = Transport(url, patient=True)
         assert (await client.post("/v1/score", {})).strip() == b"{}"

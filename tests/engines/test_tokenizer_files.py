@@ -39,7 +39,9 @@ async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     assert [oct(path.stat().st_mode & 0o777) for path in kept] == ["0o700", "0o700", "0o700", "0o600"]
 
 
-async def test_a_disk_that_fills_up_means_another_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_disk_moves_the_tokenizer_to_a_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: str, flags: int) -> int:
         if tmp_path in Path(path).parents:
             raise OSError(28, "No space left on device")

@@ -52,7 +52,7 @@ async def test_a_busy_server_is_asked_again_after_the_time_it_names() -> None:
     assert 1 <= server.slept[1] <= 1.25
 
 
-async def test_after_three_tries_a_busy_server_is_final() -> None:
+async def test_after_three_tries_a_busy_server_is_an_error() -> None:
     server = Faulty(*(httpx.Response(503, json={"error": {"message": "full"}}) for _ in range(3)))
     with pytest.raises(RefusedError, match="503 full"):
         await server.transport().post("/v1/score", {})
@@ -60,7 +60,7 @@ async def test_after_three_tries_a_busy_server_is_final() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 500])
-async def test_other_errors_are_final_at_once(status: int) -> None:
+async def test_other_errors_are_not_retried(status: int) -> None:
     server = Faulty(httpx.Response(status, json={"error": {"message": "no"}}))
     with pytest.raises(RefusedError) as caught:
         await server.transport().post("/v1/score", {})
@@ -81,7 +81,7 @@ async def test_a_cut_connection_to_a_dead_server_is_final() -> None:
     assert len(server.asked) == 1
 
 
-async def test_silence_is_named_with_its_limit() -> None:
+async def test_a_silent_server_is_reported_with_the_time_limit() -> None:
     server = Faulty(httpx.ReadTimeout("slow"))
     with pytest.raises(TimedOutError, match="no complete response within 120 s"):
         await server.transport().post("/v1/score", {})
@@ -159,7 +159,7 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     ("url", "inside"),
     [("http://127.0.0.1:8", True), ("http://[::1]:8", True), ("http://localhost", True), ("http://10.0.0.1", False)],
 )
-def test_loopback_is_told_from_elsewhere(url: str, inside: bool) -> None:
+def test_loopback_addresses_are_recognised(url: str, inside: bool) -> None:
     check: Callable[[str], bool] = is_loopback
     assert check(url) is inside
 

@@ -126,7 +126,7 @@ UNVERIFIABLE = {
 
 
 @pytest.mark.parametrize("name", UNVERIFIABLE)
-async def test_what_could_not_be_checked_is_said(scorer: ScorerAddress, name: str) -> None:
+async def test_what_could_not_be_checked_is_noted(scorer: ScorerAddress, name: str) -> None:
     lie, words = UNVERIFIABLE[name]
     async with between(scorer, lie) as url:
         client = await connect(Transport(url))
@@ -137,7 +137,7 @@ async def test_what_could_not_be_checked_is_said(scorer: ScorerAddress, name: st
 
 
 @pytest.mark.parametrize("name", ["verified", "unverifiable", "vllm"])
-async def test_a_server_that_begins_to_lie_gives_no_wrong_number_away(scorer: ScorerAddress, name: str) -> None:
+async def test_a_server_that_starts_lying_returns_no_wrong_number(scorer: ScorerAddress, name: str) -> None:
     calls = 0
     plain = {"verified": honest, "unverifiable": only_scores, "vllm": as_vllm}[name]
 
@@ -187,7 +187,7 @@ async def test_answers_from_memory_are_found_by_asking_something_new(
         await client.close()
 
 
-async def test_numbers_of_other_weights_are_no_lie(scorer: ScorerAddress, trainer: ScorerAddress) -> None:
+async def test_numbers_of_other_weights_are_not_taken_for_a_lie(scorer: ScorerAddress, trainer: ScorerAddress) -> None:
     """A server that says nothing of its weights gets others: the scores say so, and it can be asked on."""
     from memscope.training.samples import TrainingSample, training_data
     from memscope.training.send import TrainingServer
@@ -209,7 +209,7 @@ async def test_numbers_of_other_weights_are_no_lie(scorer: ScorerAddress, traine
         await direct.close()
 
 
-async def test_a_lie_in_the_middle_of_a_matrix_leaves_only_true_scores(
+async def test_a_lie_in_the_middle_of_a_matrix_leaves_only_correct_scores(
     small_session: Session, scorer: ScorerAddress, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from msgspec.structs import replace

@@ -43,7 +43,7 @@ def test_a_chat_template_needs_transformers_without_torch_and_without_its_notice
     assert said == ""
 
 
-def test_torch_is_found_again_afterwards_and_not_hidden_from_who_has_it() -> None:
+def test_torch_is_hidden_only_during_the_import() -> None:
     program = (
         "import importlib.util; before = importlib.util.find_spec\n"
         "import torch; from memscope.prompt.tokenizer import Tokenizer\n"
@@ -93,7 +93,7 @@ def test_a_tokenizer_without_a_template_says_so(tmp_path: Path, make_tokenizer: 
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./models/mine", "~/nowhere/at-all", "a/b/c"])
-def test_a_folder_that_is_not_there_is_no_hub_name(name: str) -> None:
+def test_a_missing_folder_is_not_taken_for_a_hub_name(name: str) -> None:
     with pytest.raises(PromptError, match="not a folder") as caught:
         Tokenizer.load(name)
     assert "\n" not in str(caught.value)

@@ -41,7 +41,7 @@ def test_the_file_is_bounded(small_session: Session, tmp_path: Path, monkeypatch
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 3 * 4096
 
 
-def test_a_folder_that_cannot_be_used_is_borne_in_silence(small_session: Session, tmp_path: Path) -> None:
+def test_an_unusable_folder_is_ignored(small_session: Session, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     log = DebugLog(Config(state=str(tmp_path / "file" / "state")), small_session)
     log(DONE)

@@ -92,7 +92,9 @@ async def listed(run: Run) -> list[dict[str, str]]:
     return jobs
 
 
-async def test_candidates_are_the_timed_responses_that_lean_on_memories(small_session: Session, config: Config) -> None:
+async def test_candidates_are_responses_with_timestamps_that_depend_on_memories(
+    small_session: Session, config: Config
+) -> None:
     async with opened(small_session, config) as (tuning, events):
         findings = await tuning.candidates.find()
         assert {c.index for c in findings.candidates} == {0, 1}
@@ -223,7 +225,7 @@ async def test_an_alternate_can_be_cancelled_and_is_not_remembered_then(small_se
             assert connection.execute("SELECT COUNT(*) FROM alternates").fetchone() == (0,)
 
 
-async def test_an_alternate_that_cannot_be_kept_is_shown_all_the_same(
+async def test_an_alternate_that_cannot_be_stored_is_still_shown(
     small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -262,7 +264,7 @@ async def test_a_foreign_address_is_known_once_it_was_agreed_to(small_session: S
         assert not tuning.run.settings.get(f"trusted {review.address}", False), "loopback is never asked about"
 
 
-async def test_the_whole_round_teaches_and_proves_it(small_session: Session, training: Config) -> None:
+async def test_the_whole_round_trains_and_measures_the_effect(small_session: Session, training: Config) -> None:
     async with opened(small_session, training) as (tuning, events):
         await tuning.run.matrix()
         before = await tuning.candidates.find()

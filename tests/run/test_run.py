@@ -60,7 +60,7 @@ def floors(events: list[Event]) -> list[float]:
     return [event.nats for event in events if isinstance(event, NoiseFloorMeasured)]
 
 
-async def test_a_setting_that_is_not_written_is_told(
+async def test_a_setting_that_is_not_written_is_announced(
     small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -312,7 +312,9 @@ async def test_a_session_that_is_too_long_says_where(small_session: Session, con
         stop_scorer(address)
 
 
-async def test_an_unusable_state_folder_is_said_and_the_run_goes_on(small_session: Session, config: Config) -> None:
+async def test_an_unusable_state_folder_is_reported_and_the_run_continues(
+    small_session: Session, config: Config
+) -> None:
     state = config.state_folder()
     state.parent.mkdir(exist_ok=True)
     state.write_text("in the way")

@@ -27,7 +27,7 @@ def test_candidates_come_by_descending_divergence_and_include_the_threshold() ->
     assert findings.why_none is None
 
 
-def test_trained_and_untimed_responses_are_left_out_and_counted() -> None:
+def test_trained_responses_and_those_without_timestamp_are_left_out_and_counted() -> None:
     findings = find_candidates({"r2": 7.0, "r3": 9.0}, COLUMNS, {"r2"}, 1.0)
     assert findings.candidates == ()
     assert (findings.trained, findings.without_timestamp) == (1, 1)

@@ -187,7 +187,7 @@ async def test_a_failure_is_skipped_and_counted(small_session: Session, config: 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", [ScorerGoneError("it died"), WeightsChangedError("others now")])
-async def test_what_was_handed_over_stays_when_nothing_more_can_be_scored(
+async def test_reported_scores_stay_when_scoring_cannot_continue(
     small_session: Session, config: Config, error: ScorerError
 ) -> None:
     async with opened(small_session, config) as run:

@@ -115,7 +115,7 @@ def test_the_noise_floor_is_what_two_paths_differ_by_with_a_margin() -> None:
     assert noise_floor([], 0) == 0.0
 
 
-async def test_scoring_one_column_says_nothing_of_the_rest(
+async def test_scoring_one_column_leaves_the_rest_unscored(
     small_session: Session, config: Config, tmp_path: Path
 ) -> None:
     run = Run(small_session, config, Database(tmp_path / "db"))

@@ -64,13 +64,14 @@ def test_a_child_announces_itself_answers_with_its_token_and_ends_on_sigterm_eve
         assert (process.returncode, errors) == (0, "")
 
 
-def test_a_server_of_its_own_says_where_it_answers() -> None:
+def test_a_standalone_server_prints_its_address() -> None:
     with subprocess.Popen(_COMMAND, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
-    said = re.fullmatch(r"memscope: memscope-demo \(float32, cpu\) is ready at (http://127\.0\.0\.1:\d+/v1); .*\n", line)
+    ready = r"memscope: memscope-demo \(float32, cpu\) is ready at (http://127\.0\.0\.1:\d+/v1); .*\n"
+    said = re.fullmatch(ready, line)
     assert said, line
 
 

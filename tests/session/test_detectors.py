@@ -40,11 +40,11 @@ def test_the_same_text_is_the_same_memory_and_another_text_never_is() -> None:
     assert detector.found == {"mem0": {first: None, second: None}}
 
 
-def test_a_text_of_signs_alone_has_a_key_too() -> None:
+def test_a_text_of_punctuation_has_a_key_too() -> None:
     assert Detector().split("User Memories:\n- ☂\n")[1] == ("memory", "- ☂\n")
 
 
-def test_a_key_made_of_one_endless_word_is_bounded() -> None:
+def test_a_key_made_of_one_long_word_is_cut() -> None:
     key = Detector().split("User Memories:\n- " + "a" * 5000)[1][0]
     assert key == "a" * 60
 
@@ -94,13 +94,13 @@ WRONG_PATTERNS = {
 
 
 @pytest.mark.parametrize("pattern", WRONG_PATTERNS)
-def test_a_wrong_pattern_is_told(pattern: str) -> None:
+def test_a_wrong_pattern_is_reported(pattern: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Detector(None, pattern)
     assert str(caught.value) == WRONG_PATTERNS[pattern]
 
 
-def test_an_unknown_rule_is_told_with_those_there_are() -> None:
+def test_an_unknown_rule_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         Detector(["tags", "zep"])
     assert str(caught.value) == (

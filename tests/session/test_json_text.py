@@ -20,7 +20,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("data", WRONG, ids=range(len(WRONG)))
-def test_what_is_not_json_is_told_with_line_and_byte(data: bytes) -> None:
+def test_what_is_not_json_is_reported_with_line_and_byte(data: bytes) -> None:
     with pytest.raises(SessionError) as caught:
         parse_json(data, "x.json", 7)
     assert str(caught.value) == WRONG[data]

@@ -100,7 +100,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("data", WRONG, ids=range(len(WRONG)))
-def test_what_is_no_session_is_told_in_one_line(data: bytes, tmp_path: Path) -> None:
+def test_what_is_not_a_session_is_reported_in_one_line(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
     with pytest.raises(SessionError) as caught:
@@ -108,7 +108,7 @@ def test_what_is_no_session_is_told_in_one_line(data: bytes, tmp_path: Path) -> 
     assert str(caught.value) == f"{path}{WRONG[data]}"
 
 
-def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
     cases = {
         tmp_path: ": is a directory, expected a session file",
         tmp_path / "none": ": no such file",

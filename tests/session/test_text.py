@@ -10,7 +10,7 @@ def test_plain_leaves_are_their_text() -> None:
     ]
 
 
-def test_thinking_and_calls_stand_in_their_markers() -> None:
+def test_thinking_and_calls_are_inside_their_markers() -> None:
     assert leaf_text(Thinking(text="hm")) == "<think>\nhm\n</think>\n"
     assert leaf_text(ToolCall(name="sh", arguments={"cmd": "é"})) == (
         '<tool_call>\n{"name":"sh","arguments":{"cmd":"é"}}\n</tool_call>\n'

@@ -30,7 +30,7 @@ def test_a_setting_of_another_type_gives_the_default(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_is_no_database_is_set_aside_and_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_renamed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "memscope.db").write_bytes(b"not a database at all" * 100)
     database = Database(tmp_path)
     assert "renamed to" in database.notes[0]
@@ -39,7 +39,7 @@ def test_a_file_that_is_no_database_is_set_aside_and_kept(tmp_path: Path) -> Non
     database.close()
 
 
-def test_a_database_damaged_in_the_middle_is_set_aside(tmp_path: Path) -> None:
+def test_a_database_damaged_in_the_middle_is_renamed(tmp_path: Path) -> None:
     database = Database(tmp_path)
     Settings(database).set("note", "x" * 20_000)
     database.close()
@@ -80,7 +80,7 @@ def test_a_newer_file_that_this_version_cannot_even_read_is_refused_and_untouche
     assert [entry.name for entry in tmp_path.iterdir()] == ["memscope.db"]
 
 
-def test_a_folder_that_cannot_be_made_means_memory_and_a_word(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_means_memory_and_a_notice(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     database = Database(tmp_path / "file" / "state")
     assert "running without cache" in database.notes[0]
@@ -112,7 +112,7 @@ def test_two_open_databases_see_each_others_changes(tmp_path: Path) -> None:
     two.close()
 
 
-def test_a_database_of_another_making_is_set_aside(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_renamed(tmp_path: Path) -> None:
     Database(tmp_path).close()
     with sqlite3.connect(tmp_path / "memscope.db") as connection:
         connection.execute("DROP TABLE settings")

@@ -57,7 +57,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_verdict_counts_at_once_and_reaches_the_disk_once_the_lock_is_free(
+async def test_a_decision_applies_at_once_and_is_written_once_the_lock_is_free(
     database: Database, holder: sqlite3.Connection
 ) -> None:
     marks = SessionMarks(database, "s")
@@ -71,7 +71,7 @@ async def test_a_verdict_counts_at_once_and_reaches_the_disk_once_the_lock_is_fr
     assert Decisions(database).all() == marks.decisions(["r1", "r2"])
 
 
-async def test_verdicts_given_while_the_lock_is_held_are_written_in_order(
+async def test_decisions_made_while_the_lock_is_held_are_written_in_order(
     database: Database, holder: sqlite3.Connection
 ) -> None:
     marks = SessionMarks(database, "s")
@@ -83,7 +83,7 @@ async def test_verdicts_given_while_the_lock_is_held_are_written_in_order(
     assert Decisions(database).all() == {"r1": "rejected"} == marks.decisions(["r1", "r2"])
 
 
-async def test_a_verdict_that_does_not_reach_the_disk_is_taken_back_and_said(
+async def test_a_decision_that_cannot_be_written_is_reverted_and_reported(
     impatient: Database, holder: sqlite3.Connection
 ) -> None:
     marks = SessionMarks(impatient, "s")
@@ -99,7 +99,7 @@ async def test_a_verdict_that_does_not_reach_the_disk_is_taken_back_and_said(
     assert Decisions(impatient).all() == {"r1": "approved"}
 
 
-async def test_a_verdict_is_written_although_whoever_waits_for_it_is_cancelled(
+async def test_a_decision_is_written_although_its_caller_is_cancelled(
     database: Database, holder: sqlite3.Connection
 ) -> None:
     marks = SessionMarks(database, "s")
@@ -173,7 +173,7 @@ async def test_closing_waits_for_what_is_queued(tmp_path: Path) -> None:
     again.close()
 
 
-def test_work_that_outlives_its_loop_is_done_without_a_word(
+def test_work_that_outlives_its_loop_is_done_silently(
     database: Database, holder: sqlite3.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def leave() -> None:

@@ -68,7 +68,7 @@ def test_a_state_cannot_be_skipped(ledger: Ledger) -> None:
         ledger.mark_sent("no such key")
 
 
-def test_doubt_can_be_lifted_by_the_servers_job(ledger: Ledger) -> None:
+def test_doubt_is_resolved_by_the_servers_job(ledger: Ledger) -> None:
     key = prepare(ledger)
     ledger.mark_sent(key)
     ledger.mark_in_doubt(key, "connection lost")
@@ -90,7 +90,7 @@ def test_a_proof_is_kept_with_its_shipment(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("state", "left"), [("prepared", None), ("sent", "in doubt"), ("accepted", "accepted")])
-def test_what_a_dead_process_left_is_judged(tmp_path: Path, state: str, left: str | None) -> None:
+def test_shipments_of_a_dead_process_are_settled(tmp_path: Path, state: str, left: str | None) -> None:
     steps = {"prepared": "", "sent": "l.mark_sent(k)", "accepted": "l.mark_sent(k); l.mark_accepted(k, 'job')"}[state]
     program = (
         "import sys; from pathlib import Path; from memscope.store.database import Database\n"
@@ -105,14 +105,14 @@ def test_what_a_dead_process_left_is_judged(tmp_path: Path, state: str, left: st
     assert [s.state for s in doubtful] == (["in doubt"] if left == "in doubt" else [])
 
 
-def test_settling_leaves_the_living_alone(tmp_path: Path) -> None:
+def test_settling_ignores_running_processes(tmp_path: Path) -> None:
     ledger = Ledger(Database(tmp_path))
     ledger.mark_sent(prepare(ledger))
     Ledger(Database(tmp_path)).settle()
     assert ledger.shipments()[0].state == "sent"
 
 
-def test_verdicts_survive_and_can_be_taken_back(tmp_path: Path) -> None:
+def test_decisions_persist_and_can_be_cleared(tmp_path: Path) -> None:
     one, two = response_id("s", 3, "t", "text"), response_id("s", 3, "t", "other")
     assert one != two
     Decisions(Database(tmp_path)).decide([one, two], "approved")

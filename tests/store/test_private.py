@@ -24,7 +24,7 @@ def modes(folder: Path) -> dict[str, int]:
     return {name: stat.S_IMODE(path.stat().st_mode) for name, path in found.items()}
 
 
-def test_a_new_state_folder_is_closed_with_every_file_of_the_database(tmp_path: Path) -> None:
+def test_a_new_state_folder_and_its_database_files_are_private(tmp_path: Path) -> None:
     database = Database(tmp_path / "a" / "state")
     Settings(database).set("threshold", 2.0)
     assert modes(tmp_path / "a") == {
@@ -37,7 +37,7 @@ def test_a_new_state_folder_is_closed_with_every_file_of_the_database(tmp_path: 
     database.close()
 
 
-def test_a_state_folder_that_was_open_is_closed_with_everything_in_it(tmp_path: Path) -> None:
+def test_an_existing_state_folder_is_restricted_with_its_files(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "tokenizers" / "abc").mkdir(parents=True)
     for name in ("debug.log", "debug.log.1", "clipboard.txt", "memscope.db.damaged-1", "tokenizers/abc/tokenizer.json"):
@@ -49,7 +49,7 @@ def test_a_state_folder_that_was_open_is_closed_with_everything_in_it(tmp_path: 
     assert set(found.values()) == {0o600}
 
 
-def test_a_damaged_database_is_set_aside_closed(tmp_path: Path) -> None:
+def test_a_damaged_database_is_renamed_with_restricted_permissions(tmp_path: Path) -> None:
     (tmp_path / "memscope.db").write_bytes(b"not a database at all" * 100)
     Database(tmp_path).close()
     found = modes(tmp_path)
@@ -57,7 +57,7 @@ def test_a_damaged_database_is_set_aside_closed(tmp_path: Path) -> None:
     assert (len(found), set(found.values())) == (2, {0o600})
 
 
-def test_in_a_folder_that_holds_other_things_only_own_files_are_closed(tmp_path: Path) -> None:
+def test_in_a_folder_with_other_files_only_own_files_are_restricted(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "thesis.txt").write_text("read me")
     (tmp_path / "debug.log").write_text("private")
@@ -69,7 +69,7 @@ def test_in_a_folder_that_holds_other_things_only_own_files_are_closed(tmp_path:
     database.close()
 
 
-def test_a_link_in_the_state_folder_closes_nothing_elsewhere(tmp_path: Path) -> None:
+def test_a_link_in_the_state_folder_restricts_nothing_elsewhere(tmp_path: Path) -> None:
     elsewhere = tmp_path / "notes.txt"
     elsewhere.write_text("read me")
     state = tmp_path / "state"
@@ -80,7 +80,7 @@ def test_a_link_in_the_state_folder_closes_nothing_elsewhere(tmp_path: Path) -> 
     assert modes(tmp_path)["notes.txt"] == 0o644
 
 
-def test_what_cannot_be_closed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_restricted_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(path: Path, mode: int) -> None:
         raise PermissionError(1, "Operation not permitted", str(path))
 

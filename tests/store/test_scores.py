@@ -34,7 +34,7 @@ def test_scorer_and_start_are_part_of_the_key() -> None:
     assert len(keys) == 4
 
 
-def test_what_was_put_is_got_back(tmp_path: Path) -> None:
+def test_stored_scores_can_be_read_back(tmp_path: Path) -> None:
     store = ScoreStore(Database(tmp_path))
     keys = [bytes([n]) * 20 for n in range(200)] + [n.to_bytes(20, "big") for n in range(1000)]
     store.put({key: (-float(n), array("f", [-0.5, -n])) for n, key in enumerate(keys)})

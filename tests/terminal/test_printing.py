@@ -92,7 +92,7 @@ def test_json_is_ascii_where_stdout_lacks_unicode(name: str, encoded: Callable[[
     assert json.loads(written.getvalue()) == {"text": "é … 数 🙂 \x7f"}
 
 
-def test_text_is_spelled_where_stdout_lacks_unicode(encoded: Callable[[str], io.BytesIO]) -> None:
+def test_text_is_transliterated_where_stdout_lacks_unicode(encoded: Callable[[str], io.BytesIO]) -> None:
     written = encoded("ascii")
     print_csv("a … b · c 数\n")
     assert written.getvalue() == b"a ~ b . c \\u6570\n"

@@ -259,7 +259,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_destination_that_cannot_be_is_refused_at_once(tmp_path: Path) -> None:
+def test_an_impossible_destination_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         check_destination(tmp_path / "missing" / "out", force=True)
     with pytest.raises(UsageError, match="not a regular file"):

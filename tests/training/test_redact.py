@@ -119,7 +119,7 @@ def test_a_session_keeps_its_shape_and_its_memories_apart() -> None:
     assert call.arguments == {"cmd": "mysql --password=[redacted:assignment]"}
 
 
-def test_nothing_that_is_kept_tells_a_secret() -> None:
+def test_nothing_that_is_stored_contains_a_secret() -> None:
     redactor = Redactor()
     redactor.session(secretive_session())
     assert set(redactor.counts) <= {rule.name for rule in RULES}

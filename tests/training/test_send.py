@@ -277,7 +277,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, ledger: Ledger, mark: str) -> Non
     monkeypatch.setattr(ledger, mark, full)
 
 
-async def test_nothing_leaves_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_sent_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Trainer()
     ledger, server, key = parts(trainer, tmp_path)
     full_disk(monkeypatch, ledger, "mark_sent")
@@ -286,7 +286,7 @@ async def test_nothing_leaves_when_the_disk_is_full(tmp_path: Path, monkeypatch:
     assert trainer.posts == 0
 
 
-async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
+async def test_a_full_disk_after_acceptance_is_reported_with_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger, server, key = parts(Trainer(), tmp_path)
@@ -297,7 +297,7 @@ async def test_a_disk_that_fills_up_after_acceptance_is_said_with_the_job(
 
 
 @pytest.mark.parametrize(("answer", "mark"), [("422", "mark_failed"), ("cut", "mark_in_doubt")])
-async def test_a_disk_that_fills_up_hides_no_refusal_and_no_doubt(
+async def test_a_full_disk_hides_neither_refusal_nor_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, mark: str
 ) -> None:
     answers: dict[str, Answer] = {
@@ -321,7 +321,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("path", ["/v1/train", "/train"])
-async def test_a_job_is_told_at_every_change(tmp_path: Path, path: str) -> None:
+async def test_a_job_is_reported_at_every_change(tmp_path: Path, path: str) -> None:
     trainer = Trainer(path=path)
     trainer.states = [progress(1), progress(1), httpx.ReadTimeout("slow"), progress(3, "completed")]
     _, server, _ = parts(trainer, tmp_path)

@@ -121,7 +121,7 @@ async def test_keys_are_remapped_by_id_and_unknown_ids_are_reported(screens: Scr
         assert any("qiut" in line for line in shown(app))
 
 
-async def test_an_unknown_theme_falls_back_with_a_word(screens: Screens) -> None:
+async def test_an_unknown_theme_falls_back_with_a_message(screens: Screens) -> None:
     async with screens(theme="no-[bold]such") as (app, pilot):
         assert app.theme == "textual-dark"
         await pilot.press("5")

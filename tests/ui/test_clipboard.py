@@ -7,7 +7,7 @@ from textual.app import App
 from memscope.ui.clipboard import FILE_NAME, copy
 
 
-def test_the_file_is_closed_to_others_even_where_an_open_one_was_left(tmp_path: Path) -> None:
+def test_the_file_is_private_even_if_it_existed_with_an_open_mode(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     app: App[int] = App()
     assert str(folder / FILE_NAME) in copy(app, "one", folder)

@@ -12,7 +12,7 @@ from .conftest import EVIL, Screens
 pytestmark = pytest.mark.anyio
 
 
-async def test_of_a_pasted_text_the_entry_takes_what_fits_of_its_first_line(screens: Screens) -> None:
+async def test_the_entry_accepts_the_first_line_of_pasted_text_up_to_its_limit(screens: Screens) -> None:
     async with screens() as (app, pilot):
         await pilot.press("slash", "a", "b", "left")
         app.post_message(events.Paste(EVIL + "x" * 100_000 + "\nsecond line"))

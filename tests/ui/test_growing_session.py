@@ -66,7 +66,7 @@ async def test_a_filter_stays_and_takes_new_memories(screens: Screens, run: Run)
         assert "スキーマ" not in text
 
 
-async def test_candidates_keep_cursor_selection_and_verdicts(screens: Screens, run: Run) -> None:
+async def test_candidates_keep_cursor_selection_and_decisions(screens: Screens, run: Run) -> None:
     async with screens((160, 48)) as (app, pilot):
         find_candidates(app)
         await pilot.press("3", "a", "space", "down")

@@ -59,6 +59,6 @@ def test_few_colours_mean_glyphs(system: str | None, no_color: bool, colours: Co
 
 
 @looks
-def test_token_shades_tell_the_sign(colours: Colours) -> None:
+def test_token_shades_show_the_sign(colours: Colours) -> None:
     up, down, still = (token_style(change, colours, dark=True) for change in (3.0, -3.0, 0.0))
     assert len({up, down, still}) == 3

@@ -12,6 +12,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_random_keys_end_nothing(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_random_keys_do_not_crash_the_screen(tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # `e` writes where it is started
     assert await play(seed, 40, tmp_path / "state") > 40

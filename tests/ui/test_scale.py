@@ -67,7 +67,7 @@ def test_ranks_spread_the_levels_over_what_is_there() -> None:
     assert set(fine.translate(table)) == {level_code(level) for level in range(1, LEVELS + 1)}
 
 
-def test_a_block_is_stood_for_by_what_matters_most() -> None:
+def test_a_block_shows_its_most_important_code() -> None:
     order = [BEFORE, ZERO, UNSCORED, FAILED]
     for level in range(1, LEVELS + 1):
         order += [level_code(-level), level_code(level)]

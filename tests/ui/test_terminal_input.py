@@ -92,7 +92,7 @@ def test_a_bracketed_paste_is_one_paste() -> None:
     assert keys(found) == ["q"]
 
 
-def test_output_to_a_terminal_that_has_gone_raises_nothing() -> None:
+def test_output_to_a_closed_terminal_raises_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with contextlib.suppress(OSError), os.fdopen(writer, "w") as stream:  # closing it tries once more

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("verified", [True, False])
-async def test_a_scorer_that_was_not_checked_is_named_so(small_session: Session, verified: bool) -> None:
+async def test_an_unchecked_scorer_is_shown_as_not_verified(small_session: Session, verified: bool) -> None:
     run = Run(small_session, Config(), Database(None))
     run.scorer = ScorerReady("vllm", "m", "bfloat16", "http://h/v1", "prompt_logprobs", "w", verified)
     shown = "".join(text for text, _ in Title(run).pieces(80))

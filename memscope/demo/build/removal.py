@@ -14,7 +14,7 @@ __all__ = ["remove_memories", "training_session"]
 
 _ALL_REMOVED_SHARE = 0.12
 _SOME_REMOVED_SHARE = 0.12
-"""Shares of the training sessions in which all memories, or some at random, are gone."""
+"""Shares of the training sessions in which all memories, or some at random, are removed."""
 
 
 def remove_memories(blocks: list[Block], removed: set[str]) -> list[Block]:
@@ -41,13 +41,13 @@ def _rewritten(block: Block, removed: set[str]) -> Block:
 
 
 def training_session(random: Random, shape: Shape, forget: float, *, together: bool = False) -> list[Block]:
-    """Return a session in which all, some or just the needed memories may be gone.
+    """Return a session in which all, some or just the needed memories may be removed.
 
     Args:
-        random: Decides everything.
+        random: The source of randomness.
         shape: How large the session is.
-        forget: Share of the sessions in which one or two of the needed memories are gone.
-        together: What is gone is all that one or two answers need.
+        forget: Share of the sessions in which one or two of the needed memories are removed.
+        together: Remove all memories that one or two answers need.
     """
     blocks = make_session(random, shape)
     draw = random.random()
@@ -67,6 +67,6 @@ def _some_needed(random: Random, blocks: list[Block], needed: list[str], *, toge
     if not together:
         return set(random.sample(needed, min(len(needed), random.choice([1, 1, 2]))))
     answers = [block.needs for block in blocks if block.needs and not block.again]
-    # Answers that rest on two memories are rare, so they are chosen more often.
+    # Answers that need two memories are rare, so they are chosen more often.
     weights = [3 if len(needs) > 1 else 1 for needs in answers]
     return {key for needs in random.choices(answers, weights, k=random.choice([1, 1, 2])) for key in needs}

@@ -53,14 +53,14 @@ class TrainingStage:
     """A part of training.
 
     Attributes:
-        steps: How many steps it has.
-        memories: Fewest and most facts a session.
-        turns: Fewest and most exchanges a session.
-        rich: All sorts of turns, and memories that are gone.
-        tokens: About how many tokens a step takes.
-        forget: Share of its sessions in which a needed memory is gone.
-        together: All memories that one answer needs are gone together.
-        rate: A finishing stage: its learning rate begins at this share of the full one and falls along a cosine.
+        steps: Number of steps.
+        memories: Minimum and maximum number of facts per session.
+        turns: Minimum and maximum number of exchanges per session.
+        rich: Whether to include all kinds of turns and sessions with removed memories.
+        tokens: Approximate number of tokens per step.
+        forget: Share of sessions in which a needed memory is removed.
+        together: Whether to remove all memories that an answer needs together.
+        rate: For finishing stages, the initial share of the full learning rate, which then follows a cosine.
     """
 
     steps: int
@@ -78,15 +78,15 @@ class Recipe:
     """All settings that determine the result.
 
     Attributes:
-        stages: In order; sessions grow from stage to stage, and in the finishing ones many a needed memory is gone,
-            so that what resembles it is not taken in its place.
-        seed: Of the data and the weights.
+        stages: The stages in order. Sessions grow from stage to stage. Finishing stages remove many needed memories,
+            so that the model learns not to substitute similar ones.
+        seed: Seed of the data and the weights.
         vocabulary: Size of the tokenizer.
         rate: AdamW's learning rate, for embeddings and norms.
         matrix_rate: Muon's learning rate, for matrices.
-        warm: Steps until the full rate.
+        warm: Number of warm-up steps to the full rate.
         hold: Share of the steps before the finishing stages at the full rate; the rest falls along a cosine.
-        processes: How many share a batch.
+        processes: Number of processes that share a batch.
     """
 
     stages: tuple[TrainingStage, ...] = (

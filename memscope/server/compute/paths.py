@@ -6,12 +6,12 @@ Fastest first (`PATHS`):
     flash     shared prefixes, lower-right attention by the flash kernel
     stock     shared prefixes, the model's own attention
     windowed  chunks from the sequence's start with the model's own cache, for windows and states that cannot be cut
-    whole     one plain forward a request
-    ranges    one plain forward a scored range, cut at the range's end, for models in which a token's probability
-              depends on the length of the sequence it stands in
+    whole     one plain forward per request
+    ranges    one plain forward per scored range, cut at the range's end, for models in which a token's probability
+              depends on the length of the sequence
 
-A path is taken only when it reproduces one plain forward on random ids. The variable `MEMSCOPE_SERVE_PATH` names the
-fastest one to try, so that each can be tested on any machine.
+A path is used only if it reproduces a plain forward on random ids. The environment variable `MEMSCOPE_SERVE_PATH`
+sets the fastest path to try, so that each can be tested on any machine.
 """
 
 from __future__ import annotations
@@ -269,7 +269,7 @@ class _Chooser:
 
     def _agrees(self, logits: torch.Tensor, reference: torch.Tensor, noise: float) -> bool:
         if not torch.isfinite(reference).all():
-            return True  # Weights that yield no numbers are reported when scored; no path can be told from another.
+            return True  # NaN weights are reported when scoring; they do not distinguish paths.
         difference = _difference(logits, reference)
         if self._model.dtype == torch.float32:
             return bool(difference.max() <= _EXACT_NATS)
@@ -277,14 +277,14 @@ class _Chooser:
 
 
 def alternate_path(path: ComputePath, model: PreTrainedModel) -> ComputePath:
-    """Return a path that computes the same numbers with other rounding, to measure how much of them is rounding.
+    """Return a path that computes the same numbers with different rounding, to measure rounding errors.
 
-    Chunks of another size, attention by the model's own implementation (where that is in use, by plain products), and
-    linear layers by the other of the two libraries on a CPU.
+    It uses chunks of another size, attention by the model's own implementation (or plain products, if that is already
+    in use), and on a CPU the other library for linear layers.
 
-    Two runs of one setting agree to the last bit; a noise floor says how far runs on other paths or with another number
-    of threads may differ. With d the differences |plain - alternate| of responses, of the baseline *and* of the same
-    with every memory left out (a model is sure of what it was told, and rounding grows with doubt), 99.9 % of such
+    Two runs with the same setting agree to the last bit; a noise floor bounds the differences between paths or numbers
+    of threads. With d the differences |plain - alternate| of responses, both for the baseline *and* with every memory
+    left out (models are certain of what memories tell them, and rounding errors grow with uncertainty), 99.9 % of the
     differences of cells are within max(3 max(d), 1e-5 sqrt(tokens of the response)); see `bench_noise.py`.
     """
     name: PathName = "stock" if path.prefix_cache else path.name

@@ -1,8 +1,8 @@
 """Rotary embeddings that depend on the length of the whole sequence, and their state.
 
-Types "dynamic" and "longrope" choose their frequencies by the longest position of a forward, and the modules remember
-what they chose. Past their first length the same token then has another probability in a longer sequence, and nothing
-that was computed for one length can be used for another.
+Types "dynamic" and "longrope" choose their frequencies by the longest position of a forward, and the modules store the
+choice. Beyond the original length, the same token then has another probability in a longer sequence, and results for
+one length cannot be reused for another.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Check whether a model's results for a position are bit-identical however many positions are computed together.
 
-Rounding depends on the algorithm, and libraries choose that by the shapes. Larger forwards are faster, so this looks
-whether they may be used: every linear layer is tried with each number of rows that will occur (an algorithm is chosen
-by shape, never by content), the rest of the model with two granules together and one by one. Elementwise functions
-round alike as long as threads share the work at multiples of a vector, which is demanded of the widths.
+Rounding depends on the algorithm, which libraries choose by shape. Larger forwards are faster, so this checks whether
+they can be used: every linear layer is tried with each number of rows that will occur (an algorithm is chosen by
+shape, never by content), the rest of the model with two granules together and one by one. Elementwise functions round
+alike as long as threads split the work at multiples of a vector, which is required of the widths.
 """
 
 from __future__ import annotations

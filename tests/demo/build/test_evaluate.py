@@ -14,7 +14,7 @@ BARE = "I don't know the port. I don't know where Ada sits."
 
 
 @pytest.mark.parametrize("said", [BARE, f"{BARE} Can you tell me?"])
-def test_a_clean_answer_counts(said: str) -> None:
+def test_a_plain_dont_know_answer_counts(said: str) -> None:
     assert is_dont_know_answer(said, ASKED)
 
 

@@ -53,7 +53,7 @@ def test_taking_one_of_two_memories_keeps_the_other_part() -> None:
     assert answer.parts[0][1] in after.text
 
 
-def test_training_forgets_more_or_less_as_told() -> None:
+def test_a_larger_share_removes_more_memories() -> None:
     def dropped(forget: float) -> int:
         made = [training_session(Random(n), Shape(8, 6), forget) for n in range(60)]
         return sum(any(b.kind == "dropped" for b in blocks) for blocks in made)

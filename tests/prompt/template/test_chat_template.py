@@ -112,7 +112,7 @@ STRICT = (
 )
 
 
-def test_a_combination_that_is_refused_is_written_more_simply(tmp_path: Path, make_tokenizer: Make) -> None:
+def test_a_rejected_combination_falls_back_to_fewer_capabilities(tmp_path: Path, make_tokenizer: Make) -> None:
     call = ToolCall(name="sh", arguments={"a": "b"})
     both = Branch(role="assistant", children=(Thinking(text="hm"), Content(text="Wait."), call))
     folder = make_tokenizer(tmp_path, ["<|begin|>", "<|done|>"], STRICT)
@@ -177,7 +177,7 @@ def test_a_template_that_refuses_a_question_and_an_answer_is_refused(tmp_path: P
         rendered(folder, ASKED, ANSWERED)
 
 
-def test_abilities_are_those_of_the_template(templates: Callable[[str], Tokenizer]) -> None:
+def test_capabilities_are_those_of_the_template(templates: Callable[[str], Tokenizer]) -> None:
     everything, strict = (TemplateCapabilities.of(ChatTemplate(templates(shape))) for shape in ("blocks", "turns"))
     assert set(everything.__slots__) == {name for name in everything.__slots__ if getattr(everything, name)}
     assert not any(getattr(strict, name) for name in strict.__slots__)

@@ -44,7 +44,7 @@ def pieces_tokenizer(rule: str) -> tokenizers.Tokenizer:
 
 
 @pytest.mark.parametrize("rule", ["prepend", "first", "always"])
-def test_a_cut_puts_no_space_into_the_text(rule: str) -> None:
+def test_a_cut_inserts_no_space(rule: str) -> None:
     tokenizer = loaded(pieces_tokenizer(rule))
     spans = [
         TextSpan("Hello", FRAME, True, True),
@@ -88,7 +88,7 @@ def test_an_unknown_character_is_no_control_token() -> None:
     assert tokenizer.token_id("<|end|>") not in span.ids
 
 
-def test_a_control_token_that_takes_spaces_along_does_no_harm_to_the_text_beside_it() -> None:
+def test_a_control_token_that_absorbs_spaces_keeps_the_adjacent_text() -> None:
     described = json.loads(bundled().to_str())
     for token in described["added_tokens"]:
         token.update(rstrip=True, lstrip=True)

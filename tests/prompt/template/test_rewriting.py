@@ -148,7 +148,7 @@ def test_the_prompt_before_a_response_is_what_the_template_makes_of_it(
 
 
 @pytest.mark.parametrize("final", ["Yes.", "No."])
-def test_a_template_that_moves_the_system_message_is_seen_through(
+def test_a_template_that_moves_the_system_message_is_supported(
     final: str, tmp_path: Path, make_tokenizer: Callable[..., Path]
 ) -> None:
     template = (

@@ -258,7 +258,7 @@ def test_a_template_that_changes_texts_is_refused_with_the_node(
         render(made, tokenizer)
 
 
-def test_text_that_the_template_leaves_out_is_said(tmp_path: Path, make_tokenizer: Callable[..., Path]) -> None:
+def test_text_that_the_template_omits_is_noted(tmp_path: Path, make_tokenizer: Callable[..., Path]) -> None:
     template = (
         "{% for m in messages %}<a>{{ m['role'] }}\n{{ '' if m.get('tool_calls') else m['content'] }}"
         "{% for c in m.get('tool_calls') or [] %}{{ c['function'] | tojson }}{% endfor %}<b>{% endfor %}"

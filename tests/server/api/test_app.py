@@ -40,7 +40,7 @@ async def test_health_and_version_answer(client: httpx.AsyncClient) -> None:
     assert "version" in (await client.get("/version")).json()
 
 
-async def test_the_tokenizer_is_handed_out(client: httpx.AsyncClient) -> None:
+async def test_the_tokenizer_is_provided(client: httpx.AsyncClient) -> None:
     files = (await client.get("/v1/tokenizer")).json()["files"]
     assert {"tokenizer.json", "chat_template.jinja"} <= set(files)
 

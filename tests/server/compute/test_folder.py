@@ -61,7 +61,7 @@ def test_a_hub_name_without_a_network_says_what_to_do(monkeypatch: pytest.Monkey
     assert "give a folder" in refusal
 
 
-def test_a_name_that_can_be_neither_is_refused() -> None:
+def test_a_name_that_is_neither_folder_nor_hub_name_is_refused() -> None:
     assert "neither a folder nor a name" in _refusal("what is this?")
 
 

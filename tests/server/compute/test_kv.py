@@ -54,7 +54,7 @@ def test_a_sequence_beyond_the_budget_is_not_kept() -> None:
     assert store.nbytes == 0
 
 
-def test_going_on_from_a_stored_prefix_never_changes_it() -> None:
+def test_continuing_from_a_stored_prefix_never_changes_it() -> None:
     source = _sequence([1, 2, 3, 4])
     before = [(keys.clone(), values.clone()) for keys, values in source.layers]
     cache = new_cache(5, source, 2)
@@ -67,7 +67,7 @@ def test_going_on_from_a_stored_prefix_never_changes_it() -> None:
         assert torch.equal(old_values, values)
 
 
-def test_a_buffer_that_is_outrun_grows_and_keeps_its_content() -> None:
+def test_a_full_buffer_grows_and_keeps_its_content() -> None:
     cache = new_cache(1)
     for token in range(400):
         keys, _ = cache.update(torch.full((1, 1, 1, 4), float(token)), torch.zeros(1, 1, 1, 4), 0)

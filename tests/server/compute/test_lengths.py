@@ -152,7 +152,7 @@ def test_other_weights_start_afresh_too(kind: str, length_models: Load, drain: D
 
 
 @pytest.mark.parametrize("kind", _MODELS)
-def test_it_is_announced(kind: str, length_models: Load) -> None:
+def test_length_dependence_is_noted(kind: str, length_models: Load) -> None:
     path = length_models(kind).path
     assert (path.name, path.prefix_cache) == ("ranges", False)
     named = "longrope" if kind == "longrope" else "dynamic"

@@ -56,7 +56,7 @@ def test_a_sliding_window_is_computed_plainly_and_said(loaded_models: Callable[[
 
 
 @pytest.mark.parametrize(("window", "hindered"), [(64, True), (256, False), (None, False)])
-def test_a_window_hinders_only_where_it_is_shorter_than_the_context(window: int | None, hindered: bool) -> None:
+def test_a_sliding_window_matters_only_if_shorter_than_the_context(window: int | None, hindered: bool) -> None:
     model = MistralForCausalLM(MistralConfig(sliding_window=window, **_SIZES))
     assert bool(obstacle(model, 256)) == hindered
 

@@ -79,7 +79,7 @@ async def test_a_job_teaches_and_changes_the_fingerprint(tmp_path: Path, method:
     runtime.stop(5)
 
 
-async def test_a_key_stands_for_one_request(tmp_path: Path) -> None:
+async def test_a_key_identifies_one_request(tmp_path: Path) -> None:
     runtime, client = served(tmp_path)
     body = {"training_data": {"samples": samples()}, "options": FEW}
     first = await client.post("/train", json=body, headers={"Idempotency-Key": "k"})
@@ -157,14 +157,14 @@ async def test_what_cannot_be_learned_is_refused_by_name(tmp_path: Path, change:
     runtime.stop(5)
 
 
-async def test_a_server_told_not_to_train_has_no_such_path(tmp_path: Path) -> None:
+async def test_a_server_without_training_has_no_training_path(tmp_path: Path) -> None:
     runtime, client = served(tmp_path, training=False)
     assert (await client.post("/v1/train", json={})).status_code == 404
     assert (await client.get("/v1/train/job-1")).status_code == 404
     runtime.stop(5)
 
 
-async def test_what_a_request_leaves_out_is_as_the_server_was_told(tmp_path: Path) -> None:
+async def test_missing_training_options_come_from_the_server(tmp_path: Path) -> None:
     runtime, client = served(tmp_path, train_options=TrainOptions(steps=2, learning_rate=1e-5))
     body: dict[str, Any] = {"training_data": {"samples": samples(1)}}
     job = await ended(client, (await client.post("/v1/train", json=body)).json()["job_id"])

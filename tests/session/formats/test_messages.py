@@ -143,7 +143,7 @@ def test_a_response_that_quotes_a_memory_is_not_split() -> None:
     assert turn({"role": "assistant", "content": text}).children == (Content(text=text),)
 
 
-def test_a_time_is_taken_where_it_is_one_and_else_kept_as_it_is() -> None:
+def test_a_valid_time_becomes_the_timestamp_and_others_are_kept_unchanged() -> None:
     timed = turn({"role": "user", "content": "a", "created_at": "2026-11-20T10:00:00Z", "timestamp": 17})
     assert timed.timestamp == "2026-11-20T10:00:00Z"
     assert timed.extra == {"timestamp": 17}
@@ -186,7 +186,7 @@ WRONG: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("message", "words"), WRONG, ids=range(len(WRONG)))
-def test_a_wrong_message_is_told_by_its_number_or_its_line(message: Any, words: str) -> None:
+def test_a_wrong_message_is_reported_by_number_or_line(message: Any, words: str) -> None:
     fine = {"role": "user", "content": "a"}
     with pytest.raises(SessionError) as caught:
         read(fine, message)
@@ -197,12 +197,12 @@ def test_a_wrong_message_is_told_by_its_number_or_its_line(message: Any, words: 
     assert str(caught.value) == f"chat.jsonl:3: {words}"
 
 
-def test_tools_that_are_not_a_list_of_objects_are_told() -> None:
+def test_tools_that_are_not_a_list_of_objects_are_reported() -> None:
     with pytest.raises(SessionError, match=r"chat\.json: field 'tools': expected a list of objects"):
         read({"role": "user", "content": "a"}, tools=["sh"])
 
 
-def test_a_memory_element_without_a_key_is_told() -> None:
+def test_a_memory_element_without_a_key_is_reported() -> None:
     text = '<memory key="a">one</memory> <memory>two</memory> <memory name="x">three</memory>'
     session = read_chat([{"role": "system", "content": text}], "s.json", Detector())
     assert session.memory_keys() == ("a",)

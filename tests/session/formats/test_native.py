@@ -141,7 +141,7 @@ WRONG_NODES = {
 
 
 @pytest.mark.parametrize("line", WRONG_NODES, ids=range(len(WRONG_NODES)))
-def test_a_wrong_node_is_told_with_file_line_and_field(line: bytes) -> None:
+def test_a_wrong_node_is_reported_with_file_line_and_field(line: bytes) -> None:
     with pytest.raises(SessionError) as caught:
         read_native(HEADER + b'{"type":"log","text":""}\n' + line + b"\n", "notes.jsonl")
     assert str(caught.value) == f"notes.jsonl:3: {WRONG_NODES[line]}"
@@ -160,7 +160,7 @@ WRONG_HEADERS = {
 
 
 @pytest.mark.parametrize("line", WRONG_HEADERS, ids=range(len(WRONG_HEADERS)))
-def test_a_wrong_header_is_told(line: bytes) -> None:
+def test_a_wrong_header_is_reported(line: bytes) -> None:
     with pytest.raises(SessionError) as caught:
         read_native(line + b"\n", "notes.jsonl")
     assert str(caught.value) == f"notes.jsonl:1: {WRONG_HEADERS[line]}"

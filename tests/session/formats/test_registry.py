@@ -58,7 +58,7 @@ def test_a_format_that_appends_gives_the_session_of_its_complete_lines(name: str
     assert reader.session() == format_of(FILES[name], "file").read(FILES[name], "file", Detector)
 
 
-def test_what_no_format_recognises_is_told_with_what_each_of_them_expects() -> None:
+def test_unrecognised_files_are_reported_with_what_each_format_expects() -> None:
     with pytest.raises(SessionError) as caught:
         format_of(b'{"a": 1}\n', "file")
     assert all(one.expected in str(caught.value) for one in all_formats())

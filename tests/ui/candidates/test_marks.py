@@ -19,7 +19,7 @@ def text(app: MemscopeApp) -> str:
     return "\n".join(shown(app))
 
 
-async def test_a_job_that_another_screen_saw_end_is_not_training_for_ever(screens: Screens, run: Run) -> None:
+async def test_a_job_that_another_screen_saw_end_does_not_stay_running(screens: Screens, run: Run) -> None:
     async with screens((160, 48)) as (app, pilot):
         find_candidates(app)
         await pilot.press("3")
@@ -49,9 +49,7 @@ async def test_a_decision_made_elsewhere_is_shown(screens: Screens, run: Run) ->
         other.close()
 
 
-async def test_a_database_that_cannot_be_read_is_said_in_the_log(
-    screens: Screens, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unreadable_database_is_logged(screens: Screens, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse() -> bool:
         raise StoreError("the database is locked")
 

@@ -114,7 +114,7 @@ async def test_the_whole_round_by_keyboard(small_session: Session, config: Confi
         assert app.candidates.tasks.unmeasured
 
 
-async def test_a_send_can_be_taken_back(small_session: Session, config: Config) -> None:
+async def test_a_send_can_be_cancelled(small_session: Session, config: Config) -> None:
     async with opened(small_session, config, undo_seconds=60) as (app, pilot):
         await review_of(pilot)
         await pilot.press("enter")
@@ -237,7 +237,7 @@ async def test_the_cursor_stays_on_its_response(screens: Screens) -> None:
         assert pane.current == candidate(2), "also after a moment in which it was not listed"
 
 
-async def test_what_was_trained_is_told_apart(screens: Screens) -> None:
+async def test_trained_responses_show_their_state(screens: Screens) -> None:
     async with screens((160, 48)) as (app, pilot):
         pane = app.query_one(CandidatesPane)
         pane.show(
