@@ -20,6 +20,7 @@ The packages, from the top layer down; each imports only from those below it:
     scoring/         the table of ablations, and the measures and jobs over it
     prompt/          a session as token ids: ChatML, and template/ for the model's own chat template
     engines/         requests to scoring servers (dialects/: one module each), checks, the embedded scorer process
+    record/          the proxy of `memscope record`, and the Recorder: calls to a recording
     store/           the state database: scores by content, the training ledger, settings, migrations
     session/         nodes, file formats (one module each), memory detectors
     terminal/        text that is safe for a terminal, printing, the word diff

@@ -1,0 +1,1 @@
+"""Record what an agent really sends: the proxy of `memscope record`, and `memscope.Recorder` for Python."""
