@@ -14,6 +14,7 @@ from memscope.session.nodes import (
     Log,
     Memory,
     Node,
+    Opaque,
     Session,
     Thinking,
     ToolCall,
@@ -30,13 +31,14 @@ _KINDS: dict[type[Node], str] = {
     ToolCall: "tool_call",
     ToolResult: "tool_result",
     Log: "log",
+    Opaque: "opaque",
 }
 
 
 def responses_of(session: Session) -> tuple[Response, ...]:
     """Return the responses of a session in order, without token counts."""
     said = enumerate(responses(session))
-    return tuple(Response(index, position, 0, text, turn.timestamp) for index, (position, turn, text) in said)
+    return tuple(Response(index, one.entry_index, 0, one.text, one.timestamp) for index, one in said)
 
 
 def node_label(node: Node) -> str:

@@ -125,14 +125,14 @@ def preview_line(text: str) -> str:
 def _columns(session: Session) -> Sequence[Column]:
     return [
         Column(
-            response_id(session.header.id, position, turn.timestamp, text),
+            response_id(session.header.id, one),
             index,
-            position,
-            text,
-            preview_line(text),
-            turn.timestamp,
+            one.entry_index,
+            one.text,
+            preview_line(one.text),
+            one.timestamp,
         )
-        for index, (position, turn, text) in enumerate(responses(session))
+        for index, one in enumerate(responses(session))
     ]
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 
+from memscope.session.text import RecordedResponse
+
 __all__ = ["response_id"]
 
 
-def response_id(session: str, entry_index: int, timestamp: str | None, text: str) -> str:
-    """Return the id of a response, derived from its session, position, timestamp and text.
+def response_id(session: str, response: RecordedResponse) -> str:
+    """Return the id of a response.
+
+    It is derived from the id of the session, the text, and what appending does not change: the call that produced it,
+    or in an append-only session its position among the conversation's nodes and its timestamp.
 
     Args:
         session: The id of the session.
-        entry_index: The response's position among the conversation's nodes, which appending does not change.
-        timestamp: The RFC 3339 timestamp from the session file, or None.
-        text: The text of the response.
+        response: The response.
 
     Returns:
         24 hexadecimal digits.
     """
-    parts = f"{session}\0{entry_index}\0{timestamp or ''}\0{text}"
-    return hashlib.blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    call = response.call
+    place = f"{response.entry_index}\0{response.timestamp or ''}" if call is None else f"call\0{call.id}"
+    return hashlib.blake2b(
+        f"{session}\0{place}\0{response.text}".encode("utf-8", "surrogatepass"), digest_size=12
+    ).hexdigest()

@@ -3,6 +3,9 @@
 A session is a list of nodes in file order. Each node belongs to one of four sections; the prompt has the sections in
 the order of `SECTIONS`, and the nodes of a section in file order. A memory is identified by its key: the same key may
 appear several times and is one memory.
+
+In an append-only session the prompt of a response is everything before it. A session with `calls` was recorded or
+reconstructed call by call: each response has the prompt of its own call, which names nodes in the order they were sent.
 """
 
 from __future__ import annotations
@@ -15,18 +18,22 @@ import msgspec
 __all__ = [
     "SECTIONS",
     "Branch",
+    "Call",
+    "CallStatus",
     "Content",
     "Header",
     "Leaf",
     "Log",
     "Memory",
     "Node",
+    "Opaque",
     "Section",
     "Session",
     "Source",
     "Thinking",
     "ToolCall",
     "ToolResult",
+    "memories_of",
 ]
 
 Section: TypeAlias = Literal["system", "identity", "journal", "conversation"]
@@ -42,9 +49,13 @@ class _Node(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Content(_Node, frozen=True):
-    """Plain text of a turn."""
+    """Plain text of a turn.
+
+    `token_ids` are its exact ids where they are known, as in a completion that was requested with ids.
+    """
 
     text: str
+    token_ids: tuple[int, ...] | None = None
 
 
 class Memory(_Node, frozen=True):
@@ -79,7 +90,17 @@ class Log(_Node, frozen=True):
     text: str
 
 
-Leaf: TypeAlias = Content | Memory | Thinking | ToolCall | ToolResult | Log
+class Opaque(_Node, frozen=True):
+    """A part that is not text, such as an image or encrypted reasoning: counted, but neither rendered nor scored.
+
+    `kind` is its type in the source, `size` its length there in bytes.
+    """
+
+    kind: str
+    size: int = 0
+
+
+Leaf: TypeAlias = Content | Memory | Thinking | ToolCall | ToolResult | Log | Opaque
 
 
 class Branch(_Node, frozen=True):
@@ -91,6 +112,38 @@ class Branch(_Node, frozen=True):
 
 
 Node: TypeAlias = Leaf | Branch
+
+
+CallStatus: TypeAlias = Literal["complete", "cut", "failed"]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a model.
+
+    Attributes:
+        id: Its identity within the session, which stays when the session grows.
+        prompt: Positions in `Session.nodes` of the prompt's nodes, in the order they were sent.
+        response: Position in `Session.nodes` of the response, which no other call has; None if there is none.
+        tools: The tool definitions that were sent, passed to the chat template unchanged.
+        model: Name of the model that answered; "" if unknown.
+        timestamp: The RFC 3339 timestamp of the request, or None.
+        api: "openai-chat", "openai-responses", "openai-completions", "anthropic-messages"; "" if unknown. The nodes of
+            a completion are raw text, rendered without a chat template.
+        status: "cut": the response ended early and is scored as far as it goes. "failed": there is no response.
+        cited: Keys of the memories that the response itself cites.
+        extra: Unknown fields of the file, which are kept.
+    """
+
+    id: str
+    prompt: tuple[int, ...]
+    response: int | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
+    model: str = ""
+    timestamp: str | None = None
+    api: str = ""
+    status: CallStatus = "complete"
+    cited: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = {}
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,12 +181,14 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         nodes: All nodes of all sections, in file order.
         source: Where it came from.
         tools: The tool definitions of a chat session, passed to the chat template unchanged.
+        calls: The calls in order of time; empty for an append-only session.
     """
 
     header: Header
     nodes: tuple[Node, ...]
     source: Source = Source()
     tools: tuple[Mapping[str, Any], ...] = ()
+    calls: tuple[Call, ...] = ()
 
     def section(self, name: Section) -> tuple[Node, ...]:
         """Return the nodes of one section in order."""
@@ -145,11 +200,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             for position, node in enumerate(self.section(name)):
                 yield name, position, node
 
+    def entry_indices(self) -> tuple[int, ...]:
+        """Return the position within its section of each node, in the order of `nodes`."""
+        counts: dict[Section, int] = dict.fromkeys(SECTIONS, 0)
+        indices = []
+        for node in self.nodes:
+            indices.append(counts[node.section])
+            counts[node.section] += 1
+        return tuple(indices)
+
     def memory_keys(self) -> tuple[str, ...]:
         """Return the distinct memory keys in order of first appearance in the prompt."""
         keys: dict[str, None] = {}
         for _, _, node in self.prompt_order():
-            for leaf in node.children if isinstance(node, Branch) else (node,):
-                if isinstance(leaf, Memory):
-                    keys.setdefault(leaf.key)
+            keys |= dict.fromkeys(memory.key for memory in memories_of(node))
         return tuple(keys)
+
+
+def memories_of(node: Node) -> tuple[Memory, ...]:
+    """Return the memories in a node, or the node itself if it is one."""
+    leaves = node.children if isinstance(node, Branch) else (node,)
+    return tuple(leaf for leaf in leaves if isinstance(leaf, Memory))

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from memscope.session.nodes import Branch, Leaf, Memory, Node, Session, ToolCall
+from memscope.session.nodes import Branch, Leaf, Memory, Node, Opaque, Session, ToolCall
 
 __all__ = ["RULES", "Redactor"]
 
@@ -176,6 +176,8 @@ class Redactor:
         extra = self.value(leaf.extra)
         if isinstance(leaf, ToolCall):
             return msgspec.structs.replace(leaf, arguments=self.value(leaf.arguments), extra=extra)
+        if isinstance(leaf, Opaque):
+            return msgspec.structs.replace(leaf, extra=extra)
         text = self.text(leaf.text)
         if isinstance(leaf, Memory):
             return msgspec.structs.replace(leaf, text=text, key=self.key(leaf.key), extra=extra)

@@ -15,6 +15,7 @@ from memscope.config import Config
 from memscope.errors import TrainingError, UsageError
 from memscope.session.formats.native import read_native
 from memscope.session.identity import response_id
+from memscope.session.text import responses
 from memscope.store.database import Database
 from memscope.store.decisions import Decision, Decisions
 
@@ -27,11 +28,10 @@ def records(text: str) -> list[dict[str, Any]]:
 
 def decide(path: Path, config: Config, decisions: dict[int, Decision]) -> None:
     session = read_native(path.read_bytes(), str(path))
-    answers = [(2, "The staging database listens on port 7432."), (6, "The retro meeting is on Thursday at 15:30.")]
-    places = {0: (1, "2026-11-20T10:00:00Z", answers[0][1]), 1: (5, "2026-11-20T10:01:00Z", answers[1][1])}
+    answers = list(responses(session))
     database = Database(config.state_folder())
     for index, decision in decisions.items():
-        Decisions(database).decide([response_id(session.header.id, *places[index])], decision)
+        Decisions(database).decide([response_id(session.header.id, answers[index])], decision)
     database.close()
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from memscope.errors import TrainingError
 from memscope.session.identity import response_id
+from memscope.session.nodes import Branch
+from memscope.session.text import RecordedResponse
 from memscope.store.database import Database
 from memscope.store.decisions import Decisions
 from memscope.store.ledger import Ledger, Sample
@@ -113,7 +115,8 @@ def test_settling_ignores_running_processes(tmp_path: Path) -> None:
 
 
 def test_decisions_persist_and_can_be_cleared(tmp_path: Path) -> None:
-    one, two = response_id("s", 3, "t", "text"), response_id("s", 3, "t", "other")
+    turn = Branch(role="assistant", timestamp="t")
+    one, two = (response_id("s", RecordedResponse(3, turn, text)) for text in ("text", "other"))
     assert one != two
     Decisions(Database(tmp_path)).decide([one, two], "approved")
     decisions = Decisions(Database(tmp_path))

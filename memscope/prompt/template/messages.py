@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memscope.prompt.responses import node_label
-from memscope.session.nodes import Branch, Log, Memory, Node, Section, Session, Thinking, ToolCall, ToolResult
+from memscope.session.nodes import Branch, Log, Memory, Node, Opaque, Section, Session, Thinking, ToolCall, ToolResult
 
 __all__ = ["Call", "Message", "Owner", "Part", "join_messages", "session_messages"]
 
@@ -141,7 +141,7 @@ def _message(node: Node, owner: Owner, numbers: Iterator[str]) -> Message:
                 calls.append(Call(leaf.name, {} if leaf.arguments is None else leaf.arguments, number, owner))
             case Memory():
                 content.append(Part(leaf.text, replace(owner, memory=leaf.key, response=None)))
-            case Log():
+            case Log() | Opaque():
                 pass
             case _:
                 content.append(Part(leaf.text, owner))

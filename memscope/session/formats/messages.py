@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -18,13 +17,13 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
+from memscope.session.formats.builder import HEAD_ROLES, WRITTEN_ROLES
 from memscope.session.formats.fields import field_error
+from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.nodes import (
     Branch,
-    Content,
     Header,
     Leaf,
-    Memory,
     Section,
     Session,
     Source,
@@ -39,9 +38,7 @@ __all__ = ["MessageConverter"]
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _READ = {"type", "role", "content", "tool_calls", "memory", *_REASONING}
 _TIMES = ("timestamp", "created_at")
-_HEAD_ROLES = ("system", "developer")
 _SEARCH_TOOL = "search_memory"
-_MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
 
 
 class MessageConverter:
@@ -55,15 +52,14 @@ class MessageConverter:
             format_name: The name of the file's format.
             detector: The memory detector; it records what it finds.
         """
-        self._name, self._format, self._detector = name, format_name, detector
+        self._name, self._format = name, format_name
+        self._texts = TextLeaves(detector)
         self._where = name
         self._nodes: list[Branch] = []
         self._head: list[Any] = []
         self._first: Any = None
-        self._marked: dict[str, None] = {}
         self._skipped: dict[str, int] = {}
         self._searches: set[str] = set()
-        self._keyless = 0
 
     def take(self, message: Any, where: str) -> None:
         """Add the next message.
@@ -81,7 +77,7 @@ class MessageConverter:
         role = message.get("role")
         if not isinstance(role, str) or not role:
             raise self._wrong("role", "a non-empty string", role)
-        section: Section = "system" if role in _HEAD_ROLES and self._first is None else "conversation"
+        section: Section = "system" if role in HEAD_ROLES and self._first is None else "conversation"
         if section == "system":
             self._head.append(message)
         elif self._first is None:
@@ -96,9 +92,7 @@ class MessageConverter:
             model: The name of the model that wrote the responses, if the file has one.
             tools: The tool definitions, if the file has any.
         """
-        marks = {"mark": self._marked} if self._marked else {}
-        rules = {rule: tuple(keys) for rule, keys in {**marks, **self._detector.found}.items()}
-        source = Source(path=self._name, format=self._format, whole=True, rules=rules, notes=self._notes())
+        source = Source(path=self._name, format=self._format, rules=self._texts.rules, notes=self._notes())
         header = Header(id=f"chat-{self._digest()}", title=title or PurePath(self._name).stem, model=model)
         return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 
@@ -116,12 +110,7 @@ class MessageConverter:
             f"{counted(count, 'content block')} of type {kind} skipped: only text is scored"
             for kind, count in self._skipped.items()
         ]
-        if self._keyless:
-            skipped.append(
-                f'{counted(self._keyless, "<memory> element")} not recognised: add a key="…" attribute, '
-                "or use --memory-regex"
-            )
-        return tuple(skipped)
+        return (*skipped, *self._texts.notes)
 
     def _branch(self, role: str, section: Section, message: dict[str, Any]) -> Branch:
         leaves = self._reasoning(message) + self._content(role, message) + self._calls(message)
@@ -186,16 +175,7 @@ class MessageConverter:
         return text
 
     def _text(self, role: str, text: str, key: str | None, results: bool) -> list[Leaf]:
-        if not text:
-            return []
-        if key is not None:
-            self._marked.setdefault(key)
-            return [Memory(key=key, text=text)]
-        if role == "assistant":
-            return [Content(text=text)]
-        parts = self._detector.split(text, search_results=results)
-        self._keyless += sum(len(_MEMORY_ELEMENT.findall(part)) for key, part in parts if key is None)
-        return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
+        return self._texts.split(text, key=key, written=role in WRITTEN_ROLES, search_results=results)
 
     def _mark(self, mark: Any, field: str) -> str | None:
         if mark is None:

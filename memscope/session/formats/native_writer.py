@@ -12,7 +12,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.formats.native import TEXT_LEAVES, VERSION
-from memscope.session.nodes import Branch, Memory, Node, Session, ToolCall
+from memscope.session.nodes import Branch, Memory, Node, Opaque, Session, ToolCall
 
 __all__ = ["write_native"]
 
@@ -53,7 +53,7 @@ def _with_extra(fields: dict[str, Any], extra: Mapping[str, Any], known: Collect
 
 
 def _fields_of(node: Node) -> Collection[str]:
-    return {"type", *type(node).__struct_fields__} - {"extra"}
+    return {"type", *type(node).__struct_fields__} - {"extra", "token_ids"}
 
 
 def _own(node: Node) -> dict[str, Any]:
@@ -68,6 +68,8 @@ def _own(node: Node) -> dict[str, Any]:
             }
         case Memory():
             return {"type": "memory", "key": node.key, "text": node.text}
+        case Opaque():  # the format has no such type
+            return {"type": "log", "text": f"{node.kind}, {node.size} bytes, not scored"}
         case ToolCall():
             return {"type": "tool_call", "name": node.name, "arguments": node.arguments}
         case _:

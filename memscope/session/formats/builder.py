@@ -1,0 +1,249 @@
+"""Build a session from canonical messages and calls; every format other than native and chat does so.
+
+A canonical message is the `message` line of a recording, without its type and id:
+
+    {"role": "user", "content": [
+        {"type": "text", "text": "…", "memory": {"key": "…"}},   the mark is optional, here or on the message
+        {"type": "thinking", "text": "…"},
+        {"type": "tool_call", "id": "…", "name": "…", "arguments": {…}},
+        {"type": "tool_result", "id": "…", "text": "…"},
+        {"type": "tokens", "ids": […], "text": "…"},              a completion's exact ids
+        {"type": "opaque", "kind": "image", "bytes": 1234}]}      kept and counted, not scored
+
+Marks, memory rules and validation live here once. Unknown fields of a message and of its parts are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from memscope.session.detectors import Detector
+from memscope.session.formats.fields import Fields
+from memscope.session.formats.text_leaves import TextLeaves
+from memscope.session.nodes import (
+    Branch,
+    Call,
+    Content,
+    Header,
+    Leaf,
+    Opaque,
+    Section,
+    Session,
+    Source,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from memscope.session.timestamps import is_timestamp
+from memscope.terminal.counts import counted
+
+__all__ = ["HEAD_ROLES", "WRITTEN_ROLES", "SessionBuilder"]
+
+HEAD_ROLES = ("system", "developer")
+"""The roles whose messages belong to the system section while no other message precedes them."""
+WRITTEN_ROLES = ("assistant", "completion")
+"""The roles of messages that a model wrote."""
+
+_SEARCH_TOOL = "search_memory"
+
+
+class SessionBuilder:
+    """Collects the messages and calls of one session."""
+
+    def __init__(self, name: str, format_name: str, detector: Detector) -> None:
+        """Create an empty session.
+
+        Args:
+            name: The file name.
+            format_name: The name of the file's format.
+            detector: The memory detector; it records what it finds.
+        """
+        self._name, self._format = name, format_name
+        self._texts = TextLeaves(detector)
+        self._nodes: list[Branch] = []
+        self._calls: list[Call] = []
+        self._answered: set[int] = set()
+        self._searches: set[str] = set()
+        self._skipped: dict[str, int] = {}
+        self._notes: dict[str, None] = {}
+        self._in_conversation = False
+
+    def message(self, value: Any, where: str, *, section: Section | None = None) -> int:
+        """Add a message and return its position among the session's nodes.
+
+        Args:
+            value: The canonical message.
+            where: File and line, or file and place, for errors.
+            section: Its section; by default "system" for a system message that precedes all others.
+
+        Raises:
+            SessionError: The message is invalid; the error names the field.
+        """
+        fields = Fields(value, where)
+        role = fields.text("role", empty=False)
+        if section is None:
+            head = role in HEAD_ROLES and not self._in_conversation
+            section = "system" if head else "conversation"
+        self._in_conversation |= section == "conversation"
+        stamp = fields.take("timestamp", str, "an RFC 3339 time", None)
+        if stamp is not None and not is_timestamp(stamp):
+            raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
+        key = _mark(fields)
+        leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, role, key)]
+        if section != "conversation":
+            leaves = [msgspec.structs.replace(leaf, section=section) for leaf in leaves]
+        node = Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
+        return self._append(node)
+
+    def call(
+        self,
+        *,
+        id: str,  # noqa: A002 - the name of the field
+        prompt: Sequence[int],
+        response: int | None,
+        **fields: Any,
+    ) -> None:
+        """Add a call whose prompt and response are positions that `message` returned.
+
+        Args:
+            id: Its identity within the session.
+            prompt: Positions of the prompt's messages, in the order they were sent.
+            response: Position of the response; a message that answered an earlier call too is added once more.
+            fields: Further fields of `Call`.
+        """
+        if response is not None and (response in self._answered or self._nodes[response].section != "conversation"):
+            response = self._append(msgspec.structs.replace(self._nodes[response], section="conversation"))
+        if response is not None:
+            self._answered.add(response)
+        self._calls.append(Call(id=id, prompt=tuple(prompt), response=response, **fields))
+
+    def note(self, line: str) -> None:
+        """Add a line about what was skipped, changed or guessed; the same line is added once."""
+        self._notes.setdefault(line)
+
+    def skip(self, kind: str, count: int = 1) -> None:
+        """Count something that was skipped, to be told as "<count> <kind>s skipped"."""
+        self._skipped[kind] = self._skipped.get(kind, 0) + count
+
+    def session(
+        self,
+        *,
+        id: str,  # noqa: A002 - the name of the field
+        title: str = "",
+        model: str = "",
+        whole: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> Session:
+        """Return the session of what was added so far.
+
+        Args:
+            id: Its id.
+            title: Its title.
+            model: Name of the model that answered, if it is one.
+            whole: Whether the file holds the whole context that the model saw.
+            tools: The tool definitions of a session without calls.
+            extra: Unknown fields of the file's header.
+        """
+        skipped = [f"{counted(count, kind)} skipped" for kind, count in self._skipped.items()]
+        source = Source(
+            path=self._name,
+            format=self._format,
+            whole=whole,
+            rules=self._texts.rules,
+            notes=(*self._notes, *skipped, *self._texts.notes),
+        )
+        header = Header(id=id, title=title, model=model, extra=extra or {})
+        return Session(
+            header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools), calls=tuple(self._calls)
+        )
+
+    def _append(self, node: Branch) -> int:
+        self._nodes.append(node)
+        return len(self._nodes) - 1
+
+    def _leaves(self, part: Fields, role: str, key: str | None) -> list[Leaf]:
+        kind = part.text("type", empty=False)
+        if kind == "text":
+            mark, text = _mark(part) or key, part.text("text")
+            leaves = self._texts.split(text, key=mark, written=role in WRITTEN_ROLES)
+            if part.extra and leaves:
+                leaves[0] = msgspec.structs.replace(leaves[0], extra=part.extra)
+            return leaves
+        if kind == "tool_result":
+            return self._tool_result(part, key)
+        if kind not in _LEAVES:
+            raise part.error("type", f"one of text, tool_result, {', '.join(_LEAVES)}", kind)
+        leaf = _LEAVES[kind](part)
+        match leaf:
+            case ToolCall(name=name) if name == _SEARCH_TOOL:
+                self._searches.add(str(leaf.extra.get("id")))
+            case Opaque():
+                self.skip(f"part of type {leaf.kind}")
+        return [leaf]
+
+    def _tool_result(self, part: Fields, key: str | None) -> list[Leaf]:
+        """Return a result as memories and the rest, or as one leaf where it has no memory."""
+        text, mark = part.text("text"), _mark(part) or key
+        searched = str(part.extra.get("id")) in self._searches
+        leaves = self._texts.split(text, key=mark, written=False, search_results=searched)
+        if all(isinstance(leaf, Content) for leaf in leaves):
+            return [ToolResult(text=text, extra=part.extra)]
+        return [
+            ToolResult(text=leaf.text, extra=part.extra)
+            if isinstance(leaf, Content)
+            else msgspec.structs.replace(leaf, extra=part.extra)
+            for leaf in leaves
+        ]
+
+
+def _parts(fields: Fields) -> Iterator[Fields]:
+    content = fields.pop("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise fields.error("content", "a string or a list of parts", content)
+    for number, part in enumerate(content):
+        yield fields.child("content", number, part)
+
+
+def _mark(fields: Fields) -> str | None:
+    mark = fields.pop("memory")
+    if mark is None:
+        return None
+    key = mark.get("key") if isinstance(mark, dict) else None
+    if not isinstance(key, str) or not key:
+        raise fields.error("memory.key", "a non-empty string", key)
+    return key
+
+
+def _thinking(part: Fields) -> Leaf:
+    return Thinking(text=part.text("text"), extra=part.extra)
+
+
+def _tool_call(part: Fields) -> Leaf:
+    name, arguments = part.text("name", empty=False), part.pop("arguments")
+    return ToolCall(name=name, arguments=arguments, extra=part.extra)
+
+
+def _tokens(part: Fields) -> Leaf:
+    ids = part.take("ids", list, "a list of token ids")
+    if not all(isinstance(id_, int) and not isinstance(id_, bool) and id_ >= 0 for id_ in ids):
+        raise part.error("ids", "a list of token ids", ids)
+    return Content(text=part.take("text", str, "a string", ""), token_ids=tuple(ids), extra=part.extra)
+
+
+def _opaque(part: Fields) -> Leaf:
+    kind = part.text("kind", empty=False)
+    return Opaque(kind=kind, size=part.take("bytes", int, "a number of bytes", 0), extra=part.extra)
+
+
+_LEAVES: Mapping[str, Callable[[Fields], Leaf]] = {
+    "thinking": _thinking,
+    "tool_call": _tool_call,
+    "tokens": _tokens,
+    "opaque": _opaque,
+}

@@ -1,0 +1,57 @@
+"""The leaves of a message's text: memories by exact mark or by rule, and content."""
+
+from __future__ import annotations
+
+import re
+
+from memscope.session.detectors import Detector
+from memscope.session.nodes import Content, Leaf, Memory
+from memscope.terminal.counts import counted
+
+__all__ = ["TextLeaves"]
+
+_MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
+
+
+class TextLeaves:
+    """Splits the texts of one session's messages into leaves, and records what was found."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Use a detector, which is told every text of the session once."""
+        self._detector = detector
+        self._marked: dict[str, None] = {}
+        self._keyless = 0
+
+    def split(self, text: str, *, key: str | None, written: bool, search_results: bool = False) -> list[Leaf]:
+        """Return the leaves of a text.
+
+        Args:
+            text: The text; an empty one has no leaves.
+            key: The memory key of an exact mark on the whole text, or None.
+            written: Whether the model wrote the text, which holds no memories unless marked.
+            search_results: Whether the text is the result of a `search_memory` tool.
+        """
+        if not text:
+            return []
+        if key is not None:
+            self._marked.setdefault(key)
+            return [Memory(key=key, text=text)]
+        if written:
+            return [Content(text=text)]
+        parts = self._detector.split(text, search_results=search_results)
+        self._keyless += sum(len(_MEMORY_ELEMENT.findall(part)) for key, part in parts if key is None)
+        return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
+
+    @property
+    def rules(self) -> dict[str, tuple[str, ...]]:
+        """The keys found so far by each rule; "mark" stands for exact marks."""
+        marks = {"mark": self._marked} if self._marked else {}
+        return {rule: tuple(keys) for rule, keys in {**marks, **self._detector.found}.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What looks like a memory and was not taken, one line each."""
+        if not self._keyless:
+            return []
+        found = counted(self._keyless, "<memory> element")
+        return [f'{found} not recognised: add a key="…" attribute, or use --memory-regex']
