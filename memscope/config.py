@@ -18,7 +18,7 @@ import msgspec
 from memscope.errors import ConfigError
 from memscope.secret import redacted_url
 
-__all__ = ["Config", "TemplateChoice", "config_path", "load_config", "state_folder"]
+__all__ = ["Config", "TemplateChoice", "config_path", "load_config", "recordings_folder", "state_folder"]
 
 TemplateChoice: TypeAlias = Literal["auto", "chatml", "own"]
 
@@ -57,7 +57,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""
 
     state: str | None = None
-    """Folder of the state database and logs; None for the platform's default."""
+    """Folder of the state database, logs and recordings; None for the platform's defaults."""
+
+    record_to: str | None = None
+    """Base URL that `memscope record` forwards to; None for where the agent would have sent its calls."""
+
+    record_port: int = 0
+    """Port that `memscope record` listens on; 0 for any free one."""
 
     theme: str = "textual-dark"
     """Theme of the screen."""
@@ -73,9 +79,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return state_folder(self.state)
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """Return the options for display, without the password in the URL."""
+        """Return the options for display, without the passwords in URLs."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        return list((shown | {"url": redacted_url(self.url) if self.url else None}).items())
+        urls = {name: redacted_url(shown[name]) for name in ("url", "record_to") if shown[name]}
+        return list((shown | urls).items())
 
     def __repr__(self) -> str:
         return f"Config({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -88,6 +95,18 @@ def state_folder(override: str | None = None) -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("memscope")
+
+
+def recordings_folder(config: Config) -> Path:
+    """Return the folder where `memscope record` keeps recordings, without creating it.
+
+    They are the user's data rather than state that can be computed again, so the default is the data folder.
+    """
+    if config.state:
+        return state_folder(config.state) / "recordings"
+    import platformdirs
+
+    return platformdirs.user_data_path("memscope") / "recordings"
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
@@ -173,6 +192,8 @@ def _checked(key: str, value: Any, origin: str) -> Any:
         checked = msgspec.convert(value, _TYPES[key], strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{origin}: option {key!r}: {error}, got {value!r}") from error
+    if key == "record_port" and not 0 <= checked <= 65535:
+        raise ConfigError(f"{origin}: option 'record_port': expected a port from 0 to 65535, got {value!r}")
     if key == "threshold" and not (checked is not None and 0 <= checked < float("inf")):
         raise ConfigError(f"{origin}: option 'threshold': expected nats >= 0, got {value!r}")
     return checked

@@ -1,10 +1,11 @@
 """Options come from flag, variable, file and default, in this order."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from memscope.config import Config, load_config
+from memscope.config import Config, load_config, recordings_folder
 from memscope.errors import ConfigError
 
 
@@ -35,6 +36,8 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         "memory_regex": "x",
         "agent": "mira",
         "state": "/somewhere",
+        "record_to": "http://h:2/v1",
+        "record_port": "9000",
         "theme": "nord",
         "keymap": "sort=f3;quit=f10",
         "debug": "1",
@@ -46,6 +49,7 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
     assert config.keymap == {"sort": "f3", "quit": "f10"}
     assert config.debug is True
     assert config.state_folder() == Path("/somewhere")
+    assert config.record_port == 9000
 
 
 @pytest.mark.parametrize(
@@ -56,6 +60,7 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         ('threshold = "much"', "option 'threshold'"),
         ('template = "qwen"', "option 'template': expected one of auto, chatml, own, got 'qwen'"),
         ("threshold = -1", "expected nats >= 0"),
+        ("record_port = 65536", "expected a port from 0 to 65535"),
         ("url = 3", "option 'url'"),
         ("= 1", "invalid TOML"),
         ("a = " + "[" * 50_000, "invalid TOML"),
@@ -76,3 +81,14 @@ def test_a_keymap_variable_without_keys_is_refused(tmp_path: Path) -> None:
 def test_a_named_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load_config({}, {"MEMSCOPE_CONFIG": str(tmp_path / "none.toml")})
+
+
+def test_recordings_are_in_the_state_folder_if_one_is_given() -> None:
+    assert recordings_folder(Config(state="/somewhere")) == Path("/somewhere/recordings")
+
+
+def test_recordings_are_in_the_data_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/data")
+    assert recordings_folder(Config()).name == "recordings"
+    if sys.platform == "linux":
+        assert recordings_folder(Config()) == Path("/data/memscope/recordings")
