@@ -12,7 +12,7 @@ imported lazily, on first use.
 
 The packages, from the top layer down; each imports only from those below it:
 
-    cli, commands/   parse arguments and call run/ or ui/; one module per command
+    cli, commands/   one module per command, its arguments in commands/parsers/; they call run/ or ui/
     ui/              the Textual screen; larger panes have a folder of their own; keys.py lists every binding
     library          the public Python API
     run/             one run: a session, a scorer and a store, emitting events; candidates, shipping, selection

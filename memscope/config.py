@@ -1,7 +1,7 @@
 """Options and their precedence: flag, `MEMSCOPE_*` variable, configuration file, default.
 
 Each field of `Config` is one option. Its key in the file, its variable and its flag share one name, so adding an
-option means adding a field here (and an argument in `memscope.cli`, where it is offered as a flag).
+option means adding a field here (and an argument in `memscope.commands.parsers`, where it is a flag).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The arguments of each command, one module each; importing one imports nothing heavy."""

@@ -1,0 +1,44 @@
+"""The arguments of `memscope [SESSION]`, the screen."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from collections.abc import Mapping
+
+from memscope import __version__
+from memscope.commands.parsers.common import add_common, add_session, configured, new_parser
+from memscope.terminal.streams import can_redraw
+
+__all__ = ["parser"]
+
+
+def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser of the screen.
+
+    Args:
+        commands: What each command does, for the help.
+    """
+    made = new_parser("", "Find out which of an agent's memories each of its responses depends on.", _run)
+    made.formatter_class = argparse.RawDescriptionHelpFormatter
+    made.epilog = "commands:\n" + "\n".join(f"  {name:<10} {about}" for name, about in commands.items())
+    made.epilog += "\n\nRun 'memscope COMMAND --help' for the options of a command."
+    add_session(made)
+    made.add_argument("--version", action="version", version=f"memscope {__version__}")
+    add_common(made)
+    return made
+
+
+def _run(options: argparse.Namespace) -> int:
+    # The screen is drawn on stderr, as Textual does it.
+    if not all(map(can_redraw, (sys.stdin, sys.stdout, sys.stderr))):
+        from memscope.commands.score import score
+
+        return score(options.session, configured(options), "table", "necessity", fresh=False)
+    # Startup allocates a lot and frees nothing, so garbage collection is off until the first paint.
+    gc.disable()
+    # Import only the screen's own modules here; models, tokenizers and HTTP are imported after the first paint.
+    from memscope.commands.screen import screen
+
+    return screen(options.session, configured(options))
