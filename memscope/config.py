@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Detector rules applied to chat messages; None for all of them."""
 
     memory_regex: str | None = None
-    """A regular expression with the named groups `key` and `text` that finds memories in chat messages."""
+    """A regular expression whose matches are memories, with optional groups named `key`, `text` and `memory`."""
 
     agent: str | None = None
     """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""

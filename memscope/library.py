@@ -80,7 +80,7 @@ def load(path: str | PathLike[str], *, rules: Sequence[str] | None = None, memor
     Args:
         path: The file.
         rules: Names of the detectors to apply to chat messages; None for all.
-        memory_regex: A custom detector: a regular expression with the named groups `key` and `text`.
+        memory_regex: A custom detector: a regular expression with optional groups named `key`, `text` and `memory`.
 
     Raises:
         SessionError: The file is invalid or unreadable; the message names file, line and field.

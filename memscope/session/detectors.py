@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 from memscope.errors import ConfigError, UsageError
-from memscope.session.rules.base import Found, MemoryRule
+from memscope.session.rules.base import Found, MemoryRule, Origin
 from memscope.session.rules.registry import RULES
 
-__all__ = ["Detector"]
+__all__ = ["Detector", "pattern_rule"]
 
 _KEY_WORDS = 6
 _KEY_CHARACTERS = 60
@@ -33,73 +34,107 @@ class Detector:
         """Select rules.
 
         Args:
-            rules: Names from `RULES`; None for all of them.
-            pattern: A regular expression with the named groups `key` and `text`. The optional group `memory` is the
-                part to leave out, by default the whole match. The pattern takes precedence over all rules. Python's
+            rules: Names from `RULES`; None for those that are applied by default.
+            pattern: A regular expression whose matches are memories, also where a rule finds others. The optional
+                named groups are `key`; `text`, from which a missing key is derived; and `memory`, the part to leave
+                out, by default the whole match. `.` matches no line break, `^` and `$` match at each line. Python's
                 `re` has no time limit: a pattern with much backtracking is slow on long messages.
 
         Raises:
             UsageError: A rule name is unknown.
-            ConfigError: The pattern is not a regular expression with both groups.
+            ConfigError: The pattern is not a regular expression.
         """
         if unknown := [name for name in rules or () if name not in (*RULES, "regex")]:
             raise UsageError(f"memory rule {unknown[0]!r} is unknown; known rules: {', '.join(RULES)}, regex")
-        self._rules: dict[str, MemoryRule] = {"regex": _own_rule(pattern)} if pattern else {}
-        self._rules |= {name: rule for name, rule in RULES.items() if rules is None or name in rules}
+        self._rules: dict[str, MemoryRule] = {"regex": pattern_rule(pattern)} if pattern else {}
+        self._rules |= {
+            name: rule for name, rule in RULES.items() if (rule.by_default if rules is None else name in rules)
+        }
         self._keys: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
         self.found: dict[str, dict[str, None]] = {}
 
-    def split(self, text: str, *, search_results: bool = False) -> list[tuple[str | None, str]]:
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of the rules, in order of precedence."""
+        return tuple(self._rules)
+
+    def split(
+        self, text: str, *, origin: Origin = "system", search_results: bool = False
+    ) -> list[tuple[str | None, str]]:
         """Return the parts of a text in order: (key, text) for a memory, (None, text) for anything else.
 
         Args:
             text: The content of one message.
+            origin: Where the text comes from.
             search_results: Whether the text is the result of a `search_memory` tool.
         """
-        taken: list[tuple[int, int, str]] = []
+        taken: list[_Taken] = []
         for name, rule in self._rules.items():
+            if origin not in rule.origins:
+                continue
             find = rule.find_in_results if search_results and rule.find_in_results else rule.find
-            for memory in find(text):
-                at = bisect_left(taken, (memory.start,))
-                if memory.start < memory.end and _is_free(taken, at, memory):
-                    key = self._key(memory)
-                    taken.insert(at, (memory.start, memory.end, key))
-                    self.found.setdefault(name, {}).setdefault(key)
+            own = [_Taken(memory.start, memory.end, self._key(rule, memory)) for memory in _free(taken, find(text))]
+            if own:
+                taken = sorted(taken + own)
+                self.found.setdefault(name, {}).update(dict.fromkeys(memory.key for memory in own))
         return _parts(text, taken)
 
-    def _key(self, memory: Found) -> str:
+    def _key(self, rule: MemoryRule, memory: Found) -> str:
         if memory.key:
             return memory.key
-        key = _slug(memory.text)
+        if rule.numbered:
+            return f"memory-{self._numbers.setdefault(memory.text, len(self._numbers) + 1)}"
+        key = memory.under + _slug(memory.text)
         if self._keys.setdefault(key, memory.text) != memory.text:
             digest = hashlib.blake2b(memory.text.encode("utf-8", "surrogatepass"), digest_size=_HASH_BYTES)
             key = f"{key}-{digest.hexdigest()}"
         return key
 
 
-def _is_free(taken: list[tuple[int, int, str]], at: int, memory: Found) -> bool:
-    """Return whether a slice inserted at index `at` of the sorted, disjoint slices overlaps neither neighbour."""
-    return (at == 0 or taken[at - 1][1] <= memory.start) and (at == len(taken) or memory.end <= taken[at][0])
+class _Taken(NamedTuple):
+    """A slice of a text that a rule took as a memory."""
+
+    start: int
+    end: int
+    key: str
 
 
-def _own_rule(pattern: str) -> MemoryRule:
+def _free(taken: Sequence[_Taken], found: Iterable[Found]) -> Iterator[Found]:
+    """Yield those memories that overlap neither the sorted, disjoint slices nor each other."""
+    last = at = 0
+    for memory in sorted(found, key=attrgetter("start")):
+        while at < len(taken) and taken[at].end <= memory.start:
+            at += 1
+        ends_before_next = at == len(taken) or memory.end <= taken[at].start
+        if last <= memory.start < memory.end and ends_before_next:
+            yield memory
+            last = memory.end
+
+
+def pattern_rule(pattern: str) -> MemoryRule:
+    """Return the rule of a pattern; see `Detector`.
+
+    Raises:
+        ConfigError: It is not a regular expression.
+    """
     try:
-        compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
+        compiled = re.compile(pattern, re.MULTILINE)
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"memory pattern {pattern!r}: {error}") from error
-    if missing := {"key", "text"} - set(compiled.groupindex):
-        raise ConfigError(f"memory pattern {pattern!r}: has no group named {min(missing)}; add (?P<{min(missing)}>…)")
-    whole = "memory" if "memory" in compiled.groupindex else 0
+    groups = compiled.groupindex
+    whole, text, key = (name if name in groups else 0 for name in ("memory", "text", "key"))
 
-    def find(text: str) -> Iterator[Found]:
-        for match in compiled.finditer(text):
+    def find(searched: str) -> Iterator[Found]:
+        for match in compiled.finditer(searched):
             if match[whole]:
-                yield Found(*match.span(whole), (match["key"] or "").strip() or None, match["text"] or match[whole])
+                named = (match[key] or "").strip() if key else ""
+                yield Found(*match.span(whole), named or None, match[text] or match[whole])
 
     return MemoryRule("regex", find)
 
 
-def _parts(text: str, taken: list[tuple[int, int, str]]) -> list[tuple[str | None, str]]:
+def _parts(text: str, taken: Sequence[_Taken]) -> list[tuple[str | None, str]]:
     parts: list[tuple[str | None, str]] = []
     at = 0
     for start, end, key in taken:

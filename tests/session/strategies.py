@@ -66,6 +66,9 @@ PIECES = (
     "<projection>", "$MEMORY_DIR/system/human.md", "</projection>", "<FACTS>", "</FACTS>", "[", "]", '{"fact": "tea"}',
     ",", '{"uuid":"u1","fact":', "{", "}", '"\\ud800"', "<USER_SUMMARY>", "</USER_SUMMARY>", "<memories>",
     "</memories>", "<|im_end|>", "é", "\r\n", "1. one\n", "key=note:text;",
+    "## Memories\n", "**Notes:**\n", "Facts:\n", "### Rules\n", "  - part of it\n", "  more\n", "and more\n", "```\n",
+    "# Model Set Context\n", "1. [2026-01-01]. Likes tea.\n", "<system-reminder>\n", "</system-reminder>\n",
+    "Contents of /home/mira/work/CLAUDE.md (project instructions):\n", "# currentDate\n", "<user_preferences>\n",
 )  # fmt: skip
 PROMPTS = st.lists(st.sampled_from(PIECES) | TEXTS, max_size=25).map("".join)
 """Texts made of the shapes that rules look for, whole, broken and nested."""

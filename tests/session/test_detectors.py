@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from memscope.errors import ConfigError, UsageError
 from memscope.session.detectors import Detector
+from memscope.session.rules.base import ORIGINS, Origin
 from memscope.session.rules.registry import RULES
 from tests.session.strategies import PROMPTS, QUICK
 
@@ -13,10 +14,18 @@ OWN = r"key=(?P<key>\w+):(?P<text>[^;]*);"
 
 
 @QUICK
-@given(PROMPTS, st.sets(st.sampled_from(sorted(RULES))), st.sampled_from([None, OWN]), st.booleans())
-def test_joined_the_parts_are_the_text(text: str, rules: set[str], pattern: str | None, results: bool) -> None:
+@given(
+    PROMPTS,
+    st.sets(st.sampled_from(sorted(RULES))),
+    st.sampled_from([None, OWN]),
+    st.sampled_from(ORIGINS),
+    st.booleans(),
+)
+def test_joined_the_parts_are_the_text(
+    text: str, rules: set[str], pattern: str | None, origin: Origin, results: bool
+) -> None:
     detector = Detector(rules, pattern)
-    parts = detector.split(text, search_results=results)
+    parts = detector.split(text, origin=origin, search_results=results)
     assert "".join(part for _, part in parts) == text
     assert all(part for _, part in parts)
     found = {key for keys in detector.found.values() for key in keys}
@@ -67,6 +76,34 @@ def test_a_bullet_inside_a_memory_of_an_earlier_rule_is_part_of_it() -> None:
     assert Detector().split(text) == [("a", text)]
 
 
+def test_lists_in_results_of_tools_are_no_memories() -> None:
+    text = "## Notes\n- Likes tea\n"
+    assert [key for key, _ in Detector().split(text, origin="user")] == [None, "likes-tea"]
+    assert Detector().split(text, origin="tool") == [(None, text)]
+
+
+def test_elements_without_a_key_are_numbered_by_their_text() -> None:
+    detector = Detector()
+    first = detector.split("<memory>a</memory> <memory>b</memory>")
+    again = detector.split("<memory>b</memory> <memory>c</memory>")
+    assert [key for key, _ in first + again if key] == ["memory-1", "memory-2", "memory-2", "memory-3"]
+
+
+def test_an_item_that_overlaps_another_memory_is_not_taken_in_part() -> None:
+    text = '## Memories\n- Likes <memory key="a">tea</memory> a lot\n- Has a cat\n'
+    assert [key for key, _ in Detector().split(text)] == [None, "a", None, "has-a-cat"]
+
+
+def test_paragraphs_are_memories_only_where_they_are_asked_for() -> None:
+    text = "You are Bob.\n\nThe user likes tea."
+    assert Detector().split(text) == [(None, text)]
+    assert Detector(["paragraphs"]).split(text) == [
+        ("you-are-bob", "You are Bob.\n\n"),
+        ("the-user-likes-tea", "The user likes tea."),
+    ]
+    assert Detector(["paragraphs"]).split(text, origin="user") == [(None, text)]
+
+
 def test_search_results_are_records_only_where_they_answer_a_search() -> None:
     text = '[{"key": "k", "value": {"content": "Likes tea"}}]'
     assert Detector().split(text) == [(None, text)]
@@ -81,14 +118,27 @@ def test_the_users_own_pattern_goes_first_and_may_name_what_is_left_out() -> Non
     assert Detector(None, OWN).split("key=a:b; c") == [("a", "key=a:b;"), (None, " c")]
 
 
+def test_a_pattern_needs_no_groups() -> None:
+    text = "likes: tea\nlikes: rain\n"
+    assert Detector((), "^likes: .*\n").split(text) == [
+        ("likes-tea", "likes: tea\n"),
+        ("likes-rain", "likes: rain\n"),
+    ]
+    assert Detector((), "^likes: (?P<text>.*)\n").split(text) == [("tea", "likes: tea\n"), ("rain", "likes: rain\n")]
+    assert Detector((), "^(?P<key>likes): .*\n").split(text)[0] == ("likes", "likes: tea\n")
+
+
+def test_a_dot_in_a_pattern_does_not_cross_lines() -> None:
+    assert Detector((), "a.*z").split("a b\nc z") == [(None, "a b\nc z")]
+    assert Detector((), "(?s)a.*z").split("a b\nc z") == [("a-b-c-z", "a b\nc z")]
+
+
 def test_a_pattern_that_matches_nothing_at_all_changes_nothing() -> None:
     assert Detector((), "(?P<key>)(?P<text>)").split("abc") == [(None, "abc")]
 
 
 WRONG_PATTERNS = {
     "(": "memory pattern '(': missing ), unterminated subpattern at position 0",
-    "(?P<text>a)": "memory pattern '(?P<text>a)': has no group named key; add (?P<key>…)",
-    "(?P<key>a)": "memory pattern '(?P<key>a)': has no group named text; add (?P<text>…)",
     "a{99999999999999999999}": "memory pattern 'a{99999999999999999999}': the repetition number is too large",
 }
 
@@ -104,5 +154,6 @@ def test_an_unknown_rule_is_reported_with_the_known_ones() -> None:
     with pytest.raises(UsageError) as caught:
         Detector(["tags", "zep"])
     assert str(caught.value) == (
-        "memory rule 'zep' is unknown; known rules: tags, mem0, letta, graphiti, langmem, regex"
+        "memory rule 'zep' is unknown; known rules: tags, mem0, letta, graphiti, langmem, chatgpt, agent-files, "
+        "unkeyed, markdown, paragraphs, regex"
     )

@@ -288,6 +288,20 @@ UNCLOSED = {
     "blocks": "<memory_blocks></a>" + "<a>" * MANY + "</memory_blocks>",
     "labels": "<memory_blocks>" + "".join(f"<a{n}>" for n in range(MANY)) + "</memory_blocks>",
     "projections": "<memory>" + "<projection>" * MANY + "</memory>",
+    "titles": "User Memories:\n- x\n  " * MANY,
+    "nested elements": "<memory>" * MANY + "</memory>" * MANY,
+    "headings": "## Memories\n" * MANY,
+    "nested headings": "# Facts\n## Memories\n### About the user\n**Preferences:**\n" * MANY,
+    "labels over a list": "Memories:\n" * MANY + "- x\n",
+    "sub-items": "## Memories\n- x\n" + "  - Memories:\n" * MANY,
+    "blank lines": "## Memories\n" + "\n" * MANY + "- x\n" + " \n" * MANY,
+    "spaces": "## Memories" + " " * MANY + "x\n" + " " * MANY + "-" + " " * MANY + "\n",
+    "bold": "**" * MANY + "memories",
+    "dates": "# Model Set Context\n  " * MANY + "1. [2026-01-01]. x",
+    "files": "<system-reminder>" + "Contents of a/CLAUDE.md:\n" * MANY + "</system-reminder>",
+    "file headings": "<system-reminder>Contents of CLAUDE.md:\n" + "# a\n- x\n" * (MANY // 2) + "</system-reminder>",
+    "instructions": "# AGENTS.md instructions for x\n<INSTRUCTIONS>\n" * MANY,
+    "fences": "## Memories\n" + "```\n" * MANY + "- x\n",
     "records": "<FACTS>" + '{"a":[' * 300 + "1," * MANY + "</FACTS>",
 }
 
@@ -295,8 +309,23 @@ UNCLOSED = {
 @pytest.mark.parametrize("shape", UNCLOSED)
 def test_hostile_text_is_read_in_one_go(shape: str) -> None:
     for find in FINDERS.values():
-        assert len(list(find(UNCLOSED[shape]))) in (0, MANY)
+        assert len(list(find(UNCLOSED[shape]))) <= MANY
 
 
 def test_every_rule_is_known_by_its_own_name() -> None:
-    assert list(RULES) == [rule.name for rule in RULES.values()] == ["tags", "mem0", "letta", "graphiti", "langmem"]
+    assert (
+        list(RULES)
+        == [rule.name for rule in RULES.values()]
+        == [
+            "tags",
+            "mem0",
+            "letta",
+            "graphiti",
+            "langmem",
+            "chatgpt",
+            "agent-files",
+            "unkeyed",
+            "markdown",
+            "paragraphs",
+        ]
+    )

@@ -65,7 +65,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threshold", type=float, metavar="NATS", help="minimum divergence of a candidate")
     group.add_argument("--rules", type=_names, metavar="A,B", help="memory detectors to apply to chat messages")
     group.add_argument(
-        "--memory-regex", metavar="PATTERN", help="custom detector: a regex with the named groups key and text"
+        "--memory-regex",
+        metavar="PATTERN",
+        help="custom detector: a regex whose matches are memories (optional groups: key, text, memory)",
     )
     group = parser.add_argument_group("state")
     group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")

@@ -22,7 +22,7 @@ import msgspec
 
 from memscope.session.detectors import Detector
 from memscope.session.formats.fields import Fields
-from memscope.session.formats.text_leaves import TextLeaves
+from memscope.session.formats.text_leaves import TextLeaves, origin_of
 from memscope.session.nodes import (
     Branch,
     Call,
@@ -40,12 +40,10 @@ from memscope.session.nodes import (
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
-__all__ = ["HEAD_ROLES", "WRITTEN_ROLES", "SessionBuilder"]
+__all__ = ["HEAD_ROLES", "SessionBuilder"]
 
 HEAD_ROLES = ("system", "developer")
 """The roles whose messages belong to the system section while no other message precedes them."""
-WRITTEN_ROLES = ("assistant", "completion")
-"""The roles of messages that a model wrote."""
 
 _SEARCH_TOOL = "search_memory"
 
@@ -169,7 +167,7 @@ class SessionBuilder:
         kind = part.text("type", empty=False)
         if kind == "text":
             mark, text = _mark(part) or key, part.text("text")
-            leaves = self._texts.split(text, key=mark, written=role in WRITTEN_ROLES)
+            leaves = self._texts.split(text, key=mark, origin=origin_of(role))
             if part.extra and leaves:
                 leaves[0] = msgspec.structs.replace(leaves[0], extra=part.extra)
             return leaves
@@ -189,7 +187,7 @@ class SessionBuilder:
         """Return a result as memories and the rest, or as one leaf where it has no memory."""
         text, mark = part.text("text"), _mark(part) or key
         searched = str(part.extra.get("id")) in self._searches
-        leaves = self._texts.split(text, key=mark, written=False, search_results=searched)
+        leaves = self._texts.split(text, key=mark, origin="tool", search_results=searched)
         if all(isinstance(leaf, Content) for leaf in leaves):
             return [ToolResult(text=text, extra=part.extra)]
         return [

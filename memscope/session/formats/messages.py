@@ -17,9 +17,9 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.formats.builder import HEAD_ROLES, WRITTEN_ROLES
+from memscope.session.formats.builder import HEAD_ROLES
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.text_leaves import TextLeaves
+from memscope.session.formats.text_leaves import TextLeaves, origin_of
 from memscope.session.nodes import (
     Branch,
     Header,
@@ -175,7 +175,7 @@ class MessageConverter:
         return text
 
     def _text(self, role: str, text: str, key: str | None, results: bool) -> list[Leaf]:
-        return self._texts.split(text, key=key, written=role in WRITTEN_ROLES, search_results=results)
+        return self._texts.split(text, key=key, origin=origin_of(role), search_results=results)
 
     def _mark(self, mark: Any, field: str) -> str | None:
         if mark is None:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from memscope.session.detectors import Detector
 from memscope.session.nodes import Content, Leaf, Memory
+from memscope.session.rules.base import Origin
 from memscope.terminal.counts import counted
 
-__all__ = ["TextLeaves"]
+__all__ = ["WRITTEN_ROLES", "TextLeaves", "origin_of"]
+
+WRITTEN_ROLES = ("assistant", "completion")
+"""The roles of messages that a model wrote."""
+
+_ORIGINS: Mapping[str, Origin] = {"user": "user", "tool": "tool", "function": "tool"}
 
 _MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
+
+
+def origin_of(role: str) -> Origin | None:
+    """Return where the text of a message with this role comes from; None if a model wrote it."""
+    return None if role in WRITTEN_ROLES else _ORIGINS.get(role, "system")
 
 
 class TextLeaves:
@@ -22,13 +34,13 @@ class TextLeaves:
         self._marked: dict[str, None] = {}
         self._keyless = 0
 
-    def split(self, text: str, *, key: str | None, written: bool, search_results: bool = False) -> list[Leaf]:
+    def split(self, text: str, *, key: str | None, origin: Origin | None, search_results: bool = False) -> list[Leaf]:
         """Return the leaves of a text.
 
         Args:
             text: The text; an empty one has no leaves.
             key: The memory key of an exact mark on the whole text, or None.
-            written: Whether the model wrote the text, which holds no memories unless marked.
+            origin: Where it comes from; None if the model wrote it: then it holds no memories unless marked.
             search_results: Whether the text is the result of a `search_memory` tool.
         """
         if not text:
@@ -36,9 +48,9 @@ class TextLeaves:
         if key is not None:
             self._marked.setdefault(key)
             return [Memory(key=key, text=text)]
-        if written:
+        if origin is None:
             return [Content(text=text)]
-        parts = self._detector.split(text, search_results=search_results)
+        parts = self._detector.split(text, origin=origin, search_results=search_results)
         self._keyless += sum(len(_MEMORY_ELEMENT.findall(part)) for key, part in parts if key is None)
         return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
 

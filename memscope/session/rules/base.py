@@ -14,18 +14,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-__all__ = ["Finder", "Found", "MemoryRule"]
+__all__ = ["ORIGINS", "Finder", "Found", "MemoryRule", "Origin"]
+
+Origin: TypeAlias = Literal["system", "user", "tool"]
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+"""Where a text comes from: the system prompt, a user's message, the result of a tool."""
 
 
 class Found(NamedTuple):
-    """One memory in a text: [start, end) in characters, and its key, or None to derive one from `text`."""
+    """One memory in a text.
+
+    Attributes:
+        start: Where its slice begins, in characters.
+        end: Where its slice ends.
+        key: Its key; None to derive one from `text`.
+        text: What it says.
+        under: Put before a derived key.
+    """
 
     start: int
     end: int
     key: str | None
     text: str
+    under: str = ""
 
 
 Finder: TypeAlias = Callable[[str], Iterator[Found]]
@@ -39,8 +52,14 @@ class MemoryRule:
         name: Its name in the options.
         find: Finds memories in the text of any message.
         find_in_results: Finds memories in results of a `search_memory` tool; None if `find` handles those too.
+        origins: The texts to search. A rule for a common shape, such as a list, does not search results of tools.
+        by_default: Whether it is applied unless rules are named.
+        numbered: Whether a derived key is a number rather than the first words.
     """
 
     name: str
     find: Finder
     find_in_results: Finder | None = None
+    origins: tuple[Origin, ...] = ORIGINS
+    by_default: bool = True
+    numbered: bool = False

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from memscope.session.rules.base import Found
+from memscope.session.rules.lists import lists_in
 
-__all__ = ["BULLET", "Element", "attribute", "elements", "items"]
+__all__ = ["Element", "attribute", "elements", "items"]
 
 _ATTRIBUTE = re.compile(
     r"""(?:^|\s)(?P<name>key|path|label|name|id)\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)')"""
 )
-BULLET = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])[ \t]+(?P<text>\S[^\n]*)\n?", re.MULTILINE)
 _LINE = re.compile(r"^[ \t]*(?P<text>\S[^\n]*)\n?", re.MULTILINE)
 
 
@@ -54,8 +54,12 @@ def attribute(attributes: str, *names: str) -> str | None:
 
 
 def items(text: str, element: Element) -> Iterator[Found]:
-    """Yield the bullets of an element, or else its lines; text around bullets is an introduction and is skipped."""
+    """Yield the list items of an element, or else its lines; text around items is an introduction and is skipped."""
     start = element.body + (text[element.body : element.body + 1] == "\n")
-    bullets = BULLET.search(text, start, element.body_end)
-    for match in (BULLET if bullets else _LINE).finditer(text, start, element.body_end):
+    found = list(lists_in(text, start, element.body_end))
+    yield from found or _lines_of(text, start, element.body_end)
+
+
+def _lines_of(text: str, start: int, end: int) -> Iterator[Found]:
+    for match in _LINE.finditer(text, start, end):
         yield Found(match.start(), match.end(), None, match["text"].strip())

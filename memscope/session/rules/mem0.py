@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from memscope.session.rules.base import Found, MemoryRule
-from memscope.session.rules.elements import BULLET, elements, items
+from memscope.session.rules.elements import elements, items
+from memscope.session.rules.lists import list_at
 
 __all__ = ["RULE"]
 
@@ -17,11 +18,11 @@ _TAGS = ("mem0-relevant-memories", "relevant-memories")
 
 
 def _find(text: str) -> Iterator[Found]:
-    for pattern, line in ((_HEADER, BULLET), (_FACTS, _FACT)):
+    for title, memories in ((_HEADER, list_at), (_FACTS, _facts)):
         at = 0
-        while header := pattern.search(text, at):
-            at = header.end()
-            for found in _following_lines(text, at, len(text), line):
+        while match := title.search(text, at):
+            at = match.end()
+            for found in memories(text, at, len(text)):
                 yield found
                 at = found.end
     for name in _TAGS:
@@ -29,10 +30,10 @@ def _find(text: str) -> Iterator[Found]:
             yield from items(text, element)
 
 
-def _following_lines(text: str, start: int, end: int, line: re.Pattern[str]) -> Iterator[Found]:
-    """Yield consecutive lines that match a pattern, starting at a position."""
+def _facts(text: str, start: int, end: int) -> Iterator[Found]:
+    """Yield the facts after a title, one per line, up to the next title."""
     at = start
-    while at < end and (match := line.match(text, at, end)):
+    while match := _FACT.match(text, at, end):
         yield Found(match.start(), match.end(), None, match["text"].strip())
         at = match.end()
 

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from memscope.session.rules import graphiti, langmem, letta, mem0, tags
+from memscope.session.rules import (
+    agent_files,
+    chatgpt,
+    graphiti,
+    langmem,
+    letta,
+    markdown,
+    mem0,
+    paragraphs,
+    tags,
+    unkeyed,
+)
 from memscope.session.rules.base import MemoryRule
 
 __all__ = ["RULES"]
@@ -17,6 +28,11 @@ RULES: Mapping[str, MemoryRule] = {
         letta.RULE,
         graphiti.RULE,
         langmem.RULE,
+        chatgpt.RULE,
+        agent_files.RULE,
+        unkeyed.RULE,
+        markdown.RULE,
+        paragraphs.RULE,
     )
 }
-"""The built-in rules by name. If slices of two rules overlap, the rule listed first wins."""
+"""The built-in rules by name. If slices of two rules overlap, the rule listed first wins, so general ones come last."""

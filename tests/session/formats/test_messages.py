@@ -202,9 +202,9 @@ def test_tools_that_are_not_a_list_of_objects_are_reported() -> None:
         read({"role": "user", "content": "a"}, tools=["sh"])
 
 
-def test_a_memory_element_without_a_key_is_reported() -> None:
+def test_a_memory_element_that_no_rule_takes_is_reported() -> None:
     text = '<memory key="a">one</memory> <memory>two</memory> <memory name="x">three</memory>'
-    session = read_chat([{"role": "system", "content": text}], "s.json", Detector())
+    session = read_chat([{"role": "system", "content": text}], "s.json", Detector(["tags"]))
     assert session.memory_keys() == ("a",)
     (note,) = session.source.notes
     assert note.startswith("2 <memory> elements not recognised")

@@ -1,0 +1,88 @@
+"""Which headings and labels introduce memories.
+
+Prompts name their parts in several ways: `## Memories`, `**Memories**`, `Memories:`, `<memories>`. A heading about
+*using* memories ("Memory rules", "How to write notes") introduces instructions, and so does one that says what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+from typing import NamedTuple
+
+from memscope.session.rules.lists import Line, starts_item
+
+__all__ = ["Heading", "Level", "heading_of"]
+
+_LONGEST = 200
+_HASHES = re.compile(r"[ ]{0,3}(?P<hashes>#{1,6})[ \t]+(?P<title>\S.*)")
+_BOLD = re.compile(r"[ \t]*(?P<mark>\*\*|__)(?P<title>[^*_\n]+)(?P=mark)(?P<colon>:?)\Z")
+_TAG = re.compile(r"[ \t]*<(?P<title>[A-Za-z][\w.-]*)>\Z")
+
+_ALWAYS = re.compile(
+    r"\b(?:memory|memories|facts|preferences|remembered|(?:you|i) (?:already )?(?:know|remember)|"
+    r"about (?:me|(?:the |this |your )?(?:user|customer|person|human)))\b"
+)
+_SOMETIMES = re.compile(r"\b(?:notes|context)\b")
+_INSTRUCTIONS = re.compile(
+    r"\b(?:rules?|instructions?|guidelines?|guidance|how|when|tools?|usage|steps?|tasks?|todos?|to-dos?|formats?|"
+    r"managements?|managing|polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|"
+    r"memory systems?|important|release notes)\b|"
+    r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|store|"
+    r"save|update)\b"
+)
+
+
+class Level(IntEnum):
+    """How far a heading reaches: 1 to 6 are `#` to `######`."""
+
+    BOLD = 7
+    LABEL = 8
+
+
+class Heading(NamedTuple):
+    """A line that names what follows.
+
+    Attributes:
+        level: Its level; a section ends at the next heading of the same or a higher one.
+        title: Its text.
+    """
+
+    level: int
+    title: str
+
+    @property
+    def says_memories(self) -> bool:
+        """Whether the list after it is made of memories."""
+        words = self._words
+        return bool(_ALWAYS.search(words) or _SOMETIMES.search(words)) and not self.says_instructions
+
+    @property
+    def covers_subsections(self) -> bool:
+        """Whether the lists of its subsections are made of memories too; "notes" and "context" are too general."""
+        return bool(_ALWAYS.search(self._words))
+
+    @property
+    def says_instructions(self) -> bool:
+        """Whether it introduces instructions."""
+        return bool(_INSTRUCTIONS.search(self._words))
+
+    @property
+    def _words(self) -> str:
+        return self.title.lower().replace("_", " ").replace("’", "'").strip(" *:")
+
+
+def heading_of(line: Line) -> Heading | None:
+    """Return the heading that a line is, if it is one."""
+    text = line.text.rstrip()
+    if not text or len(text) > _LONGEST:
+        return None
+    if match := _HASHES.match(text):
+        return Heading(len(match["hashes"]), match["title"].strip("#* \t"))
+    if match := _BOLD.match(text):
+        return Heading(Level.BOLD, match["title"])
+    if match := _TAG.match(text):
+        return Heading(Level.LABEL, match["title"])
+    if text.endswith(":") and not starts_item(text):
+        return Heading(Level.LABEL, text)
+    return None

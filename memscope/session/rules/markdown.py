@@ -1,0 +1,99 @@
+"""Lists under a heading or a line that says memories: `## Memories`, `**About the user:**`, `Notes:`."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from memscope.session.rules.base import Found, MemoryRule
+from memscope.session.rules.headings import Heading, Level, heading_of
+from memscope.session.rules.lists import FENCE, Line, line_at, list_at, starts_item
+
+__all__ = ["RULE"]
+
+_HINT = re.compile(r"memor|facts|about|preferences|know|remember|notes|context", re.IGNORECASE)
+_FENCED_LINE = re.compile(rf"^{FENCE.pattern}", re.MULTILINE)
+
+
+def _find(text: str) -> Iterator[Found]:
+    fences = _Fences(text)
+    at = 0
+    while hint := _HINT.search(text, at):
+        line = line_at(text, text.rfind("\n", 0, hint.start()) + 1, len(text))
+        at = line.end
+        heading = heading_of(line)
+        if heading and heading.says_memories and not fences.enclose(line.start):
+            section = _Section(text, heading, line.end, fences)
+            yield from section.items()
+            at = section.end
+
+
+class _Fences:
+    """The fenced code blocks of a text, which have no headings and no items."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [fence.start() for fence in _FENCED_LINE.finditer(text)]
+
+    def enclose(self, at: int) -> bool:
+        """Return whether a position is inside a fenced block."""
+        return bool(self._starts) and bisect_right(self._starts, at) % 2 == 1
+
+    def closing(self, at: int) -> int | None:
+        """Return where the fence after a position begins."""
+        following = bisect_right(self._starts, at)
+        return self._starts[following] if following < len(self._starts) else None
+
+
+class _Section:
+    """What a heading introduces.
+
+    Attributes:
+        end: Where reading stopped: the end of the section, once all items were taken.
+    """
+
+    def __init__(self, text: str, heading: Heading, start: int, fences: _Fences) -> None:
+        self._text, self._heading, self._fences = text, heading, fences
+        self._takes = True
+        self.end = start
+
+    def items(self) -> Iterator[Found]:
+        """Yield the items of its lists, except of those that a subheading introduces as instructions."""
+        while self.end < len(self._text):
+            line = line_at(self._text, self.end, len(self._text))
+            if starts_item(line.text):
+                yield from self._list(line)
+                if self._heading.level == Level.LABEL:
+                    return
+            elif not self._passes(line):
+                return
+
+    def _list(self, first: Line) -> Iterator[Found]:
+        for item in list_at(self._text, first.start, len(self._text)):
+            self.end = item.end
+            if self._takes:
+                yield item
+
+    def _passes(self, line: Line) -> bool:
+        """Go past a line that begins no item, and return whether the section goes on."""
+        if self._heading.level == Level.LABEL:
+            if not line.is_blank:
+                return False
+        elif heading := heading_of(line):
+            if heading.level <= self._heading.level or not self._covers(heading):
+                return False
+            self._takes = not heading.says_instructions
+        self.end = self._past(line)
+        return True
+
+    def _covers(self, heading: Heading) -> bool:
+        return heading.level == Level.LABEL or self._heading.covers_subsections
+
+    def _past(self, line: Line) -> int:
+        if not FENCE.match(line.text):
+            return line.end
+        closing = self._fences.closing(line.start)
+        return len(self._text) if closing is None else line_at(self._text, closing, len(self._text)).end
+
+
+RULE = MemoryRule("markdown", _find, origins=("system", "user"))
