@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from memscope.config import Config
 from memscope.demo import model_folder, session_path
 from memscope.demo.build.evaluate import Evaluator
+from memscope.demo.build.export import write_tokenizer_settings
 from memscope.demo.build.generator import Shape, make_session
 from memscope.run.run import Run
 from memscope.session.load import load_session
@@ -25,6 +26,21 @@ def test_the_model_is_small_and_loads_as_any_other() -> None:
     assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == (
         "<|im_start|>user\nhi<|im_end|>\n"
     )
+
+
+def test_the_model_recalls_what_later_system_messages_say() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder())
+    system = [{"role": "system", "content": text} for text in ("You are a helpful agent.", "Mira sits in room C217.")]
+    assert tokenizer.apply_chat_template(system, tokenize=False) == (
+        "<|im_start|>system\nYou are a helpful agent.<|im_end|>\n"
+        "<|im_start|>memory\nMira sits in room C217.<|im_end|>\n"
+    )
+
+
+def test_the_bundled_tokenizer_files_are_those_that_the_export_writes(tmp_path: Path) -> None:
+    write_tokenizer_settings(tmp_path, max_tokens=8192)
+    for written in tmp_path.iterdir():
+        assert (model_folder() / written.name).read_text() == written.read_text()
 
 
 def test_the_model_uses_its_memories_on_held_out_sessions() -> None:

@@ -11,12 +11,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GenerationConfig, Qwen3ForCausalLM
 
-__all__ = ["export_model"]
+from memscope.server.compute.chat_prompt import chatml_template
 
-_TEMPLATE = (
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
+__all__ = ["export_model", "write_tokenizer_settings"]
+
+_TEMPLATE = chatml_template("m['role'] if loop.first or m['role'] != 'system' else 'memory'")
+"""The model was trained to recall what stands in turns of the role `memory`. Chat APIs have no such role, so system
+messages after the first become such turns. It was trained without tool definitions, so there are none."""
 
 
 def export_model(model: Qwen3ForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
@@ -30,19 +31,29 @@ def export_model(model: Qwen3ForCausalLM, tokenizer: Tokenizer, folder: Path) ->
     copy.generation_config = model.generation_config
     copy.to(torch.bfloat16).save_pretrained(fresh)  # type: ignore[arg-type]
     tokenizer.save(str(fresh / "tokenizer.json"))
+    write_tokenizer_settings(fresh, model.config.max_position_embeddings)
+    for path in fresh.iterdir():
+        path.chmod(0o644)
+    fresh.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh.rename(folder)
+
+
+def write_tokenizer_settings(folder: Path, max_tokens: int) -> None:
+    """Write the tokenizer's configuration and its chat template.
+
+    Args:
+        folder: The model's folder.
+        max_tokens: Longest sequence.
+    """
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": "<|im_end|>",
         "pad_token": "<|endoftext|>",
         "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
         "clean_up_tokenization_spaces": False,
-        "model_max_length": model.config.max_position_embeddings,
+        "model_max_length": max_tokens,
         "chat_template": _TEMPLATE,
     }
-    (fresh / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
-    (fresh / "chat_template.jinja").write_text(_TEMPLATE)
-    for path in fresh.iterdir():
-        path.chmod(0o644)
-    fresh.chmod(0o755)
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=1) + "\n")
+    (folder / "chat_template.jinja").write_text(_TEMPLATE)

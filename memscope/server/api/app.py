@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,6 +14,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from memscope.server.api.chat_schemas import ChatRequest
+from memscope.server.api.disconnect import cancel_on_disconnect, closing
 from memscope.server.api.guard import Guard, read_body
 from memscope.server.api.replies import json_response
 from memscope.server.api.schemas import CompletionRequest, ScoringRequest, check_ids, check_model, check_ranges, decode
@@ -40,6 +42,7 @@ def create_app(runtime: Runtime) -> Starlette:
         Route("/v1/tokenizer", api.tokenizer),
         Route("/v1/score", api.score, methods=["POST"]),
         Route("/v1/completions", api.completions, methods=["POST"]),
+        Route("/v1/chat/completions", api.chat_completions, methods=["POST"]),
     ]
     app = Starlette(
         routes=own + training_routes(runtime),
@@ -119,7 +122,7 @@ class _Api:
             lane="score",
             priority=asked.priority,
         )
-        found = await _cancel_on_disconnect(request, work)
+        found = await cancel_on_disconnect(request, work)
         scores: list[dict[str, Any]] = [
             {"total_logprob": float(values.sum(dtype="float64"))} for values in found.ranges
         ]
@@ -141,41 +144,24 @@ class _Api:
         check_model(asked.model, loaded.name)
         asked.check()
         if not asked.stream:
-            return json_response(await _cancel_on_disconnect(request, complete(asked, loaded, self._runtime.worker)))
+            return json_response(await cancel_on_disconnect(request, complete(asked, loaded, self._runtime.worker)))
         prompts_of(asked, loaded)  # report errors with their status before the stream begins
-        return StreamingResponse(_closing(stream(asked, loaded, self._runtime.worker)), media_type="text/event-stream")
+        return StreamingResponse(closing(stream(asked, loaded, self._runtime.worker)), media_type="text/event-stream")
+
+    async def chat_completions(self, request: Request) -> Response:
+        from memscope.server.api.chat import ChatGeneration
+
+        asked = await self._body(request, ChatRequest)
+        loaded = self._runtime.loaded
+        check_model(asked.model, loaded.name)
+        chat = ChatGeneration.of(asked, loaded, self._runtime.worker)
+        if not asked.stream:
+            return json_response(await cancel_on_disconnect(request, chat.complete()))
+        return StreamingResponse(closing(chat.stream()), media_type="text/event-stream")
 
     async def _body(self, request: Request, kind: type[T]) -> T:
         body = await read_body(request, self._runtime.options.max_body_bytes)
         return decode(body, kind)  # type: ignore[type-var]
-
-
-async def _cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
-    """Await work, and cancel it if the client disconnects."""
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_wait_for_disconnect(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        leaving.cancel()
-        working.cancel()
-
-
-async def _wait_for_disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _closing(events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    # A cancelled response must stop the generation now, not when the generator is collected.
-    try:
-        async for event in events:
-            yield event
-    finally:
-        await events.aclose()  # type: ignore[attr-defined]
 
 
 async def _on_api_error(_: Request, error: Exception) -> Response:

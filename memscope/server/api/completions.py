@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import functools
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from memscope.server.api.emitted import Emit, emitted
 from memscope.server.api.schemas import CompletionRequest, check_ids
 from memscope.server.compute.generation_steps import Generated, GeneratedToken, generate
 from memscope.server.compute.loading import LoadedModel
@@ -130,11 +132,13 @@ async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker
     try:
         for index, prompt in enumerate(prompts):
             completion = _completion(request, loaded, index, prompt)
-            async for item in _tokens(request, loaded, worker, completion):
-                if isinstance(item, Generated):
-                    cached += item.cached_tokens
-                else:
-                    yield _event(envelope | {"choices": [completion.fields([item])]})
+            work = functools.partial(_generate, request, loaded, worker, completion)
+            async with contextlib.aclosing(emitted(work)) as items:
+                async for item in items:
+                    if isinstance(item, Generated):
+                        cached += item.cached_tokens
+                    else:
+                        yield _event(envelope | {"choices": [completion.fields([item])]})
             made += completion.made
         if request.stream_options is not None and request.stream_options.include_usage:
             yield _event(envelope | {"usage": _usage(prompts, made, cached)})
@@ -143,27 +147,12 @@ async def stream(request: CompletionRequest, loaded: LoadedModel, worker: Worker
     yield b"data: [DONE]\n\n"
 
 
-async def _tokens(
-    request: CompletionRequest, loaded: LoadedModel, worker: Worker, completion: _Completion
-) -> AsyncIterator[GeneratedToken | Generated]:
-    loop = asyncio.get_running_loop()
-    arrived: asyncio.Queue[GeneratedToken | None] = asyncio.Queue()
-
-    def emit(token: GeneratedToken) -> None:
-        loop.call_soon_threadsafe(arrived.put_nowait, token)
-
-    work = asyncio.ensure_future(_generate(request, loaded, worker, completion, emit))
-    work.add_done_callback(lambda _: arrived.put_nowait(None))
-    try:
-        while (token := await arrived.get()) is not None:
-            yield token
-        yield await work
-    finally:
-        work.cancel()
-
-
 async def _generate(
-    request: CompletionRequest, loaded: LoadedModel, worker: Worker, completion: _Completion, emit: Any
+    request: CompletionRequest,
+    loaded: LoadedModel,
+    worker: Worker,
+    completion: _Completion,
+    emit: Emit[GeneratedToken],
 ) -> Generated:
     room = request.max_tokens if loaded.max_tokens is None else loaded.max_tokens - len(completion.prompt)
     limit = min(request.max_tokens or room or 16, room or 16)

@@ -48,7 +48,7 @@ def generate(
     prompt: Sequence[int],
     max_tokens: int,
     options: SamplingOptions,
-    emit: Callable[[GeneratedToken], None],
+    emit: Callable[[GeneratedToken], bool | None],
     *,
     top_logprobs: int = 0,
 ) -> Steps[Generated]:
@@ -59,7 +59,7 @@ def generate(
         prompt: At least one id.
         max_tokens: At least 1.
         options: How tokens are chosen.
-        emit: Called on the worker's thread with every token.
+        emit: Called on the worker's thread with every token; returning True ends the generation.
         top_logprobs: How many alternatives to report with every token.
 
     Raises:
@@ -77,8 +77,7 @@ def generate(
             yield
         for made in range(1, max_tokens + 1):
             chosen = _choose(row, sampler, top_logprobs, loaded.eos_ids, last=made == max_tokens)
-            emit(chosen)
-            if chosen.finish is not None:
+            if emit(chosen) or chosen.finish is not None:
                 break
             yield
             row = work.append(chosen.token)

@@ -19,6 +19,7 @@ from memscope.server.compute.kv import Ids, PrefixStore
 from memscope.server.compute.network import Network
 from memscope.server.compute.passes import ChunkedPass, ForwardPass, WholePass
 from memscope.server.compute.paths import PATHS, ComputePath, PathName, alternate_path, choose_path, vocabulary_size
+from memscope.server.compute.sampling import SamplingOptions
 from memscope.server.compute.tokenizer_view import TokenizerView
 from memscope.server.options import ServeOptions
 
@@ -83,6 +84,18 @@ class LoadedModel:
         own = getattr(self.model.generation_config, "eos_token_id", None)
         listed = own if isinstance(own, list) else [] if own is None else [own]
         return self.tokenizer.eos_ids | {int(token) for token in listed}
+
+    @property
+    def sampling(self) -> SamplingOptions:
+        """How tokens of chat responses are chosen by default, as the model's own configuration says."""
+        own = self.model.generation_config
+        greedy = getattr(own, "do_sample", None) is False
+        temperature, top_p, top_k = (getattr(own, name, None) for name in ("temperature", "top_p", "top_k"))
+        return SamplingOptions(
+            temperature=0.0 if greedy else 1.0 if temperature is None else float(temperature),
+            top_p=1.0 if top_p is None else float(top_p),
+            top_k=top_k or 0,
+        )
 
     @cached_property
     def alternate(self) -> LoadedModel:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
+
+from memscope.server.compute.chat_prompt import ChatPrompts
 
 __all__ = ["Detokenizer", "TokenizerView"]
 
@@ -40,6 +43,11 @@ class TokenizerView:
     def chatml(self) -> bool:
         """Whether the vocabulary has ChatML's turn markers."""
         return self._turn_start is not None and self._turn_end is not None
+
+    @cached_property
+    def chat_prompts(self) -> ChatPrompts:
+        """The chat template."""
+        return ChatPrompts(self._tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Encode a text prompt, with the special tokens that the tokenizer adds by itself."""

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from memscope.server.api.app import create_app
+from memscope.server.compute.sampling import Sampler
 from memscope.server.compute.worker import Steps
 from memscope.server.runtime import Runtime
 
@@ -77,10 +78,24 @@ async def test_a_waiting_score_is_dropped(bundled_runtime: Runtime, blocked: thr
     assert not blocked.is_set(), "the answer did not wait for the worker"
 
 
-async def test_a_stream_stops_generating(bundled_runtime: Runtime) -> None:
-    # At an even temperature over the whole vocabulary a text of 8,000 tokens would run for half a minute.
-    body = {"prompt": [50, 51], "max_tokens": 8000, "temperature": 1e6, "seed": 1, "stream": True}
-    client = _Client("/v1/completions", body)
+@pytest.mark.parametrize(
+    ("path", "prompt"),
+    [
+        ("/v1/completions", {"prompt": [50, 51]}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}]}),
+    ],
+)
+async def test_a_stream_stops_generating(
+    bundled_runtime: Runtime, monkeypatch: pytest.MonkeyPatch, path: str, prompt: dict[str, Any]
+) -> None:
+    drawn = []
+
+    def draw_the_same(_sampler: Sampler, _logits: Any) -> int:
+        drawn.append(1)
+        return 50  # not an end token
+
+    monkeypatch.setattr(Sampler, "draw", draw_the_same)
+    client = _Client(path, prompt | {"max_tokens": 8000, "stream": True})
     handled = asyncio.ensure_future(create_app(bundled_runtime)(client.scope, client.receive, client.send))
     await client.heard.wait()
     client.left.set()
@@ -91,3 +106,4 @@ async def test_a_stream_stops_generating(bundled_runtime: Runtime) -> None:
         return "next"
 
     assert await bundled_runtime.worker.run(nothing, lane="generate", priority=0) == "next"
+    assert len(drawn) < 8000
