@@ -53,6 +53,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     memory_regex: str | None = None
     """A regular expression whose matches are memories, with optional groups named `key`, `text` and `memory`."""
 
+    source_format: str | None = None
+    """Name of the session file's format, `--from`; None determines it from the content."""
+
+    project: str | None = None
+    """Folder of the project, to read memory files from that an agent's transcript lacks."""
+
     agent: str | None = None
     """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""
 

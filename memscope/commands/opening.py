@@ -25,7 +25,13 @@ def load_configured_session(path: str | None, config: Config) -> Session:
     Raises:
         SessionError: It cannot be read.
     """
-    return load_session(path or session_path(), rules=config.rules, pattern=config.memory_regex)
+    return load_session(
+        path or session_path(),
+        rules=config.rules,
+        pattern=config.memory_regex,
+        source_format=config.source_format,
+        project=config.project,
+    )
 
 
 def load_scorable_session(path: str | None, config: Config) -> Session:

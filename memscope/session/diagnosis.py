@@ -19,7 +19,7 @@ def diagnose(session: Session) -> dict[str, Any]:
     return {
         "path": source.path,
         "format": source.format,
-        "context": "whole" if source.whole else "reconstructed",
+        "context": source.context,
         "id": session.header.id,
         "title": session.header.title,
         "answered by": session.header.model or "unknown",

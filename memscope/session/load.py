@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memscope.errors import SessionError
-from memscope.session.formats.registry import format_of
+from memscope.session.formats.registry import choose_format
 from memscope.session.nodes import Session
 from memscope.session.text import responses
 
@@ -25,17 +25,26 @@ FILE_LIMIT = 512 * 2**20
 """Maximum size of a session file in bytes."""
 
 
-def load_session(path: str | Path, *, rules: Collection[str] | None = None, pattern: str | None = None) -> Session:
-    """Read a session file; the format is determined from its content.
+def load_session(
+    path: str | Path,
+    *,
+    rules: Collection[str] | None = None,
+    pattern: str | None = None,
+    source_format: str | None = None,
+    project: str | Path | None = None,
+) -> Session:
+    """Read a session file.
 
     Args:
         path: The file.
         rules: Names of the memory rules to apply to chat messages; None for all.
         pattern: The user's memory pattern; see `memscope.session.detectors`.
+        source_format: The name of the file's format; by default it is determined from the content.
+        project: The folder of the project, to read memory files from that an agent's transcript lacks.
 
     Raises:
         SessionError: The file is not a valid session; the message says where and what was expected.
-        UsageError: A rule name is unknown, or the pattern is invalid.
+        UsageError: The name of a rule or format is unknown, the pattern is invalid, or the project is not a folder.
     """
     name = str(path)
 
@@ -48,7 +57,7 @@ def load_session(path: str | Path, *, rules: Collection[str] | None = None, patt
     if rules is not None or pattern:
         new_detector()  # report an unknown rule whatever the file contains
     data = _bytes(Path(path), name).removeprefix(_BOM)
-    return format_of(data, name).read(data, name, new_detector)
+    return choose_format(data, name, source_format, project).read(data, name, new_detector)
 
 
 def _bytes(path: Path, name: str) -> bytes:

@@ -30,6 +30,7 @@ __all__ = [
     "Section",
     "Session",
     "Source",
+    "SourceContext",
     "Thinking",
     "ToolCall",
     "ToolResult",
@@ -155,20 +156,24 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     extra: Mapping[str, Any] = {}
 
 
+SourceContext: TypeAlias = Literal["whole context", "reconstructed", "from disk"]
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Where a session came from, and how complete it is.
 
     Attributes:
         path: The file name, or "" for a session created in memory.
         format: The name of the format: "native", "chat", …
-        whole: Whether the file contains the whole context the model saw; False if it was reconstructed.
+        context: How much of what the model saw is in the file: all of it, or less, so that it was reconstructed; "from
+            disk": memory files were read from disk, where they may have changed since.
         rules: The keys that each detector rule found, in order of appearance.
         notes: What was skipped, changed or guessed, one line each.
     """
 
     path: str = ""
     format: str = "native"
-    whole: bool = True
+    context: SourceContext = "whole context"
     rules: Mapping[str, tuple[str, ...]] = {}
     notes: tuple[str, ...] = ()
 

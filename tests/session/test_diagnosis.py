@@ -24,5 +24,5 @@ def test_an_imported_one_says_which_rule_found_which_keys_and_what_was_skipped()
     facts = diagnose(read_chat({"messages": messages, "model": "gpt"}, "chat.json", Detector()))
     assert facts["recognised"] == {"mark": ["m"], "tags": ["a"], "mem0": ["likes-tea"]}
     assert facts["notes"] == ["1 content block of type image skipped: only text is scored"]
-    assert (facts["memories"], facts["answered by"], facts["context"]) == (3, "gpt", "whole")
+    assert (facts["memories"], facts["answered by"], facts["context"]) == (3, "gpt", "whole context")
     json.dumps(facts)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from memscope.errors import SessionError
 from memscope.session import load
+from memscope.session.formats.registry import all_formats
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Branch
 from tests.session.strategies import MESSAGES, QUICK
@@ -74,10 +75,7 @@ def test_the_content_decides_the_format(name: str, tmp_path: Path) -> None:
     assert session.source.path == str(path)
 
 
-NOT_A_SESSION = (
-    ": is JSON but not a session: expected a header line of type session, one message per line, "
-    'an object with "messages" or a list of messages'
-)
+NOT_A_SESSION = f": is JSON but not a session: expected {', '.join(one.expected for one in all_formats())}"
 CUT_OFF = ":{}: the last line has no newline and is not complete JSON: it was cut off, or is still being written"
 WRONG = {
     b"": ": is empty, expected a session file",

@@ -21,6 +21,8 @@ _FLAGS = (
     "threshold",
     "memory_regex",
     "rules",
+    "source_format",
+    "project",
     "agent",
     "state",
     "theme",
@@ -68,6 +70,16 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         "--memory-regex",
         metavar="PATTERN",
         help="custom detector: a regex whose matches are memories (optional groups: key, text, memory)",
+    )
+    group.add_argument(
+        "--from",
+        dest="source_format",
+        metavar="FORMAT",
+        help="format of the session file (default: determined from its content); with claude-code or codex and no "
+        "SESSION, lists the newest transcripts",
+    )
+    group.add_argument(
+        "--project", metavar="DIR", help="read memory files that a Claude Code transcript lacks from this project"
     )
     group = parser.add_argument_group("state")
     group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")

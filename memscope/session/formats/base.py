@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
@@ -76,6 +77,8 @@ class SessionFormat:
         appends: Whether each appended line extends the session, so that the file can be followed.
         recognises: Returns whether a file with this head has this format.
         reader: Creates a reader for the file with this name.
+        in_project: Returns the format for files of the project in a folder, where memory files that are missing in the
+            session file are read from; None if the format has no such files.
     """
 
     name: str
@@ -83,6 +86,7 @@ class SessionFormat:
     appends: bool
     recognises: Callable[[FileHead], bool]
     reader: Callable[[str, NewDetector], SessionReader]
+    in_project: Callable[[Path], SessionFormat] | None = None
 
     def read(self, data: bytes, name: str, new_detector: NewDetector) -> Session:
         """Read a whole file.

@@ -51,14 +51,17 @@ _SEARCH_TOOL = "search_memory"
 class SessionBuilder:
     """Collects the messages and calls of one session."""
 
-    def __init__(self, name: str, format_name: str, detector: Detector) -> None:
+    def __init__(self, name: str, format_name: str, detector: Detector, *, search_results_only: bool = False) -> None:
         """Create an empty session.
 
         Args:
             name: The file name.
             format_name: The name of the file's format.
             detector: The memory detector; it records what it finds.
+            search_results_only: Look for memories only in those tool results that answer a memory search: the others
+                are files and outputs, which may look like lists of memories.
         """
+        self._search_results_only = search_results_only
         self._name, self._format = name, format_name
         self._texts = TextLeaves(detector)
         self._nodes: list[Branch] = []
@@ -150,7 +153,7 @@ class SessionBuilder:
         source = Source(
             path=self._name,
             format=self._format,
-            whole=whole,
+            context="whole context" if whole else "reconstructed",
             rules=self._texts.rules,
             notes=(*self._notes, *skipped, *self._texts.notes),
         )
@@ -187,6 +190,8 @@ class SessionBuilder:
         """Return a result as memories and the rest, or as one leaf where it has no memory."""
         text, mark = part.text("text"), _mark(part) or key
         searched = str(part.extra.get("id")) in self._searches
+        if self._search_results_only and not searched and mark is None:
+            return [ToolResult(text=text, extra=part.extra)]
         leaves = self._texts.split(text, key=mark, origin="tool", search_results=searched)
         if all(isinstance(leaf, Content) for leaf in leaves):
             return [ToolResult(text=text, extra=part.extra)]

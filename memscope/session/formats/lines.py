@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from memscope.errors import SessionError
@@ -33,16 +33,21 @@ class LineReader:
         pending: The bytes after the last newline: an append in progress, unless the file ends there.
     """
 
-    def __init__(self, name: str, *, skip_blank: bool = False) -> None:
+    def __init__(
+        self, name: str, *, skip_blank: bool = False, on_invalid: Callable[[SessionError], None] | None = None
+    ) -> None:
         """Create a reader at the beginning of a file.
 
         Args:
             name: The file name, for error messages.
             skip_blank: Skip blank lines instead of rejecting them.
+            on_invalid: Called with the error of each line that is not JSON, which is then skipped; by default the error
+                is raised.
         """
         self.pending = b""
         self._name = name
         self._skip_blank = skip_blank
+        self._on_invalid = on_invalid
         self._number = 0
 
     def feed(self, data: bytes) -> Iterator[JsonLine]:
@@ -53,7 +58,10 @@ class LineReader:
         """
         *lines, self.pending = (self.pending + data).split(b"\n")
         for line in lines:
-            yield from self._taken(line)
+            try:
+                yield from self._taken(line)
+            except SessionError as error:
+                self._report(error)
         self._check_length(self.pending, self._number + 1)
 
     def finish(self) -> Iterator[JsonLine]:
@@ -67,11 +75,18 @@ class LineReader:
             return
         try:
             yield from self._taken(line)
-        except SessionError as error:
-            raise SessionError(
-                f"{self._name}:{self._number}: the last line has no newline and is not complete JSON: "
-                "it was cut off, or is still being written"
-            ) from error
+        except SessionError:
+            self._report(
+                SessionError(
+                    f"{self._name}:{self._number}: the last line has no newline and is not complete JSON: "
+                    "it was cut off, or is still being written"
+                )
+            )
+
+    def _report(self, error: SessionError) -> None:
+        if self._on_invalid is None:
+            raise error
+        self._on_invalid(error)
 
     def _taken(self, line: bytes) -> Iterator[JsonLine]:
         self._number += 1

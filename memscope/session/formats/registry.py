@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import cast
 
-from memscope.errors import SessionError
+from memscope.errors import SessionError, UsageError
 from memscope.session.formats.base import FileHead, SessionFormat
 from memscope.session.json_text import parse_json
 
-__all__ = ["all_formats", "format_of"]
+__all__ = ["all_formats", "choose_format", "format_named", "format_of"]
 
 _MODULES = (
     "native",
+    "claude_code",
     "chat_lines",
     "chat",
 )
@@ -45,3 +47,43 @@ def format_of(data: bytes, name: str) -> SessionFormat:
         parse_json(data, name)  # raises where it is not JSON at all
     expected = ", ".join(one.expected for one in all_formats())
     raise SessionError(f"{name}: is JSON but not a session: expected {expected}")
+
+
+def format_named(name: str) -> SessionFormat:
+    """Return the format with this name.
+
+    Raises:
+        UsageError: There is none; the message lists the names.
+    """
+    names = {one.name: one for one in all_formats()}
+    if name not in names:
+        raise UsageError(f"session format {name!r} is unknown; known formats: {', '.join(names)}")
+    return names[name]
+
+
+def choose_format(
+    data: bytes, name: str, source_format: str | None = None, project: str | Path | None = None
+) -> SessionFormat:
+    """Return the format to read a file with.
+
+    Args:
+        data: The bytes of the file, without a byte order mark.
+        name: The file name, for error messages.
+        source_format: The name of its format; None to determine it from the content.
+        project: The folder of the project whose memory files the file lacks, if any.
+
+    Raises:
+        SessionError: No format recognises the file.
+        UsageError: There is no format with this name, the format has no memory files, or the project is not a folder.
+    """
+    chosen = format_named(source_format) if source_format else format_of(data, name)
+    if project is None:
+        return chosen
+    folder = Path(project).expanduser()
+    if chosen.in_project is None:
+        raise UsageError(
+            f"{name}: --project is for transcripts that lack memory files, not for the format {chosen.name}"
+        )
+    if not folder.is_dir():
+        raise UsageError(f"--project {project}: is not a folder")
+    return chosen.in_project(folder.resolve())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memscope.errors import SessionError
+from memscope.errors import SessionError, UsageError
 from memscope.session.detectors import Detector
-from memscope.session.formats.registry import all_formats, format_of
+from memscope.session.formats.registry import all_formats, choose_format, format_named, format_of
 from tests.conftest import SMALL_SESSION
+from tests.session.formats.claude_files import small_transcript
 from tests.session.strategies import QUICK
 
 FILES = {
     "native": SMALL_SESSION,
+    "claude-code": small_transcript().data,
     "chat-lines": b'{"role":"user","content":"Hi"}\n{"role":"assistant","content":"Hello"}\n',
     "chat": b'{"messages": [\n{"role":"user","content":"Hi"},\n{"role":"assistant","content":"Hello"}]}\n',
 }
@@ -56,6 +59,24 @@ def test_a_format_that_appends_gives_the_session_of_its_complete_lines(name: str
     assert len(reader.session().nodes) == len(format_of(FILES[name], "f").read(b"".join(before), "f", Detector).nodes)
     reader.feed(FILES[name][-3:])
     assert reader.session() == format_of(FILES[name], "file").read(FILES[name], "file", Detector)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_format_can_be_named(name: str) -> None:
+    assert choose_format(b"[]", "file", name) is format_named(name)
+
+
+def test_an_unknown_format_is_reported_with_the_known_ones() -> None:
+    with pytest.raises(UsageError) as caught:
+        format_named("claude")
+    assert all(name in str(caught.value) for name in ("'claude'", *FILES))
+
+
+def test_a_project_is_refused_where_no_file_is_missing_and_where_it_is_not_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not for the format native"):
+        choose_format(FILES["native"], "file", project=tmp_path)
+    with pytest.raises(UsageError, match="is not a folder"):
+        choose_format(FILES["claude-code"], "file", project=tmp_path / "nowhere")
 
 
 def test_unrecognised_files_are_reported_with_what_each_format_expects() -> None:
