@@ -34,6 +34,8 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         "threshold": "0.5",
         "rules": "tags, mem0",
         "memory_regex": "x",
+        "source_format": "codex",
+        "project": "/somewhere/else",
         "agent": "mira",
         "state": "/somewhere",
         "record_to": "http://h:2/v1",
