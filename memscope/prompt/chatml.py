@@ -14,36 +14,33 @@ r"""ChatML rendering: turns between `<|im_start|>` and `<|im_end|>`, every leaf 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Prompt
-from memscope.prompt.responses import node_label, responses_of, with_token_counts
-from memscope.prompt.sequence import TokenSequence, TokenSpan, id_array
+from memscope.prompt.places import Place
+from memscope.prompt.responses import node_label
+from memscope.prompt.sequence import Rendered, TokenSequence, TokenSpan, id_array
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Node, Section, Session, ToolResult
+from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Opaque, Section, ToolResult
 from memscope.session.text import leaf_text
 
 __all__ = ["render_chatml"]
 
 
-def render_chatml(session: Session, tokenizer: Tokenizer, notes: Iterable[str] = ()) -> Prompt:
-    """Render a session as ChatML.
-
-    Args:
-        session: The session.
-        tokenizer: A tokenizer with ChatML's turn markers.
-        notes: Notes to prepend to those of the rendering.
+def render_chatml(places: Sequence[Place], tokenizer: Tokenizer) -> Rendered:
+    """Render places as ChatML.
 
     Raises:
         PromptError: The tokenizer has no ChatML turn markers.
     """
-    responses = responses_of(session)
-    writer = _Writer(tokenizer, {response.entry_index: response.index for response in responses})
-    one = TokenSequence(span for place in session.prompt_order() for span in writer.node(*place))
-    return Prompt(session, [one], with_token_counts(responses, [one]), [*notes, *writer.notes], template="chatml")
+    writer = _Writer(tokenizer)
+    continued = [number + 1 < len(places) and places[number + 1].continues for number in range(len(places))]
+    spans = (
+        span for place, more in zip(places, continued, strict=True) for span in writer.node(place, closes=not more)
+    )
+    return Rendered((TokenSequence(spans),), notes=tuple(writer.notes))
 
 
 _Owner: TypeAlias = tuple[str | None, int | None]
@@ -53,44 +50,45 @@ _Owner: TypeAlias = tuple[str | None, int | None]
 class _Writer:
     """Converts nodes to spans."""
 
-    def __init__(self, tokenizer: Tokenizer, responses: dict[int, int]) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         start, end = tokenizer.token_id("<|im_start|>"), tokenizer.token_id("<|im_end|>")
         if start is None or end is None:
             raise PromptError("the tokenizer has no <|im_start|> and <|im_end|>, which ChatML requires")
         self._tokenizer = tokenizer
         self._start, self._end = id_array([start]), id_array([end])
         self._newline = id_array(tokenizer.encode("\n"))
-        self._responses = responses
         self._headers: dict[str, array[int]] = {}
         self.notes: list[str] = []
 
-    def node(self, section: Section, position: int, node: Node) -> Iterator[TokenSpan]:
-        """Yield the spans of a top-level node."""
-        if isinstance(node, Log):
+    def node(self, place: Place, *, closes: bool) -> Iterator[TokenSpan]:
+        """Yield the spans of a top-level node.
+
+        Args:
+            place: The node and where it stands.
+            closes: Whether its turn ends with it.
+        """
+        section, position, node = place.section, place.position, place.node
+        if isinstance(node, Log | Opaque):
             return
         if isinstance(node, Branch):
             role, leaves, key = node.role, node.children, None
         else:
             role, leaves = self._role(section, node), (node,)
             key = node.key if isinstance(node, Memory) else None
-        response = self._responses.get(position) if section == "conversation" else None
-        for (memory, scored), ids in self._turn(role, leaves, key, response):
-            yield TokenSpan(ids, section, position, node_label(node), memory, scored)
+        parts: list[tuple[_Owner, array[int]]] = [] if place.continues else [((key, None), self._header(role))]
+        parts += self._contents(leaves, key, place.response)
+        if closes:
+            scored = None if place.cut else place.response
+            parts += [((key, scored), self._end), ((key, None), self._newline)]
+        for (memory, response), ids in _merged(parts):
+            yield TokenSpan(ids, section, position, node_label(node), memory, response)
 
-    def _turn(
-        self, role: str, leaves: tuple[Leaf, ...], key: str | None, response: int | None
+    def _contents(
+        self, leaves: tuple[Leaf, ...], key: str | None, response: int | None
     ) -> Iterator[tuple[_Owner, array[int]]]:
-        """Yield (owner, ids) in order; consecutive owners differ."""
-        parts: list[tuple[_Owner, array[int]]] = [((key, None), self._header(role))]
         for leaf in leaves:
             owner = (leaf.key, None) if isinstance(leaf, Memory) else (key, response)
-            parts.append((owner, id_array(self._tokenizer.encode(leaf_text(leaf)))))
-        parts += [((key, response), self._end), ((key, None), self._newline)]
-        for owner, group in groupby(parts, key=lambda part: part[0]):
-            ids = id_array()
-            for _, more in group:
-                ids += more
-            yield owner, ids
+            yield owner, id_array(self._tokenizer.encode(leaf_text(leaf)))
 
     def _header(self, role: str) -> array[int]:
         if role not in self._headers:
@@ -112,3 +110,12 @@ class _Writer:
                     "thinking or a tool call outside of a turn is rendered as an assistant turn and not scored"
                 )
                 return "assistant"
+
+
+def _merged(parts: Iterable[tuple[_Owner, array[int]]]) -> Iterator[tuple[_Owner, array[int]]]:
+    """Yield (owner, ids) in order; consecutive owners differ."""
+    for owner, group in groupby(parts, key=lambda part: part[0]):
+        ids = id_array()
+        for _, more in group:
+            ids += more
+        yield owner, ids

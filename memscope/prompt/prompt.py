@@ -1,12 +1,12 @@
 """A session rendered as token ids: sequences, memories and responses.
 
-There is one sequence, or one per response if the model's template rewrites earlier turns.
+There is one sequence, or one per response if the model's template rewrites earlier turns. A session with calls has one
+for all calls that continue each other.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -14,7 +14,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from memscope.prompt.sequence import TokenSequence, Variant
-from memscope.session.nodes import Branch, Memory, Section, Session
+from memscope.session.nodes import Section, Session
+from memscope.session.presence import memory_presence
 
 __all__ = ["MemorySpan", "Prompt", "Response", "TemplateUsed"]
 
@@ -28,19 +29,20 @@ class MemorySpan(msgspec.Struct, frozen=True):
     Attributes:
         key: Its identity.
         section: Where it first appears.
-        tokens: Its length over all appearances.
-        first_position: Number of tokens before its first appearance.
+        tokens: Its length over all appearances; in a session with calls, in one sequence at most.
+        tokens_after: Number of tokens after its first appearance that remain when it is left out, over all sequences.
         first_entry: Position of its first appearance among the conversation's nodes; None in other sections.
-        first_response: Index of the first response with scored tokens after it; the number of responses if none.
-        conversation_share: Share of the conversation's tokens before its first appearance; 0 in other sections.
+        responses: Ascending indices of the responses that it can affect.
+        conversation_share: Share of the conversation's tokens before its first appearance; 0 in other sections. In a
+            session with calls, the share of responses before the first one it can affect.
     """
 
     key: str
     section: Section
     tokens: int
-    first_position: int
+    tokens_after: int
     first_entry: int | None
-    first_response: int
+    responses: Sequence[int]
     conversation_share: float
 
 
@@ -66,12 +68,11 @@ class Prompt:
     """A session rendered for one tokenizer.
 
     Attributes:
-        sequences: One sequence, or one per response if the template rewrites earlier turns.
+        sequences: The sequences to score; each response is scored in one of them.
         memories: The distinct memories in order of first appearance.
         responses: All responses in order.
         notes: What was changed or guessed in rendering, one line each.
         template: How the session was rendered.
-        appends: False if the template rewrites earlier turns.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Prompt:
         notes: Sequence[str] = (),
         *,
         template: TemplateUsed,
-        layout: TokenSequence | None = None,
+        wholes: Sequence[TokenSequence] = (),
     ) -> None:
         """Create a prompt.
 
@@ -92,16 +93,14 @@ class Prompt:
             responses: All responses.
             notes: What was changed or guessed in rendering, one line each.
             template: How the session was rendered.
-            layout: The whole session as one sequence, to locate memories if there is one sequence per response.
+            wholes: Sequences in which to locate memories; by default those to score.
         """
         self.sequences = tuple(sequences)
         self.template = template
-        self.appends = layout is None
         self.notes = tuple(dict.fromkeys(notes))
         self._sequence_of = {index: one for one in self.sequences for index in one.responses}
         self.responses = tuple(responses)
-        whole = self.sequences[0] if layout is None else layout
-        self.memories = _memories(session, whole, self.sequences, self.responses)
+        self.memories = _memories(session, wholes or self.sequences, self.sequences, len(self.responses))
 
     def __len__(self) -> int:
         """Return the number of tokens of the longest sequence."""
@@ -150,35 +149,42 @@ class Prompt:
 
 
 def _memories(
-    session: Session, layout: TokenSequence, sequences: Sequence[TokenSequence], responses: Sequence[Response]
+    session: Session, wholes: Sequence[TokenSequence], sequences: Sequence[TokenSequence], responses: int
 ) -> tuple[MemorySpan, ...]:
-    before: dict[str, tuple[int, int]] = {}
-    total, conversation = 0, 0
-    for span in layout.spans:
-        if span.memory is not None:
-            before.setdefault(span.memory, (total, conversation))
-        total += len(span.ids)
-        conversation += len(span.ids) * (span.section == "conversation")
-    places = _first_places(session)
+    presence = memory_presence(session)
+    shares = _conversation_shares(wholes)
     # A template that rewrites turns may render a memory only for some responses, or never.
-    tokens = layout.memory_tokens() if places.keys() == before.keys() else _most_tokens([layout, *sequences])
-    entries = [response.entry_index for response in responses]
+    tokens = _most_tokens(wholes)
+    if tokens.keys() != presence.keys():
+        tokens = _most_tokens([*wholes, *sequences])
+    after = _tokens_after(sequences)
     spans = []
-    for key, (section, position) in places.items():
-        at, share = before.get(key, (total, conversation))
-        inside = section == "conversation"
+    for key, memory in presence.items():
+        inside = memory.section == "conversation"
+        share = memory.responses[0] / responses if session.calls else shares.get(key, 1.0) * inside
         spans.append(
             MemorySpan(
                 key=key,
-                section=section,
+                section=memory.section,
                 tokens=tokens.get(key, 0),
-                first_position=at,
-                first_entry=position if inside else None,
-                first_response=bisect_left(entries, position) if inside else 0,
-                conversation_share=share / conversation if inside and conversation else 0.0,
+                tokens_after=after.get(key, 0) * bool(memory.responses),
+                first_entry=memory.entry_index if inside else None,
+                responses=memory.responses,
+                conversation_share=share,
             )
         )
     return tuple(spans)
+
+
+def _conversation_shares(wholes: Sequence[TokenSequence]) -> dict[str, float]:
+    """Return the share of the first sequence's conversation before each memory's first appearance, in tokens."""
+    before: dict[str, int] = {}
+    conversation = 0
+    for span in wholes[0].spans if wholes else ():
+        if span.memory is not None:
+            before.setdefault(span.memory, conversation)
+        conversation += len(span.ids) * (span.section == "conversation")
+    return {key: tokens / max(conversation, 1) for key, tokens in before.items()}
 
 
 def _most_tokens(sequences: Sequence[TokenSequence]) -> dict[str, int]:
@@ -189,11 +195,18 @@ def _most_tokens(sequences: Sequence[TokenSequence]) -> dict[str, int]:
     return most
 
 
-def _first_places(session: Session) -> dict[str, tuple[Section, int]]:
-    """Return the section and position of every memory's first appearance, in order."""
-    places: dict[str, tuple[Section, int]] = {}
-    for section, position, node in session.prompt_order():
-        for leaf in node.children if isinstance(node, Branch) else (node,):
-            if isinstance(leaf, Memory):
-                places.setdefault(leaf.key, (section, position))
-    return places
+def _tokens_after(sequences: Sequence[TokenSequence]) -> dict[str, int]:
+    """Return, for each memory, the tokens that remain after its first appearance when it is left out."""
+    after: dict[str, int] = {}
+    for one in sequences:
+        first: dict[str, int] = {}
+        own: dict[str, int] = {}
+        total = 0
+        for span in one.scored_spans:
+            if span.memory is not None:
+                first.setdefault(span.memory, total)
+                own[span.memory] = own.get(span.memory, 0) + len(span.ids)
+            total += len(span.ids)
+        for key, position in first.items():
+            after[key] = after.get(key, 0) + total - position - own[key]
+    return after

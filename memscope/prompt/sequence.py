@@ -12,7 +12,7 @@ import msgspec
 
 from memscope.session.nodes import Section
 
-__all__ = ["TokenSequence", "TokenSpan", "Variant", "id_array"]
+__all__ = ["Rendered", "TokenSequence", "TokenSpan", "Variant", "id_array"]
 
 
 def id_array(numbers: Iterable[int] = ()) -> array[int]:
@@ -138,6 +138,20 @@ class TokenSequence:
             return None
         node = f"{beyond.section} node {beyond.position} ({beyond.label})"
         return f"{node}: {total:,} tokens so far, the model accepts {limit:,}"
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """Nodes rendered as token ids.
+
+    Attributes:
+        sequences: One sequence, or one per response if the chat template rewrites earlier turns.
+        whole: In that case, all nodes as one sequence, to locate memories.
+        notes: What was changed or guessed, one line each.
+    """
+
+    sequences: tuple[TokenSequence, ...]
+    whole: TokenSequence | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _joined(spans: Iterable[TokenSpan]) -> array[int]:

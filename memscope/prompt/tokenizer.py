@@ -116,6 +116,10 @@ class Tokenizer:
         encoding = self._parser.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
+    def parse_beginning(self, text: str) -> list[int]:
+        """Encode the raw text of a completion as servers do: with control tokens, and those that begin every text."""
+        return [*self._beginning, *self.parse(text)[0]]
+
     def is_control(self, number: int, text: str) -> bool:
         """Return whether an id for this text is a control token, and not an unknown character."""
         return number in self.control and (number != self._unknown or text == self.control_names[number])
@@ -212,6 +216,14 @@ class Tokenizer:
         for name, rule in changed.items():
             setattr(raw, name, rule)
         return Tokenizer(raw, self._folder, self._pretrained)
+
+    @cached_property
+    def _beginning(self) -> tuple[int, ...]:
+        """The ids that the tokenizer adds before every text."""
+        sample = "a"
+        plain, full = (self._transformers.encode(sample, add_special_tokens=added) for added in (False, True))
+        at = next((n for n in range(len(full)) if full[n : n + len(plain)] == plain), 0)
+        return tuple(full[:at])
 
     @cached_property
     def _parser(self) -> tokenizers.Tokenizer:

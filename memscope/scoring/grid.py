@@ -1,8 +1,8 @@
 """The memories x responses grid of one measure: a view of the table of ablations, with the status of each row.
 
 Values are signed divergences in nats, one `array("d")` per row; NaN means *not scored*. A cell whose response comes
-before the memory is *inherited*: exactly 0, since nothing before a memory can depend on it. Positions in a grid refer
-to its current layout only.
+before the memory, or whose prompt does not contain it, is *inherited*: exactly 0, since it cannot depend on it.
+Positions in a grid refer to its current layout only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from operator import sub
 from typing import Literal, TypeAlias
 
-from memscope.scoring.layout import Column, Layout, Row
+from memscope.scoring.layout import Column, Layout, Row, select
 from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, Ablation, AblationTable, only, without
 
 __all__ = ["MEASURES", "SET_ABOVE", "CellSource", "Grid", "Measure", "RowStatus", "baseline_ablation", "row_ablation"]
@@ -148,7 +148,7 @@ class Grid:
 
     def cell_source(self, row: int, column: int) -> CellSource:
         """Return how a cell got its value."""
-        if column < self.rows[row].first_column:
+        if not self.rows[row].affects(column):
             return "inherited"
         return "unknown" if math.isnan(self.values[row][column]) else "measured"
 
@@ -188,11 +188,21 @@ class Grid:
         return self.table.logprobs(baseline_ablation(self.measure), self.layout.responses)
 
     def _divergences(self, row: Row, base: array[float]) -> array[float]:
-        affected = self.layout.responses[row.first_column :]
-        base = base[row.first_column :]
+        columns = row.columns
+        affected = select(self.layout.responses, columns)
         less = self.table.logprobs(row_ablation(self.measure, row.key), affected)
+        values = array("d", [0.0]) * len(base)
+        if isinstance(columns, range):
+            values[columns.start : columns.stop] = self._difference(base[columns.start : columns.stop], less)
+            return values
+        base = array("d", [base[column] for column in columns])
+        for column, value in zip(columns, self._difference(base, less), strict=True):
+            values[column] = value
+        return values
+
+    def _difference(self, base: array[float], less: array[float]) -> array[float]:
         pair = (base, less) if self.measure == "necessity" else (less, base)
-        return array("d", [0.0]) * row.first_column + array("d", map(sub, *pair))
+        return array("d", map(sub, *pair))
 
     def _update_status(self, key: str) -> None:
         if (place := self.layout.row_index(key)) is not None:

@@ -6,14 +6,15 @@ A memory's importance is the sum of the clamped divergences over a window of res
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from memscope.errors import PromptError, ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan, Prompt
 from memscope.scoring.finetune import Context
 from memscope.scoring.rescoring import Cost, Rescorer, WeightsChangedError, check_fits
-from memscope.session.nodes import Branch, Memory, Session
+from memscope.session.nodes import Session
+from memscope.session.presence import memory_presence
 from memscope.store.memory_weights import MemoryWeight
 
 __all__ = [
@@ -94,7 +95,7 @@ async def score_memory(
         ScorerError: The scorer failed.
         PromptError: The model cannot score this prompt.
     """
-    responses = [r for r in prompt.responses if r.index >= memory.first_response][:window]
+    responses = [prompt.responses[index] for index in memory.responses[:window]]
     if not responses:
         return MemoryScore(memory.key, 0.0, 0.0, 0)
     entries = None
@@ -118,7 +119,7 @@ def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, 
         now: Unix seconds.
         max_age: Seconds after which a memory is due again; a time in the future, from a wrong clock, counts as due.
     """
-    early = [memory for memory in prompt.memories if _has_responses(prompt, memory)]
+    early = [memory for memory in prompt.memories if _has_responses(memory)]
     due = [m for m in early if m.key not in known or not 0 <= now - known[m.key].last_scored < max_age]
     due.sort(key=lambda memory: known[memory.key].last_scored if memory.key in known else 0.0)
     due_keys, early_keys = {memory.key for memory in due}, {memory.key for memory in early}
@@ -131,15 +132,10 @@ def due_memories(prompt: Prompt, known: Mapping[str, MemoryWeight], now: float, 
 
 def memory_texts(session: Session) -> dict[str, str]:
     """Return a hash of each memory's distinct texts, in order of first appearance, by key."""
-    texts: dict[str, dict[str, None]] = {}
-    for _, _, node in session.prompt_order():
-        for leaf in node.children if isinstance(node, Branch) else (node,):
-            if isinstance(leaf, Memory):
-                texts.setdefault(leaf.key, {}).setdefault(leaf.text)
-    return {key: _hashed(said) for key, said in texts.items()}
+    return {key: _hashed(memory.versions) for key, memory in memory_presence(session).items()}
 
 
-def _hashed(texts: Mapping[str, None]) -> str:
+def _hashed(texts: Iterable[str]) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for text in texts:
         raw = text.encode("utf-8", "surrogatepass")
@@ -147,8 +143,8 @@ def _hashed(texts: Mapping[str, None]) -> str:
     return digest.hexdigest()
 
 
-def _has_responses(prompt: Prompt, memory: MemorySpan) -> bool:
-    return memory.conversation_share <= _EARLY_SHARE and memory.first_response < len(prompt.responses)
+def _has_responses(memory: MemorySpan) -> bool:
+    return memory.conversation_share <= _EARLY_SHARE and bool(memory.responses)
 
 
 async def score_incrementally(

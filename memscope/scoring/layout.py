@@ -6,17 +6,23 @@ session that grows gets a new one, and everything kept (scores, marks, the curso
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from memscope.prompt.prompt import Prompt
 from memscope.session.identity import response_id
-from memscope.session.nodes import Branch, Memory, Section, Session
-from memscope.session.text import is_response, responses
+from memscope.session.nodes import Section, Session
+from memscope.session.presence import memory_presence
+from memscope.session.text import RecordedResponse, responses
+from memscope.session.threads import Thread, response_threads
 
-__all__ = ["Column", "Layout", "Row", "layout_of", "preview_line"]
+__all__ = ["Column", "Layout", "Row", "layout_of", "preview_line", "select"]
+
+T = TypeVar("T")
 
 _PREVIEW_CHARACTERS = 80
 
@@ -28,18 +34,26 @@ class Row(msgspec.Struct, frozen=True):
         key: Its identity.
         section: Where it first appears.
         text: The text of its first appearance.
-        appearances: How many times it appears.
+        appearances: How many times it appears; in a session with calls, in one prompt at most.
+        columns: Ascending positions of the responses that it can affect; it comes later or is absent for the others.
+        versions: Its distinct texts in order of first appearance.
         tokens: Its length over all appearances, in tokens; None before tokenisation.
-        first_column: Position of the first response after its first appearance; equals the number of responses if
-            there is none.
     """
 
     key: str
     section: Section
     text: str
     appearances: int
-    first_column: int
+    columns: Sequence[int]
+    versions: tuple[str, ...] = ()
     tokens: int | None = None
+
+    def affects(self, column: int) -> bool:
+        """Return whether the memory can affect the response at this position."""
+        if isinstance(self.columns, range):
+            return column in self.columns
+        at = bisect_left(self.columns, column)
+        return at < len(self.columns) and self.columns[at] == column
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -52,6 +66,11 @@ class Column(msgspec.Struct, frozen=True):
         text: The scored text.
         preview: The beginning of the text on one line.
         timestamp: Its RFC 3339 timestamp from the session file, or None.
+        thread: The number of its thread; see `memscope.session.threads`.
+        side: Whether it is a side call, which the screen hides at first.
+        model: Name of the model that answered; "" if unknown.
+        cut: Whether the response ended early.
+        cited: Keys of the memories that the response itself cites.
         tokens: Number of scored tokens, including the closing marker; None before tokenisation.
     """
 
@@ -61,6 +80,11 @@ class Column(msgspec.Struct, frozen=True):
     text: str
     preview: str
     timestamp: str | None
+    thread: int = 0
+    side: bool = False
+    model: str = ""
+    cut: bool = False
+    cited: tuple[str, ...] = ()
     tokens: int | None = None
 
 
@@ -91,25 +115,30 @@ class Layout:
         return self._columns.get(response)
 
     def affected_responses(self, key: str) -> tuple[str, ...]:
-        """Return the ids of the responses after a memory's first appearance, which it can affect.
+        """Return the ids of the responses that a memory can affect.
 
         Raises:
             KeyError: There is no such memory.
         """
-        return self.responses[self.rows[self._rows[key]].first_column :]
+        return select(self.responses, self.rows[self._rows[key]].columns)
 
     def positions(self, ids: Iterable[str]) -> list[int]:
         """Return the positions of responses in ascending order; unknown ids are ignored."""
         return sorted(self._columns[id_] for id_ in ids if id_ in self._columns)
 
     def with_token_counts(self, prompt: Prompt) -> Layout:
-        """Return this layout with the token counts and first affected responses of a prompt."""
-        spans = {memory.key: memory for memory in prompt.memories}
-        rows = [
-            replace(row, tokens=spans[row.key].tokens, first_column=spans[row.key].first_response) for row in self.rows
-        ]
-        tokens = {response.entry_index: response.tokens for response in prompt.responses}
-        return Layout(rows, [replace(column, tokens=tokens[column.entry_index]) for column in self.columns])
+        """Return this layout with the token counts of a prompt."""
+        tokens = {memory.key: memory.tokens for memory in prompt.memories}
+        rows = [replace(row, tokens=tokens[row.key]) for row in self.rows]
+        pairs = zip(self.columns, prompt.responses, strict=True)
+        return Layout(rows, [replace(column, tokens=response.tokens) for column, response in pairs])
+
+
+def select(values: tuple[T, ...], positions: Sequence[int]) -> tuple[T, ...]:
+    """Return the values at some positions."""
+    if isinstance(positions, range):
+        return values[positions.start : positions.stop]
+    return tuple([values[position] for position in positions])
 
 
 def layout_of(session: Session) -> Layout:
@@ -123,27 +152,29 @@ def preview_line(text: str) -> str:
 
 
 def _columns(session: Session) -> Sequence[Column]:
-    return [
-        Column(
-            response_id(session.header.id, one),
-            index,
-            one.entry_index,
-            one.text,
-            preview_line(one.text),
-            one.timestamp,
-        )
-        for index, one in enumerate(responses(session))
-    ]
+    pairs = zip(responses(session), response_threads(session), strict=True)
+    return [_column(session, index, one, thread) for index, (one, thread) in enumerate(pairs)]
+
+
+def _column(session: Session, index: int, response: RecordedResponse, thread: Thread) -> Column:
+    call = response.call
+    return Column(
+        id=response_id(session.header.id, response),
+        index=index,
+        entry_index=response.entry_index,
+        text=response.text,
+        preview=preview_line(response.text),
+        timestamp=response.timestamp,
+        thread=thread.number,
+        side=thread.side,
+        model=(call.model if call else "") or session.header.model,
+        cut=call is not None and call.status == "cut",
+        cited=call.cited if call else (),
+    )
 
 
 def _rows(session: Session) -> Sequence[Row]:
-    first: dict[str, tuple[Section, str, int]] = {}
-    appearances: dict[str, int] = {}
-    said = 0
-    for section, _, node in session.prompt_order():
-        for leaf in node.children if isinstance(node, Branch) else (node,):
-            if isinstance(leaf, Memory):
-                first.setdefault(leaf.key, (section, leaf.text, said))
-                appearances[leaf.key] = appearances.get(leaf.key, 0) + 1
-        said += is_response(section, node)
-    return [Row(key, section, text, appearances[key], column) for key, (section, text, column) in first.items()]
+    return [
+        Row(key, memory.section, memory.versions[0], memory.appearances, memory.responses, memory.versions)
+        for key, memory in memory_presence(session).items()
+    ]

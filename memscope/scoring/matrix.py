@@ -141,17 +141,11 @@ class MatrixJob:
     def _spans(self) -> dict[str, MemorySpan]:
         return {memory.key: memory for memory in self.scorer.prompt.memories}
 
-    def _row_cost(self, memory: MemorySpan) -> int:
-        prompt = self.scorer.prompt
-        if memory.first_response >= len(prompt.responses):
-            return 0
-        return max(0, prompt.tokens - memory.first_position - memory.tokens)
-
     async def _rows(self, keys: Sequence[str]) -> None:
         spans = self._spans
         self._total = len(keys)
         self._began = time.monotonic()
-        self._work_left = sum(self._row_cost(spans[key]) for key in keys)
+        self._work_left = sum(spans[key].tokens_after for key in keys)
         waiting = [spans[key] for key in reversed(keys)]
         running: set[asyncio.Task[None]] = set()
         finished: set[asyncio.Task[None]] = set()
@@ -184,7 +178,7 @@ class MatrixJob:
             error = str(failure)
         grid.stop_row(key, error)
         self._emit_row(key, cached, error)
-        self._emit_progress(self._row_cost(memory), worked=error is None and not cached)
+        self._emit_progress(memory.tokens_after, worked=error is None and not cached)
 
     def _affected(self, key: str) -> list[str]:
         affected = self.scorer.layout.affected_responses(key)

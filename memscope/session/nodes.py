@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import msgspec
 
 __all__ = [
+    "RESULT_FIELD",
     "SECTIONS",
     "Branch",
     "Call",
@@ -40,6 +41,10 @@ __all__ = [
 Section: TypeAlias = Literal["system", "identity", "journal", "conversation"]
 SECTIONS: tuple[Section, ...] = get_args(Section)
 """The sections in prompt order."""
+
+
+RESULT_FIELD = "tool_result"
+"""The unknown field of a memory that was found inside a tool result: the id of the result."""
 
 
 class _Node(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from memscope.prompt.prompt import Prompt
-from memscope.prompt.template.messages import Message, session_messages
+from memscope.prompt.calls import CallSequence, call_sequences
+from memscope.prompt.places import session_places
+from memscope.prompt.template.messages import Message, chat_messages
 from memscope.session.nodes import Session
 
 __all__ = ["ChatMessage", "Conversations"]
@@ -23,18 +24,39 @@ ChatMessage: TypeAlias = dict[str, Any]
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """The messages of a sequence, and the place of a response among them."""
+
+    messages: Sequence[Message]
+    place: int
+    tools: Sequence[Mapping[str, Any]]
+
+    @property
+    def before(self) -> Sequence[Message]:
+        return self.messages[: self.place]
+
+    @property
+    def response(self) -> Message:
+        return self.messages[self.place]
+
+
 class Conversations:
-    """The conversation of a session, split at each response."""
+    """The messages of a session, split at each response."""
 
-    def __init__(self, session: Session, prompt: Prompt) -> None:
-        """Convert a session.
+    def __init__(self, session: Session) -> None:
+        """Convert a session."""
+        sequences = call_sequences(session) if session.calls else [CallSequence(tuple(session_places(session)))]
+        self._splits: dict[int, _Split] = {}
+        for one in sequences:
+            messages = chat_messages(one.places)
+            for place, message in enumerate(messages):
+                split = _Split(messages, place, one.tools or session.tools)
+                self._splits |= dict.fromkeys(message.responses, split)
 
-        Args:
-            session: The session.
-            prompt: The tokenised session.
-        """
-        self._messages = session_messages(session, {r.entry_index: r.index for r in prompt.responses})
-        self._at = {index: n for n, message in enumerate(self._messages) for index in message.responses}
+    def tools(self, response: int) -> Sequence[Mapping[str, Any]]:
+        """Return the tool definitions that were sent for a response."""
+        return self._splits[response].tools
 
     def before(self, response: int, without: Collection[str]) -> list[ChatMessage]:
         """Return the messages before a response.
@@ -43,12 +65,12 @@ class Conversations:
             response: Its index.
             without: Keys of memories to leave out; messages that are empty without them are dropped.
         """
-        kept = (_without_memories(message, without) for message in self._messages[: self._at[response]])
+        kept = (_without_memories(message, without) for message in self._splits[response].before)
         return _with_call_ids([_as_openai(message) for message in kept if _says_something(message)])
 
     def response(self, response: int) -> ChatMessage:
         """Return the response itself, without memories inside it, which the model did not write."""
-        message = self._messages[self._at[response]]
+        message = self._splits[response].response
         return _as_openai(
             _without_memories(message, {part.owner.memory for part in message.content if part.owner.memory is not None})
         )
@@ -56,7 +78,7 @@ class Conversations:
     def memories(self, response: int) -> dict[str, list[str]]:
         """Return the texts of the memories before a response by key, each text once, in order of first appearance."""
         texts: dict[str, list[str]] = {}
-        for message in self._messages[: self._at[response]]:
+        for message in self._splits[response].before:
             for part in message.content:
                 if part.owner.memory is not None and part.text not in texts.setdefault(part.owner.memory, []):
                     texts[part.owner.memory].append(part.text)

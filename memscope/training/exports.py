@@ -100,7 +100,7 @@ class RecordBuilder:
 
     def __post_init__(self) -> None:
         """Convert the session to messages once."""
-        self._conversations = Conversations(self.session, self.prompt)
+        self._conversations = Conversations(self.session)
 
     def of(
         self, target: RecordTarget, responses: Sequence[int], alternates: Mapping[int, str] | None = None
@@ -140,7 +140,7 @@ class RecordBuilder:
         return {"input_ids": ids, "labels": labels, "attention_mask": [1] * len(ids)}
 
     def _messages(self, index: int) -> dict[str, Any]:
-        return {"messages": [*self._before(index), self._conversations.response(index)]} | self._tools
+        return {"messages": [*self._before(index), self._conversations.response(index)]} | self._tools(index)
 
     def _sdft(self, index: int) -> dict[str, Any] | None:
         prompt = self._conversations.before(index, self._keys)
@@ -151,7 +151,7 @@ class RecordBuilder:
             return self._none("it does not follow a user turn, as TRL's trainer requires")
         told = "\n\n".join(text.strip() for texts in memories.values() for text in texts)
         response = [self._conversations.response(index)]
-        return {"prompt": prompt, "privileged_context": told, "completion": response} | self._tools
+        return {"prompt": prompt, "privileged_context": told, "completion": response} | self._tools(index)
 
     def _dpo(self, index: int, alternate: str | None) -> dict[str, Any] | None:
         chosen = self._conversations.response(index)
@@ -160,7 +160,7 @@ class RecordBuilder:
         if alternate.strip() == chosen["content"].strip() and not chosen.get("tool_calls"):
             return self._none("its alternate is identical")
         rejected = {"role": "assistant", "content": alternate}
-        return {"prompt": self._before(index), "chosen": [chosen], "rejected": [rejected]} | self._tools
+        return {"prompt": self._before(index), "chosen": [chosen], "rejected": [rejected]} | self._tools(index)
 
     def _none(self, reason: str) -> dict[str, Any] | None:
         self.left_out[reason] += 1
@@ -173,9 +173,9 @@ class RecordBuilder:
     def _keys(self) -> Collection[str]:
         return {memory.key for memory in self.prompt.memories}
 
-    @property
-    def _tools(self) -> dict[str, Any]:
-        return {"tools": list(self.session.tools)} if self.session.tools else {}
+    def _tools(self, index: int) -> dict[str, Any]:
+        tools = self._conversations.tools(index)
+        return {"tools": list(tools)} if tools else {}
 
     def _provenance(self, target: RecordTarget, index: int) -> dict[str, Any]:
         apart = self.context == "without" or target == "sdft"

@@ -137,8 +137,15 @@ class Redactor:
     def session(self, session: Session) -> Session:
         """Return a copy of a session with every text redacted, including memory keys, which may be made from text."""
         header = msgspec.structs.replace(session.header, title=self.text(session.header.title))
-        nodes = tuple(self._node(node) for node in session.nodes)
-        return msgspec.structs.replace(session, header=header, nodes=nodes, tools=tuple(map(self.value, session.tools)))
+        # Calls that share a node must share it afterwards too.
+        redacted = {id(node): self._node(node) for node in session.nodes}
+        nodes = tuple(redacted[id(node)] for node in session.nodes)
+        tools = tuple(map(self.value, session.tools))
+        calls = tuple(
+            msgspec.structs.replace(call, tools=tuple(map(self.value, call.tools)), extra=self.value(call.extra))
+            for call in session.calls
+        )
+        return msgspec.structs.replace(session, header=header, nodes=nodes, tools=tools, calls=calls)
 
     def key(self, key: str) -> str:
         """Return a redacted memory key: the same key gives the same result, different keys different results."""

@@ -66,12 +66,12 @@ class CellWatch:
     def _should_ask(self, facts: CellFacts) -> bool:
         # Moving the cursor must not restart a lost scorer.
         known = self._tokens is not None or self._asking is not None
-        return not known and self._run.state != "failed" and not facts.before and facts.status != "failed"
+        return not known and self._run.state != "failed" and not facts.absent and facts.status != "failed"
 
     def ask(self) -> None:
         """Request the tokens of the cell now, whether or not it has a value yet."""
         facts = self.facts()
-        if facts is None or facts.before or self._tokens is not None:
+        if facts is None or facts.absent or self._tokens is not None:
             return
         if self._rest is not None:
             self._rest.cancel()

@@ -58,9 +58,9 @@ class CellFacts(msgspec.Struct, frozen=True):
     earlier: float | None = None
 
     @property
-    def before(self) -> bool:
-        """Whether the response comes before the memory."""
-        return self.column.index < self.row.first_column
+    def absent(self) -> bool:
+        """Whether the memory comes later, or is absent from the response's prompt."""
+        return not self.row.affects(self.column.index)
 
 
 def describe(cell: CellFacts, tokens: CellTokens | None, note: str, colours: Colours, *, dark: bool) -> Content:
@@ -112,8 +112,8 @@ def _numbers(cell: CellFacts, tokens: CellTokens | None) -> Iterator[tuple[str, 
 def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:
     if cell.status == "failed":
         yield f"failed: {one_line(cell.error)}\n", Style(bold=True, color="red")
-    elif cell.before:
-        yield "0 nats: the response comes before the memory\n", _DIM
+    elif cell.absent:
+        yield "0 nats: this memory was not in the prompt of this response\n", _DIM
     elif cell.earlier is not None and not isnan(cell.earlier):
         now = "not scored yet" if isnan(cell.value) else f"{cell.value:+.3f} nats"
         yield f"{cell.earlier:+.3f} → {now}", _BOLD

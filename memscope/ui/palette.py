@@ -14,7 +14,7 @@ import msgspec
 from rich.color import Color
 from rich.style import Style
 
-from memscope.ui.scale import BEFORE, CODES, FAILED, LEVELS, UNSCORED, ZERO, level_code
+from memscope.ui.scale import ABSENT, CODES, FAILED, LEVELS, UNSCORED, ZERO, level_code
 
 __all__ = ["Colours", "Palette", "colours_of", "make_palette", "token_style"]
 
@@ -92,7 +92,7 @@ def _colour_cells(signed: bool, dark: bool) -> dict[int, Cell]:
     middle, surface = _MIDDLE[dark], Color.from_rgb(*_SURFACE[dark])
     grey, red = Color.from_rgb(110, 114, 122), Color.from_rgb(255, 85, 85)
     cells = {
-        BEFORE: Cell(" ", " ", Style(), surface),
+        ABSENT: Cell(" ", " ", Style(), surface),
         ZERO: _filled(middle),
         UNSCORED: Cell("·", " ", Style(color=grey), Color.from_rgb(*_blend(_SURFACE[dark], middle, 0.4))),
         FAILED: Cell("×", "×", Style(color=red, bold=True), red),
@@ -108,7 +108,7 @@ def _colour_cells(signed: bool, dark: bool) -> dict[int, Cell]:
 def _glyph_cells() -> dict[int, Cell]:
     plain, dim = Style(), Style(dim=True)
     cells = {
-        BEFORE: Cell(" ", " ", plain, None),
+        ABSENT: Cell(" ", " ", plain, None),
         ZERO: Cell(" ", " ", plain, None),
         UNSCORED: Cell(":", " ", dim, None),
         FAILED: Cell("×", "×", plain, None),

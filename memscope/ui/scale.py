@@ -18,7 +18,7 @@ import msgspec
 from memscope.scoring.grid import SET_ABOVE
 
 __all__ = [
-    "BEFORE",
+    "ABSENT",
     "CODES",
     "FAILED",
     "LEVELS",
@@ -38,8 +38,8 @@ _MODES: tuple[Mode, ...] = ("symlog", "linear", "rank")
 LEVELS = 9
 """Number of levels of a colour map, excluding zero."""
 
-BEFORE, ZERO, UNSCORED, FAILED = range(4)
-"""Codes of cells without a level; BEFORE marks a response before the memory, which is exactly zero by causality."""
+ABSENT, ZERO, UNSCORED, FAILED = range(4)
+"""Codes of cells without a level; ABSENT marks a response before the memory, which is exactly zero by causality."""
 
 CODES = 4 + 2 * LEVELS
 
@@ -47,7 +47,7 @@ _STEPS_PER_OCTAVE = 4
 _LOWEST_EXPONENT = -17
 _BUCKETS = 125
 _FINE_UNSCORED, _FINE_ZERO, _FINE_UP, _FINE_DOWN = 0, 1, 2, 2 + _BUCKETS
-_FINE_FAILED, _FINE_BEFORE = 252, 253
+_FINE_FAILED, _FINE_ABSENT = 252, 253
 _SYMLOG_KNEE = 0.1
 
 
@@ -75,19 +75,22 @@ _TOP = 3 if sys.byteorder == "little" else 0
 _UNSCORED_IS_FAILED = bytes([_FINE_FAILED, *range(1, 256)])
 
 
-def fine_bytes(values: array[float], before: int, *, failed: bool) -> bytes:
+def fine_bytes(values: array[float], columns: Sequence[int], *, failed: bool) -> bytes:
     """Quantise a row of signed nats; NaN is *not scored*, or *failed* when the row failed.
 
     Args:
         values: Signed nats.
-        before: Number of leading responses that come before the memory.
+        columns: Ascending positions of the responses that the memory can affect.
         failed: Whether the row failed.
     """
     top = memoryview(values).cast("B").cast("H")[_TOP::4]
-    fine = bytes(map(_FINE.__getitem__, top[before:]))
-    if failed:
-        fine = fine.translate(_UNSCORED_IS_FAILED)
-    return bytes([_FINE_BEFORE]) * before + fine
+    fine = bytearray([_FINE_ABSENT]) * len(values)
+    if isinstance(columns, range):
+        fine[columns.start : columns.stop] = bytes(map(_FINE.__getitem__, top[columns.start : columns.stop]))
+    else:
+        for column in columns:
+            fine[column] = _FINE[top[column]]
+    return bytes(fine.translate(_UNSCORED_IS_FAILED) if failed else fine)
 
 
 def _bucket_nats(bucket: int) -> float:
@@ -127,7 +130,7 @@ class Scale(msgspec.Struct, frozen=True):
     def table(self, histogram: Sequence[int] = ()) -> bytes:
         """Return the table from fine bytes to codes; only "rank" needs the histogram of the 256 fine bytes."""
         table = bytearray([ZERO]) * 256
-        table[_FINE_UNSCORED], table[_FINE_FAILED], table[_FINE_BEFORE] = UNSCORED, FAILED, BEFORE
+        table[_FINE_UNSCORED], table[_FINE_FAILED], table[_FINE_ABSENT] = UNSCORED, FAILED, ABSENT
         levels = self._levels(histogram)
         for bucket, level in enumerate(levels):
             table[_FINE_UP + bucket] = level_code(level)

@@ -23,8 +23,8 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from memscope.demo.build.generator import Shape, make_session
-from memscope.prompt.chatml import render_chatml
 from memscope.prompt.prompt import Prompt
+from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.server.compute.loading import PATH_VARIABLE, LoadedModel, load
 from memscope.server.compute.scoring_steps import score_ranges
@@ -90,7 +90,7 @@ def _measured(loaded: LoadedModel, prompt: Prompt) -> tuple[Matrix, Vector, Vect
     base = _sums(loaded, prompt, set())
     rows = [_sums(loaded, prompt, {memory.key}) for memory in prompt.memories]
     cells = [
-        [base[n] - row[n] if n >= memory.first_response else np.nan for n in sorted(base)]
+        [base[n] - row[n] if n in memory.responses else np.nan for n in sorted(base)]
         for memory, row in zip(prompt.memories, rows, strict=True)
     ]
     return np.array(cells), _null(loaded, prompt, set()), _null(loaded, prompt, {m.key for m in prompt.memories})
@@ -133,7 +133,7 @@ def main() -> None:
                 models[path, threads] = load(folder, ServeOptions(model=name))
             for seed in range(arguments.sessions):
                 shape = Shape(8, 5 + 2 * seed)
-                prompt = render_chatml(as_session(make_session(Random(seed), shape)), tokenizer)
+                prompt = render(as_session(make_session(Random(seed), shape)), tokenizer)
                 tokens = np.array([response.tokens for response in prompt.responses], dtype=float)
                 found = {}
                 for (path, threads), loaded in models.items():

@@ -46,7 +46,7 @@ _DEADLINE_SECONDS = 300.0
 def filled_grid(density: float) -> Grid:
     """A grid whose cells are set with this probability."""
     chance = random.Random(0)
-    rows = [Row(f"topic/{i:04}", "identity", f"memory {i}", 1, 0) for i in range(ROWS)]
+    rows = [Row(f"topic/{i:04}", "identity", f"memory {i}", 1, range(COLUMNS)) for i in range(ROWS)]
     columns = [Column(f"r{j}", j, j, f"response {j}", f"response {j}", None) for j in range(COLUMNS)]
     table = AblationTable()
     table.put(NOTHING_LEFT_OUT, {column.id: 0.0 for column in columns})

@@ -62,7 +62,8 @@ def _differences(one: Grid, other: Grid) -> tuple[list[float], float]:
     cells = [
         abs(a - b)
         for row, (left, right) in zip(one.rows, pairs, strict=True)
-        for a, b in list(zip(left, right, strict=True))[row.first_column :]
+        for column, (a, b) in enumerate(zip(left, right, strict=True))
+        if row.affects(column)
     ]
     return cells, floor
 

@@ -39,8 +39,10 @@ PROMPT = render(session(HEAD, *NODES), TOKENIZER)
 
 def test_memories_know_where_they_first_appear() -> None:
     name, port, late = PROMPT.memories
-    assert (name.section, name.first_position, name.first_entry, name.conversation_share) == ("identity", 0, None, 0.0)
-    assert (name.first_response, port.first_response, late.first_response) == (0, 1, 2)
+    assert (name.section, name.first_entry, name.conversation_share) == ("identity", None, 0.0)
+    assert (name.responses, port.responses, late.responses) == (range(2), range(1, 2), range(2, 2))
+    assert name.tokens_after == len(PROMPT.variants({name.key})[0].ids)
+    assert late.tokens_after == 0
     assert (port.first_entry, late.first_entry) == (2, 5)
     assert 0 < port.conversation_share < late.conversation_share < 1
 

@@ -107,10 +107,9 @@ async def test_the_cost_is_the_exact_minimum(small_session: Session, config: Con
         await run.matrix()
         prompt = run.prompt
         end = len(prompt.variants()[0].ids)
-        ends = [m.first_position + m.tokens for m in prompt.memories]
-        minimum = end + sum(end - b for b in ends)
+        minimum = end + sum(m.tokens_after for m in prompt.memories)
         noise_floor = 2 * len(prompt.variants(run.layout.keys)[0].ids)  # all left out, along two paths
-        rounding = BLOCK * len(ends)  # every row begins at the edge of a block
+        rounding = BLOCK * len(prompt.memories)  # every row begins at the edge of a block
         assert run.cost.tokens_forwarded <= minimum + noise_floor + rounding
 
 

@@ -12,8 +12,9 @@ from tests.scoring.grids import columns, filled, set_row
 
 
 def grid(*rows: list[float], responses: int = 0) -> Grid:
-    memories = [Row(f"k{i}", "identity", "text", 1, 0) for i in range(len(rows))]
-    return filled(memories, columns(responses or len(rows[0])), rows)
+    count = responses or len(rows[0])
+    memories = [Row(f"k{i}", "identity", "text", 1, range(count)) for i in range(len(rows))]
+    return filled(memories, columns(count), rows)
 
 
 def test_a_sum_of_changes_is_the_change_of_the_sum() -> None:

@@ -11,7 +11,7 @@ from memscope.scoring.layout import Layout, Row
 from memscope.scoring.table import ALL_LEFT_OUT, NOTHING_LEFT_OUT, AblationTable, only, without
 from tests.scoring.grids import columns, filled, set_row
 
-ROWS = (Row("a", "identity", "", 1, 0), Row("b", "conversation", "", 1, 2))
+ROWS = (Row("a", "identity", "", 1, range(3)), Row("b", "conversation", "", 1, range(2, 3)))
 
 
 def grid() -> Grid:
@@ -63,8 +63,9 @@ def test_a_failed_row_keeps_its_error_until_all_of_it_is_scored() -> None:
 def test_a_longer_layout_keeps_every_scored_cell_and_waits_for_the_new_ones() -> None:
     known = filled(ROWS, columns(3), [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]])
     assert known.status == ["done", "done"]
-    new = Row("c", "conversation", "", 1, 4)
-    known.set_layout(Layout((*ROWS, new), columns(5)))
+    longer = (Row("a", "identity", "", 1, range(5)), Row("b", "conversation", "", 1, range(2, 5)))
+    new = Row("c", "conversation", "", 1, range(4, 5))
+    known.set_layout(Layout((*longer, new), columns(5)))
     assert [list(values[:3]) for values in known.values[:2]] == [[1.0, 2.0, 3.0], [0.0, 0.0, 4.0]]
     assert known.status == ["waiting"] * 3
     assert [known.scored(0, n) for n in range(5)] == [True, True, True, False, False]

@@ -17,8 +17,8 @@ def test_rows_and_columns_are_those_of_the_prompt() -> None:
     session = load_session(session_path())
     prompt = render(session, Tokenizer.load(model_folder()))
     layout = layout_of(session)
-    assert [(r.key, r.section, r.first_column) for r in layout.rows] == [
-        (m.key, m.section, m.first_response) for m in prompt.memories
+    assert [(r.key, r.section, r.columns) for r in layout.rows] == [
+        (m.key, m.section, m.responses) for m in prompt.memories
     ]
     assert [(c.index, c.entry_index, c.timestamp) for c in layout.columns] == [
         (r.index, r.entry_index, r.timestamp) for r in prompt.responses
@@ -32,7 +32,7 @@ def test_a_key_that_appears_twice_is_one_row() -> None:
     twice = Memory(key="k", text="a"), Memory(key="k", text="b", section="identity")
     answer = Branch(role="assistant", children=(Content(text="x"),))
     (row,) = layout_of(Session(header=Header(id="s"), nodes=(answer, *twice))).rows
-    assert (row.appearances, row.section, row.text, row.first_column) == (2, "identity", "b", 0)
+    assert (row.appearances, row.section, row.text, row.columns) == (2, "identity", "b", range(1))
 
 
 def test_an_assistant_turn_that_says_nothing_is_no_response() -> None:

@@ -55,11 +55,11 @@ async def test_the_matrix_is_exact_and_costs_the_minimum(config: Config, tmp_pat
             (variant,) = prompt.variants({memory.key})
             less = plain(variant)
             for column, value in enumerate(grid.values[row]):
-                wanted = base[column] - less[column] if column >= memory.first_response else 0.0
+                wanted = base[column] - less[column] if column in memory.responses else 0.0
                 assert value == pytest.approx(wanted, abs=5e-4)
         end = len(prompt.variants()[0].ids)
-        later = [m for m in prompt.memories if m.first_response < len(prompt.responses)]
-        minimum = end + sum(end - m.first_position - m.tokens for m in later if m.tokens)
+        later = [m for m in prompt.memories if m.responses]
+        minimum = end + sum(m.tokens_after for m in later)
         # Every row begins at the edge of a block, so that what it gives never depends on what was cached.
         rounding = BLOCK * len(later)
         stripped = len(prompt.variants(run.layout.keys)[0].ids)  # scored twice, for the noise floor

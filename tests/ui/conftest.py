@@ -54,7 +54,7 @@ def make_session() -> Session:
 
 def make_grid(rows: int, columns: int, value: Callable[[int, int], float] | None = None) -> Grid:
     """A grid whose memory i first appears before response 0; `value` fills every row."""
-    memories = [Row(f"key/{i:03}", "identity", f"text {i}", 1, 0) for i in range(rows)]
+    memories = [Row(f"key/{i:03}", "identity", f"text {i}", 1, range(columns)) for i in range(rows)]
     said = [Column(f"r{j}", j, j, f"response {j}", f"response {j}", None) for j in range(columns)]
     values = [] if value is None else [[value(i, j) for j in range(columns)] for i in range(rows)]
     return filled(memories, said, values)

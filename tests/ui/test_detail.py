@@ -11,7 +11,7 @@ from memscope.ui.detail import CellFacts, describe
 
 CELL = CellFacts(
     measure="necessity",
-    row=Row("db", "conversation", "port 7432", 2, 1, tokens=4),
+    row=Row("db", "conversation", "port 7432", 2, range(1, 5), tokens=4),
     column=Column("r3", 3, 5, "It is 7432.", "It is 7432.", None, tokens=5),
     value=5.5,
     status="done",
@@ -37,7 +37,7 @@ def test_it_names_the_memory_and_gives_nats_and_nats_per_token() -> None:
     [
         (replace(CELL, value=nan), "not scored yet"),
         (replace(CELL, value=5e-5), "≈ 0 nats (below the noise floor of 1.0e-04)"),
-        (replace(CELL, value=0.0, row=replace(CELL.row, first_column=4)), "the response comes before the memory"),
+        (replace(CELL, value=0.0, row=replace(CELL.row, columns=())), "not in the prompt of this response"),
         (replace(CELL, status="failed", error="boom\x1b[1m"), "failed: boom␛[1m"),
         (replace(CELL, value=-2.0), "-2.000 nats"),
     ],

@@ -1,6 +1,7 @@
 """Quantising: from nats to codes."""
 
 from array import array
+from collections.abc import Sequence
 from math import inf, nan
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memscope.ui.scale import (
-    BEFORE,
+    ABSENT,
     FAILED,
     LEVELS,
     UNSCORED,
@@ -26,12 +27,17 @@ modes = pytest.mark.parametrize("mode", ["linear", "symlog"])
 
 
 def code(scale: Scale, value: float, *, failed: bool = False) -> int:
-    return fine_bytes(array("d", [value]), 0, failed=failed).translate(scale.table())[0]
+    return fine_bytes(array("d", [value]), range(1), failed=failed).translate(scale.table())[0]
 
 
-def test_what_is_not_a_level_has_a_code_of_its_own() -> None:
+@pytest.mark.parametrize("columns", [range(1, 3), (1, 2)])
+def test_what_is_not_a_level_has_a_code_of_its_own(columns: Sequence[int]) -> None:
     table = Scale().table()
-    assert list(fine_bytes(array("d", [0.0, 0.0, nan]), 1, failed=False).translate(table)) == [BEFORE, ZERO, UNSCORED]
+    assert list(fine_bytes(array("d", [0.0, 0.0, nan]), columns, failed=False).translate(table)) == [
+        ABSENT,
+        ZERO,
+        UNSCORED,
+    ]
     assert code(Scale(), nan, failed=True) == FAILED
     assert code(Scale(), 3.0, failed=True) == code(Scale(), 3.0)
 
@@ -62,13 +68,13 @@ def test_a_larger_value_never_has_a_lower_level(mode: Mode, low: float, high: fl
 
 def test_ranks_spread_the_levels_over_what_is_there() -> None:
     values = array("d", [2.0**k for k in range(-5, 13)])
-    fine = fine_bytes(values, 0, failed=False)
+    fine = fine_bytes(values, range(len(values)), failed=False)
     table = Scale("rank").table([fine.count(b) for b in range(256)])
     assert set(fine.translate(table)) == {level_code(level) for level in range(1, LEVELS + 1)}
 
 
 def test_a_block_shows_its_most_important_code() -> None:
-    order = [BEFORE, ZERO, UNSCORED, FAILED]
+    order = [ABSENT, ZERO, UNSCORED, FAILED]
     for level in range(1, LEVELS + 1):
         order += [level_code(-level), level_code(level)]
     assert order == sorted(order)

@@ -160,6 +160,8 @@ class Conversation:
         length, opened = (0, True) if begin is None else self._header(rendering, index, begin)
         start = own[0].start if begin is None else begin + length
         last = max((placeholder.end for placeholder in own), default=start)
+        if self.messages[index].cut and own:
+            return Turn(start, last, opened)
         ends = [match.end() for match in self._control.finditer(skeleton, max(start, last), until or len(skeleton))]
         if not ends:
             return Turn(start, last if until is None else until, opened)

@@ -1,15 +1,29 @@
-"""A session as chat messages whose parts refer to the nodes they come from."""
+"""Nodes as chat messages whose parts refer to the nodes they come from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
+from memscope.prompt.places import Place
 from memscope.prompt.responses import node_label
-from memscope.session.nodes import Branch, Log, Memory, Node, Opaque, Section, Session, Thinking, ToolCall, ToolResult
+from memscope.session.nodes import (
+    RESULT_FIELD,
+    Branch,
+    Leaf,
+    Log,
+    Memory,
+    Node,
+    Opaque,
+    Section,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
 
-__all__ = ["Call", "Message", "Owner", "Part", "join_messages", "session_messages"]
+__all__ = ["Call", "Message", "Owner", "Part", "chat_messages", "join_messages"]
 
 _SEPARATOR = "\n\n"
 _KEPT_FIELDS = ("name", "tool_call_id")
@@ -62,16 +76,18 @@ class Message:
         memory: The key of the memory that the whole message belongs to, if any.
         owners: The owners of the nodes it was made from, in order.
         joins: Whether it is merged into the next user turn.
+        cut: Whether it is a response that ended early, so that the end of its turn is not scored.
     """
 
     role: str
     content: tuple[Part, ...] = ()
     reasoning: tuple[Part, ...] = ()
     calls: tuple[Call, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
     memory: str | None = None
     owners: tuple[Owner, ...] = ()
     joins: bool = False
+    cut: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a dict in the format of chat APIs."""
@@ -95,19 +111,22 @@ class Message:
         return replace(first, memory=self.memory, response=None, last=self.owners[-1].position)
 
 
-def session_messages(session: Session, responses: Mapping[int, int]) -> list[Message]:
-    """Return a session as chat messages, one per node, without regard to the capabilities of a template.
+def chat_messages(places: Iterable[Place]) -> list[Message]:
+    """Return nodes as chat messages, without regard to the capabilities of a template.
 
-    Args:
-        session: The session.
-        responses: Response indices by position in the conversation.
+    A turn with tool results, which some APIs send inside a user turn, becomes one message per result and one for the
+    rest. A response that continues the turn before it becomes one message with it.
     """
     numbers = _call_numbers()
-    found = []
-    for section, position, node in session.prompt_order():
-        response = responses.get(position) if section == "conversation" else None
-        if not isinstance(node, Log):
-            found.append(_message(node, Owner(section, position, node_label(node), response=response), numbers))
+    found: list[Message] = []
+    for place in places:
+        if isinstance(place.node, Log | Opaque):
+            continue
+        messages = list(_messages(place, numbers))
+        if place.continues and found:
+            found[-1] = _continued(found[-1], messages[0])
+        else:
+            found += messages
     return found
 
 
@@ -126,11 +145,46 @@ def join_messages(messages: Sequence[Message]) -> Message:
         calls=tuple(call for message in messages for call in message.calls),
         fields=messages[0].fields,
         owners=tuple(owner for message in messages for owner in message.owners),
+        cut=messages[-1].cut,
     )
 
 
-def _message(node: Node, owner: Owner, numbers: Iterator[str]) -> Message:
-    leaves = node.children if isinstance(node, Branch) else (node,)
+def _messages(place: Place, numbers: Iterator[str]) -> Iterator[Message]:
+    node = place.node
+    owner = Owner(place.section, place.position, node_label(node), response=place.response)
+    if not isinstance(node, Branch):
+        yield _message(node, (node,), owner, numbers, cut=place.cut)
+        return
+    for result, group in groupby(node.children, key=_result_id):
+        leaves = tuple(group)
+        message = _message(node, leaves, owner, numbers, cut=place.cut)
+        if result is not None:
+            yield replace(message, role="tool", fields=message.fields | ({"tool_call_id": result} if result else {}))
+        elif leaves:
+            yield message
+    if not node.children:
+        yield _message(node, (), owner, numbers, cut=place.cut)
+
+
+def _result_id(leaf: Leaf) -> str | None:
+    """Return the id of the tool result that a leaf is, or belongs to; "" if it has none; None if it is no result."""
+    if isinstance(leaf, ToolResult):
+        return str(leaf.extra.get("id") or "")
+    return str(leaf.extra[RESULT_FIELD]) if isinstance(leaf, Memory) and RESULT_FIELD in leaf.extra else None
+
+
+def _continued(begun: Message, response: Message) -> Message:
+    return replace(
+        begun,
+        content=(*begun.content, *response.content),
+        reasoning=(*begun.reasoning, *response.reasoning),
+        calls=(*begun.calls, *response.calls),
+        owners=(*begun.owners, *response.owners),
+        cut=response.cut,
+    )
+
+
+def _message(node: Node, leaves: Sequence[Leaf], owner: Owner, numbers: Iterator[str], *, cut: bool) -> Message:
     content, reasoning, calls = [], [], []
     for leaf in leaves:
         match leaf:
@@ -147,7 +201,7 @@ def _message(node: Node, owner: Owner, numbers: Iterator[str]) -> Message:
                 content.append(Part(leaf.text, owner))
     extra = {name: node.extra[name] for name in _KEPT_FIELDS if name in node.extra}
     key = node.key if isinstance(node, Memory) else None
-    return Message(_role(node), tuple(content), tuple(reasoning), tuple(calls), extra, key, (owner,))
+    return Message(_role(node), tuple(content), tuple(reasoning), tuple(calls), extra, key, (owner,), cut=cut)
 
 
 def _role(node: Node) -> str:

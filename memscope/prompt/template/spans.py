@@ -81,8 +81,9 @@ def exact_prompt_spans(conversation: Conversation, index: int) -> Iterator[TextS
         yield TextSpan(text, part.owner, True, False)
     for call in message.calls:
         yield TextSpan(leaf_text(ToolCall(name=call.name, arguments=call.arguments)), call.owner, True, False)
-    ending = conversation.ending(whole.skeleton[: turn.end])
-    yield TextSpan(ending, _response_owner(message), False, False)
+    if not message.cut:
+        ending = conversation.ending(whole.skeleton[: turn.end])
+        yield TextSpan(ending, _response_owner(message), False, False)
 
 
 def unwritten_parts(conversation: Conversation, rendering: Rendering, index: int) -> list[Part]:
@@ -152,8 +153,9 @@ def _spans(
 ) -> Iterator[tuple[int, int, Owner]]:
     """Yield [start, end) and owner of each response in a message; several if turns had to be joined."""
     speakers = [owner for owner in conversation.messages[index].owners if owner.response is not None]
-    starts = [turn.start]
-    for owner in speakers[1:]:
+    begun = conversation.messages[index].owners[0].response is None  # the request had begun the turn
+    starts = [] if begun else [turn.start]
+    for owner in speakers[len(starts) :]:
         start = next(
             (found.start for found in rendering.placeholders.get(index, ()) if found.slot.owner == owner), None
         )

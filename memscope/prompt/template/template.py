@@ -7,72 +7,99 @@ differently once others follow, each response is scored after the prompt that ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from memscope.errors import PromptError
-from memscope.prompt.prompt import Prompt
-from memscope.prompt.responses import responses_of, with_token_counts
-from memscope.prompt.sequence import TokenSequence
+from memscope.prompt.places import Place
+from memscope.prompt.sequence import Rendered, TokenSequence
 from memscope.prompt.template.adaptation import adapt_messages
 from memscope.prompt.template.chat_template import ChatTemplate, TemplateCapabilities, TemplateStyle
 from memscope.prompt.template.conversation import EVERY_TEXT, Conversation, Rendering
 from memscope.prompt.template.encode import SpanEncoder, TextSpan
-from memscope.prompt.template.messages import Message, session_messages
+from memscope.prompt.template.messages import Message, chat_messages
 from memscope.prompt.template.skeleton import PREAMBLE, MismatchError
 from memscope.prompt.template.spans import exact_prompt_spans, text_spans, unwritten_parts
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.session.nodes import Session
 from memscope.terminal.counts import counted
 
-__all__ = ["render_template"]
+__all__ = ["TemplateRenderer"]
 
 _REWRITES_NOTE = (
     "the chat template rewrites earlier turns: each response is scored after the prompt that actually preceded it"
 )
 
 
-def render_template(session: Session, tokenizer: Tokenizer) -> Prompt:
-    """Render a session with the tokenizer's chat template.
+class TemplateRenderer:
+    """Renders places with a tokenizer's chat template, whose capabilities are determined once for each set of tools."""
 
-    Raises:
-        PromptError: There is no template, it rejects the session, or it changes texts in an unknown way.
-    """
-    template = ChatTemplate(tokenizer, session.tools)
-    refusal: PromptError | None = None
-    for capabilities in TemplateCapabilities.of(template).reductions():
-        try:
-            return _rendered(session, tokenizer, template.style, capabilities)
-        except PromptError as error:
-            refusal = refusal or error
-    raise refusal or PromptError("the chat template rejects this session")
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._encoder = SpanEncoder(tokenizer)
+        self._known: dict[bytes, tuple[TemplateStyle, TemplateCapabilities]] = {}
+
+    def render(self, places: Sequence[Place], tools: Sequence[Mapping[str, Any]] = ()) -> Rendered:
+        """Render places.
+
+        Args:
+            places: The nodes in order.
+            tools: Tool definitions to pass to the template.
+
+        Raises:
+            PromptError: There is no template, it rejects the places, or it changes texts in an unknown way.
+        """
+        style, capable = self._template(tools)
+        refusal: PromptError | None = None
+        for capabilities in capable.reductions():
+            try:
+                return self._rendered(places, tools, style, capabilities)
+            except PromptError as error:
+                refusal = refusal or error
+        raise refusal or PromptError("the chat template rejects this session")
+
+    def _template(self, tools: Sequence[Mapping[str, Any]]) -> tuple[TemplateStyle, TemplateCapabilities]:
+        key = msgspec.json.encode(tools)
+        if key not in self._known:
+            template = ChatTemplate(self._tokenizer, tools)
+            self._known[key] = template.style, TemplateCapabilities.of(template)
+        return self._known[key]
+
+    def _rendered(
+        self,
+        places: Sequence[Place],
+        tools: Sequence[Mapping[str, Any]],
+        style: TemplateStyle,
+        capabilities: TemplateCapabilities,
+    ) -> Rendered:
+        notes: list[str] = []
+        messages = adapt_messages(chat_messages(places), capabilities, notes.append)
+        if not messages:
+            return Rendered((TokenSequence(()),), notes=tuple(notes))
+        if not style.introduces and not self._tokenizer.bos_text:
+            # Without it the first token of an answer would have no context.
+            messages[0] = replace(messages[0], memory=None)
+        literal: list[str] = []
+        while True:
+            conversation = Conversation(self._tokenizer, tools, messages, style, literal)
+            try:
+                sequences, whole = _sequences(conversation, self._encoder, notes.append)
+            except MismatchError as error:
+                literal.append(_role_to_look_into(messages, error.message, literal))
+            else:
+                _check_responses(places, sequences)
+                return Rendered(tuple(sequences), whole, tuple(notes))
 
 
-def _rendered(
-    session: Session, tokenizer: Tokenizer, style: TemplateStyle, capabilities: TemplateCapabilities
-) -> Prompt:
-    responses = responses_of(session)
-    notes: list[str] = []
-    messages = session_messages(session, {response.entry_index: response.index for response in responses})
-    messages = adapt_messages(messages, capabilities, notes.append)
-    if not messages:
-        return Prompt(session, [TokenSequence(())], responses, notes, template="own")
-    if not style.introduces and not tokenizer.bos_text:
-        messages[0] = replace(messages[0], memory=None)  # without it the first token of an answer would have no context
-    literal: list[str] = []
-    while True:
-        conversation = Conversation(tokenizer, session.tools, messages, style, literal)
-        try:
-            sequences, layout = _sequences(conversation, SpanEncoder(tokenizer), notes.append)
-        except MismatchError as error:
-            literal.append(_role_to_look_into(messages, error.message, literal))
-        else:
-            found = with_token_counts(responses, sequences)
-            if unwritten := [response.entry_index for response in found if not response.tokens]:
-                raise PromptError(f"the chat template does not render conversation node {unwritten[0]} (assistant)")
-            if any(one.spans and one.spans[0].response is not None for one in sequences):
-                raise PromptError("the chat template renders nothing before the first response")
-            return Prompt(session, sequences, found, notes, template="own", layout=layout)
+def _check_responses(places: Sequence[Place], sequences: Sequence[TokenSequence]) -> None:
+    scored = {index for one in sequences for index in one.responses if len(one.continuation(index))}
+    for place in places:
+        if place.response is not None and place.response not in scored:
+            raise PromptError(f"the chat template does not render conversation node {place.position} (assistant)")
+    if any(one.spans and one.spans[0].response is not None for one in sequences):
+        raise PromptError("the chat template renders nothing before the first response")
 
 
 def _role_to_look_into(messages: Sequence[Message], at: int, literal: Sequence[str]) -> str:

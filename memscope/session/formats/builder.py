@@ -24,6 +24,7 @@ from memscope.session.detectors import Detector
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.text_leaves import TextLeaves, origin_of
 from memscope.session.nodes import (
+    RESULT_FIELD,
     Branch,
     Call,
     Content,
@@ -195,10 +196,11 @@ class SessionBuilder:
         leaves = self._texts.split(text, key=mark, origin="tool", search_results=searched)
         if all(isinstance(leaf, Content) for leaf in leaves):
             return [ToolResult(text=text, extra=part.extra)]
+        result = {RESULT_FIELD: str(part.extra.get("id") or "")}
         return [
             ToolResult(text=leaf.text, extra=part.extra)
             if isinstance(leaf, Content)
-            else msgspec.structs.replace(leaf, extra=part.extra)
+            else msgspec.structs.replace(leaf, extra=result)
             for leaf in leaves
         ]
 

@@ -19,7 +19,7 @@ from memscope.terminal.safe import fit
 from memscope.ui.heatmap.geometry import SUMS, Geometry
 from memscope.ui.heatmap.rows import GridRows
 from memscope.ui.palette import Palette
-from memscope.ui.scale import BEFORE
+from memscope.ui.scale import ABSENT
 
 __all__ = ["Painter", "number"]
 
@@ -138,7 +138,7 @@ class Painter:
 
     def _halves(self, members: list[int], first: int, shown: int) -> list[Segment]:
         upper = self.rows.codes(members[0])[first : first + shown]
-        lower = self.rows.codes(members[1])[first : first + shown] if len(members) > 1 else bytes([BEFORE]) * shown
+        lower = self.rows.codes(members[1])[first : first + shown] if len(members) > 1 else bytes([ABSENT]) * shown
         segments = []
         for pair, run in groupby(zip(upper, lower, strict=True)):
             glyph, style = self.palette.halves(*pair)
@@ -159,5 +159,5 @@ def _pooled(rows: list[bytes], columns: int) -> bytes:
     pooled = rows[0] if len(rows) == 1 else bytes(map(max, *rows))
     if columns == 1:
         return pooled
-    padded = pooled + bytes([BEFORE]) * (-len(pooled) % columns)
+    padded = pooled + bytes([ABSENT]) * (-len(pooled) % columns)
     return bytes(map(max, *(padded[start::columns] for start in range(columns))))

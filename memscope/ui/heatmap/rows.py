@@ -102,7 +102,7 @@ class GridRows:
 
     def stripped_codes(self) -> bytes:
         """Return the codes of the responses with all memories left out."""
-        return fine_bytes(self.grid.stripped, 0, failed=False).translate(self._table)
+        return fine_bytes(self.grid.stripped, range(self.columns), failed=False).translate(self._table)
 
     def importance(self, row: int) -> float:
         """Return the row sum in nats."""
@@ -139,11 +139,11 @@ class GridRows:
         known = self._known[row]
         if known is None:
             values = self.grid.values[row]
-            before, failed = self.grid.rows[row].first_column, self.grid.status[row] == "failed"
+            columns, failed = self.grid.rows[row].columns, self.grid.status[row] == "failed"
             counted = self._counted[row]
             parts = self.grid.contributions(row) if counted is None else counted
             largest = max(map(abs, parts), default=0.0)
-            known = _RowSummary(fine_bytes(values, before, failed=failed), fsum(parts), largest)
+            known = _RowSummary(fine_bytes(values, columns, failed=failed), fsum(parts), largest)
             self._known[row] = known
         return known
 

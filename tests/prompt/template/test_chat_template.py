@@ -52,7 +52,7 @@ def test_what_closes_the_conversation_belongs_to_no_response(ending: str, tmp_pa
     )
     folder = make_tokenizer(tmp_path, ["<|begin|>", "<|say|>", "<|done|>", "<|eos|>"], template)
     prompt, tokenizer = rendered(folder, ASKED, ANSWERED, ASKED, ANSWERED)
-    assert prompt.appends
+    assert len(prompt.sequences) == 1
     assert prompt.notes == ()
     assert said(prompt, tokenizer) == ["<|say|>Here.<|done|>", "<|say|>Here.<|done|>"]
     assert list(chain.from_iterable(one.ids() for one in prompt.sequences)) == whole(folder, MESSAGES)
@@ -68,7 +68,7 @@ def test_an_end_that_is_written_differently_in_the_last_turn_is_the_models(
     )
     folder = make_tokenizer(tmp_path, ["<|begin|>", "<|done|>", "<|return|>"], template)
     prompt, tokenizer = rendered(folder, ASKED, ANSWERED, ASKED, ANSWERED)
-    assert not prompt.appends
+    assert len(prompt.sequences) == len(prompt.responses)
     assert said(prompt, tokenizer) == ["Here.<|return|>", "Here.<|return|>"]
     assert "Here.<|done|>" in tokenizer.decode(prompt.context_ids(1))
 

@@ -59,7 +59,7 @@ MADE = session(asked("One?"), answered("first", "Yes."), asked("Two?"), answered
 
 def test_each_response_has_its_thoughts_and_the_prompt_that_preceded_it(templates: Templates) -> None:
     prompt = render(MADE, templates("forgets"))
-    assert not prompt.appends
+    assert len(prompt.sequences) == len(prompt.responses)
     assert [note.startswith(NOTE) for note in prompt.notes] == [True]
     asking = "<|block|>user\nOne?<|end|>\n<|block|>assistant\n"
     assert sequences(prompt, templates("forgets")) == [
@@ -85,7 +85,7 @@ def test_reasoning_that_stands_in_the_text_is_found_there_too(templates: Templat
 
 def test_a_template_that_never_writes_thoughts_gets_them_where_it_opens_them(templates: Templates) -> None:
     prompt = render(MADE, templates("thinks"))
-    assert not prompt.appends
+    assert len(prompt.sequences) == len(prompt.responses)
     asking = "<|begin|><|user|>One?<|assistant|>"
     assert sequences(prompt, templates("thinks")) == [
         (f"{asking}<think>\n", "first\n</think>\n\nYes.<|end|>"),
@@ -97,7 +97,7 @@ def test_a_response_without_thoughts_follows_the_thought_that_its_prompt_opened(
     prompt = render(
         session(asked("One?"), answered("", "Yes."), asked("Two?"), answered("", "No.")), templates("thinks")
     )
-    assert not prompt.appends
+    assert len(prompt.sequences) == len(prompt.responses)
     asking = "<|begin|><|user|>One?<|assistant|>"
     assert sequences(prompt, templates("thinks")) == [
         (f"{asking}<think>\n", "Yes.<|end|>"),
@@ -110,7 +110,7 @@ def test_memories_are_left_out_of_every_pass(templates: Templates) -> None:
     nodes = MADE.nodes
     prompt = render(session(nodes[0], memory, *nodes[1:3], memory, *nodes[3:]), templates("forgets"))  # type: ignore[arg-type]
     bare = render(MADE, templates("forgets"))
-    assert prompt.memories[0].first_response == 0
+    assert prompt.memories[0].responses == range(2)
     assert prompt.variants({"port"}) == bare.variants()
     assert [variant.owners for variant in prompt.variants()] == [(0,), (1,)]
     assert [variant.owners for variant in prompt.variants(responses=[1])] == [(1,)]

@@ -78,7 +78,7 @@ def test_with_nothing_left_out_the_ids_are_the_templates(
 ) -> None:
     made = conversation(turns)
     prompt = render(made, templates(shape))
-    assert prompt.appends
+    assert len(prompt.sequences) == 1
     assert ids(prompt) == reference(shape, messages(made))
 
 

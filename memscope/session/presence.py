@@ -1,0 +1,86 @@
+"""Where the memories of a session are present, and so which responses they can affect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from memscope.session.nodes import Memory, Section, Session, memories_of
+from memscope.session.text import is_response, responses
+
+__all__ = ["MemoryPresence", "memory_presence"]
+
+
+@dataclass(slots=True)
+class MemoryPresence:
+    """One memory of a session.
+
+    Attributes:
+        key: Its identity.
+        section: The section of its first appearance.
+        entry_index: The position within that section of the node of its first appearance.
+        versions: Its distinct texts in order of first appearance.
+        appearances: How many times it appears; in a session with calls, how many times in one prompt at most.
+        responses: Ascending indices of the responses whose prompt contains it; a `range` where they are consecutive.
+    """
+
+    key: str
+    section: Section
+    entry_index: int
+    versions: tuple[str, ...] = ()
+    appearances: int = 0
+    responses: Sequence[int] = field(default_factory=list)
+
+
+def memory_presence(session: Session) -> dict[str, MemoryPresence]:
+    """Return the presence of each memory by key, in order of first appearance."""
+    return _in_calls(session) if session.calls else _in_order(session)
+
+
+def _in_order(session: Session) -> dict[str, MemoryPresence]:
+    """Return the presence in an append-only session: from the first appearance to the last response."""
+    found: dict[str, MemoryPresence] = {}
+    first_response: dict[str, int] = {}
+    count = 0
+    for section, position, node in session.prompt_order():
+        for memory in memories_of(node):
+            known = found.setdefault(memory.key, MemoryPresence(memory.key, section, position))
+            first_response.setdefault(memory.key, count)
+            _add_version(known, memory)
+            known.appearances += 1
+        count += is_response(section, node)
+    for key, presence in found.items():
+        presence.responses = range(first_response[key], count)
+    return found
+
+
+def _in_calls(session: Session) -> dict[str, MemoryPresence]:
+    entries = session.entry_indices()
+    memories = [memories_of(node) for node in session.nodes]
+    found: dict[str, MemoryPresence] = {}
+    indices: dict[str, list[int]] = {}
+    for index, response in enumerate(responses(session)):
+        call = response.call
+        assert call is not None  # noqa: S101 - every response of a session with calls has one
+        counts: dict[str, int] = {}
+        for position in (*call.prompt, *((call.response,) if call.response is not None else ())):
+            for memory in memories[position]:
+                section, entry = session.nodes[position].section, entries[position]
+                _add_version(found.setdefault(memory.key, MemoryPresence(memory.key, section, entry)), memory)
+                counts[memory.key] = counts.get(memory.key, 0) + 1
+        for key, count in counts.items():
+            indices.setdefault(key, []).append(index)
+            found[key].appearances = max(count, found[key].appearances)
+    for key, presence in found.items():
+        presence.responses = _as_range(indices[key])
+    return found
+
+
+def _add_version(presence: MemoryPresence, memory: Memory) -> None:
+    if memory.text not in presence.versions:
+        presence.versions += (memory.text,)
+
+
+def _as_range(indices: list[int]) -> Sequence[int]:
+    first, end = indices[0], indices[-1] + 1
+    return range(first, end) if end - first == len(indices) else tuple(indices)
