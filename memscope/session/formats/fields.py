@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
-
-import msgspec
 
 from memscope.errors import SessionError
 
@@ -72,5 +71,5 @@ def field_error(where: str, field: str, expected: str, value: Any) -> SessionErr
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value) if isinstance(value, str) else msgspec.json.encode(value).decode("utf-8", "replace")
+    shown = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[: _SHOWN_CHARACTERS - 1] + "…"
