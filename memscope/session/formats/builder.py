@@ -15,6 +15,7 @@ Marks, memory rules and validation live here once. Unknown fields of a message a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ from memscope.session.nodes import (
     ToolCall,
     ToolResult,
 )
+from memscope.session.rules.base import Origin
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
@@ -71,15 +73,20 @@ class SessionBuilder:
         self._searches: set[str] = set()
         self._skipped: dict[str, int] = {}
         self._notes: dict[str, None] = {}
+        self._equal: dict[bytes, int] = {}
         self._in_conversation = False
 
-    def message(self, value: Any, where: str, *, section: Section | None = None) -> int:
+    def message(
+        self, value: Any, where: str, *, section: Section | None = None, detect: bool = True, once: bool = False
+    ) -> int:
         """Add a message and return its position among the session's nodes.
 
         Args:
             value: The canonical message.
             where: File and line, or file and place, for errors.
             section: Its section; by default "system" for a system message that precedes all others.
+            detect: Whether to look for memories in texts that are not marked.
+            once: Return the position of an equal message that was added before, if there is one; ids do not count.
 
         Raises:
             SessionError: The message is invalid; the error names the field.
@@ -94,11 +101,12 @@ class SessionBuilder:
         if stamp is not None and not is_timestamp(stamp):
             raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
         key = _mark(fields)
-        leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, role, key)]
+        origin = origin_of(role) if detect else None
+        leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, key, origin)]
         if section != "conversation":
             leaves = [msgspec.structs.replace(leaf, section=section) for leaf in leaves]
         node = Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
-        return self._append(node)
+        return self._append_once(node) if once else self._append(node)
 
     def call(
         self,
@@ -113,12 +121,12 @@ class SessionBuilder:
         Args:
             id: Its identity within the session.
             prompt: Positions of the prompt's messages, in the order they were sent.
-            response: Position of the response; a message that answered an earlier call too is added once more.
+            response: Position of the response; a message that answered an earlier call too, or is in the prompt, is
+                added once more.
             fields: Further fields of `Call`.
         """
-        if response is not None and (response in self._answered or self._nodes[response].section != "conversation"):
-            response = self._append(msgspec.structs.replace(self._nodes[response], section="conversation"))
         if response is not None:
+            response = self._own_response(response, prompt)
             self._answered.add(response)
         self._calls.append(Call(id=id, prompt=tuple(prompt), response=response, **fields))
 
@@ -163,20 +171,34 @@ class SessionBuilder:
             header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools), calls=tuple(self._calls)
         )
 
+    def _own_response(self, response: int, prompt: Sequence[int]) -> int:
+        node = self._nodes[response]
+        if node.section != "conversation":
+            return self._append(msgspec.structs.replace(node, section="conversation"))
+        return self._append(node) if response in self._answered or response in prompt else response
+
+    def _append_once(self, node: Branch) -> int:
+        extra = {name: value for name, value in node.extra.items() if name != "id"}
+        content = repr(msgspec.structs.replace(node, extra=extra)).encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=16).digest()
+        if digest not in self._equal:
+            self._equal[digest] = self._append(node)
+        return self._equal[digest]
+
     def _append(self, node: Branch) -> int:
         self._nodes.append(node)
         return len(self._nodes) - 1
 
-    def _leaves(self, part: Fields, role: str, key: str | None) -> list[Leaf]:
+    def _leaves(self, part: Fields, key: str | None, origin: Origin | None) -> list[Leaf]:
         kind = part.text("type", empty=False)
         if kind == "text":
             mark, text = _mark(part) or key, part.text("text")
-            leaves = self._texts.split(text, key=mark, origin=origin_of(role))
+            leaves = self._texts.split(text, key=mark, origin=origin)
             if part.extra and leaves:
                 leaves[0] = msgspec.structs.replace(leaves[0], extra=part.extra)
             return leaves
         if kind == "tool_result":
-            return self._tool_result(part, key)
+            return self._tool_result(part, key, origin)
         if kind not in _LEAVES:
             raise part.error("type", f"one of text, tool_result, {', '.join(_LEAVES)}", kind)
         leaf = _LEAVES[kind](part)
@@ -184,16 +206,16 @@ class SessionBuilder:
             case ToolCall(name=name) if name == _SEARCH_TOOL:
                 self._searches.add(str(leaf.extra.get("id")))
             case Opaque():
-                self.skip(f"part of type {leaf.kind}")
+                self.skip(f"{leaf.kind} part")
         return [leaf]
 
-    def _tool_result(self, part: Fields, key: str | None) -> list[Leaf]:
+    def _tool_result(self, part: Fields, key: str | None, origin: Origin | None) -> list[Leaf]:
         """Return a result as memories and the rest, or as one leaf where it has no memory."""
         text, mark = part.text("text"), _mark(part) or key
         searched = str(part.extra.get("id")) in self._searches
         if self._search_results_only and not searched and mark is None:
             return [ToolResult(text=text, extra=part.extra)]
-        leaves = self._texts.split(text, key=mark, origin="tool", search_results=searched)
+        leaves = self._texts.split(text, key=mark, origin=origin and "tool", search_results=searched)
         if all(isinstance(leaf, Content) for leaf in leaves):
             return [ToolResult(text=text, extra=part.extra)]
         result = {RESULT_FIELD: str(part.extra.get("id") or "")}
@@ -236,7 +258,7 @@ def _tool_call(part: Fields) -> Leaf:
 
 def _tokens(part: Fields) -> Leaf:
     ids = part.take("ids", list, "a list of token ids")
-    if not all(isinstance(id_, int) and not isinstance(id_, bool) and id_ >= 0 for id_ in ids):
+    if not ids or not all(isinstance(id_, int) and not isinstance(id_, bool) and id_ >= 0 for id_ in ids):
         raise part.error("ids", "a list of token ids", ids)
     return Content(text=part.take("text", str, "a string", ""), token_ids=tuple(ids), extra=part.extra)
 

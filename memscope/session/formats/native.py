@@ -42,7 +42,7 @@ TEXT_LEAVES: Mapping[str, type[Content | Thinking | ToolResult | Log]] = {
 }
 """The leaf types that have only a text, by their name in the format."""
 
-_BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"')
+_BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"(?![ \t]*:[ \t]*"recording")')
 """A first line that is not JSON but begins like a native one, so that its error is reported as one."""
 
 

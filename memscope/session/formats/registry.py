@@ -15,6 +15,7 @@ __all__ = ["all_formats", "choose_format", "format_named", "format_of"]
 
 _MODULES = (
     "native",
+    "recording",
     "claude_code",
     "chat_lines",
     "chat",

@@ -14,10 +14,12 @@ from memscope.session.detectors import Detector
 from memscope.session.formats.registry import all_formats, choose_format, format_named, format_of
 from tests.conftest import SMALL_SESSION
 from tests.session.formats.claude_files import small_transcript
+from tests.session.recordings import RECORDING
 from tests.session.strategies import QUICK
 
 FILES = {
     "native": SMALL_SESSION,
+    "recording": RECORDING.encode(),
     "claude-code": small_transcript().data,
     "chat-lines": b'{"role":"user","content":"Hi"}\n{"role":"assistant","content":"Hello"}\n',
     "chat": b'{"messages": [\n{"role":"user","content":"Hi"},\n{"role":"assistant","content":"Hello"}]}\n',

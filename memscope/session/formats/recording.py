@@ -1,0 +1,282 @@
+"""Recordings: append-only JSON Lines of messages, tools, and the calls that sent and received them.
+
+The first line is a header. A message or a list of tools is written once and named by its id in any number of calls; a
+call comes after everything it names:
+
+    {"type":"recording","version":1,"id":"…","title":"…","client":"python agent.py"}
+    {"type":"message","id":"m1","role":"user","content":[{"type":"text","text":"…","memory":{"key":"…"}}]}
+    {"type":"tools","id":"t1","tools":[{"name":"sh","description":"…","parameters":{}}]}
+    {"type":"call","id":"c1","api":"openai-chat","model":"…","prompt":["m1"],"tools":"t1","response":"m2",…}
+
+Messages are those of `memscope.session.formats.builder`; memory rules look at those in which nothing is marked. The
+prompt of a raw completion is one message of role `prompt`, its response one of role `completion`; the text of either
+may be given by its exact ids, as a part `{"type":"tokens","ids":[…],"text":"…"}` whose text is optional.
+
+A call has a `status`, which decides what is scored, so an unknown one is an error; an `api` only says where the call
+came from, so an unknown one is kept and rendered as chat. Rows of an unknown type, which a later version may write, are
+skipped and counted; so are, with their errors, lines that are not JSON, as a killed writer leaves one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from memscope.errors import SessionError
+from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
+from memscope.session.formats.builder import SessionBuilder
+from memscope.session.formats.fields import Fields
+from memscope.session.formats.lines import JsonLine, LineReader
+from memscope.session.formats.text_leaves import WRITTEN_ROLES
+from memscope.session.nodes import CallStatus, Session
+from memscope.session.timestamps import is_timestamp
+
+__all__ = ["FORMAT", "VERSION", "RecordingReader", "read_recording"]
+
+VERSION = 1
+
+_STATUSES: tuple[CallStatus, ...] = ("complete", "cut", "failed")
+_BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"[ \t]*:[ \t]*"recording"')
+"""A first line that is not JSON but begins like a recording's, so that its error is reported as one."""
+
+
+class RecordingReader:
+    """Reads a recording. A last line without a newline is kept until the newline arrives or `finish` is called."""
+
+    def __init__(self, name: str, new_detector: NewDetector) -> None:
+        """Create a reader for the file with this name."""
+        self._name = name
+        self._lines = LineReader(name, skip_blank=True, on_invalid=self._skip_invalid)
+        self._builder = SessionBuilder(name, FORMAT.name, new_detector())
+        self._header: dict[str, Any] = {}
+        self._messages = _Messages(self._builder)
+        self._tools: dict[str, tuple[Mapping[str, Any], ...]] = {}
+        self._rows: dict[str, bytes] = {}
+        self._models: set[str] = set()
+        self._whole = True
+
+    def feed(self, data: bytes) -> None:
+        """See `SessionReader.feed`."""
+        self._take(self._lines.feed(data))
+
+    def finish(self) -> None:
+        """See `SessionReader.finish`; a last line that is incomplete is skipped, as a killed writer leaves one."""
+        self._take(self._lines.finish())
+
+    def session(self) -> Session:
+        """See `SessionReader.session`."""
+        if not self._header:
+            raise SessionError(f"{self._name}:1: expected a header of type recording on the first line, got nothing")
+        answered_by = next(iter(self._models)) if len(self._models) == 1 else ""
+        given = {"model": answered_by, **self._header}
+        return self._builder.session(whole=self._whole, **given)
+
+    def _take(self, lines: Iterable[JsonLine]) -> None:
+        for line in lines:
+            fields = Fields(line.value, line.where)
+            if not self._header:
+                self._header = _header(fields)
+            else:
+                self._row(fields, line)
+
+    def _row(self, fields: Fields, line: JsonLine) -> None:
+        kind = fields.text("type", empty=False)
+        if kind == "message":
+            self._messages.add(fields, line.where)
+        elif kind == "tools":
+            self._add_tools(fields)
+        elif kind == "call":
+            self._add_call(fields)
+        elif kind == "recording":
+            raise fields.error("type", "a row: a recording has one header, on its first line", kind)
+        else:
+            self._builder.skip(f"{kind} row")
+
+    def _add_tools(self, fields: Fields) -> None:
+        name = fields.text("id", empty=False)
+        tools = fields.take("tools", list, "a list of tools")
+        for number, tool in enumerate(tools):
+            fields.child("tools", number, tool)
+        if _is_new(self._rows, f"tools {name}", tools, fields):
+            self._tools[name] = tuple(_chat_tool(tool) for tool in tools)
+
+    def _add_call(self, fields: Fields) -> None:
+        call = fields.extra.copy()
+        name = fields.text("id", empty=False)
+        if not _is_new(self._rows, f"call {name}", call, fields):
+            return
+        prompt = fields.take("prompt", list, "a list of message ids")
+        response = fields.take("response", str, "the id of a message", None)
+        status = _status(fields, response)
+        positions = [self._messages.position(fields, f"prompt[{n}]", message) for n, message in enumerate(prompt)]
+        if response in prompt:
+            raise fields.error(
+                "response", "a message that is not in the call's own prompt (a repeated text needs a new id)", response
+            )
+        self._builder.call(
+            id=name,
+            prompt=positions,
+            response=None if response is None else self._messages.response(fields, response),
+            tools=self._named_tools(fields),
+            model=self._model(fields),
+            timestamp=_timestamp(fields),
+            api=fields.take("api", str, "a string", ""),
+            status=status,
+            extra=fields.extra,
+        )
+        self._note(fields)
+
+    def _named_tools(self, fields: Fields) -> tuple[Mapping[str, Any], ...]:
+        name = fields.take("tools", str, "the id of tools on an earlier line", None)
+        if name is None:
+            return ()
+        if name not in self._tools:
+            raise fields.error("tools", "the id of tools on an earlier line", name)
+        return self._tools[name]
+
+    def _model(self, fields: Fields) -> str:
+        model: str = fields.take("model", str, "a string", "")
+        if model:
+            self._models.add(model)
+        return model
+
+    def _note(self, fields: Fields) -> None:
+        """Tell what a call's prompt lacks, and what of it is not recorded."""
+        extra = fields.extra
+        if extra.get("incomplete"):
+            self._whole = False
+            self._builder.note(_INCOMPLETE)
+        if extra.get("hosted_tools"):
+            self._builder.note(_HOSTED)
+        if extra.get("choices"):
+            self._builder.note(_CHOICES)
+
+    def _skip_invalid(self, error: SessionError) -> None:
+        self._builder.note(f"a line skipped: {error}")
+
+
+_INCOMPLETE = "some calls continue a conversation that was not recorded: their responses are scored without it"
+_HOSTED = "some calls offered tools that the service itself defines: their definitions are not in the scored prompt"
+_CHOICES = "some calls asked for several responses: the first one is recorded"
+
+
+class _Messages:
+    """The messages of a recording by their ids; the same content under several ids is one node."""
+
+    def __init__(self, builder: SessionBuilder) -> None:
+        self._builder = builder
+        self._positions: dict[str, int] = {}
+        self._rows: dict[str, bytes] = {}
+        self._roles: dict[str, str] = {}
+
+    def add(self, fields: Fields, where: str) -> None:
+        """Add a message, unless it was added before."""
+        message = fields.extra.copy()
+        name = fields.text("id", empty=False)
+        if _is_new(self._rows, name, fields.extra, fields):
+            self._positions[name] = self._builder.message(message, where, detect=not _has_mark(message), once=True)
+            self._roles[name] = message["role"]
+
+    def position(self, fields: Fields, field: str, name: Any) -> int:
+        """Return the position of a message that a call names."""
+        if not isinstance(name, str) or name not in self._positions:
+            raise fields.error(field, "the id of a message on an earlier line", name)
+        return self._positions[name]
+
+    def response(self, fields: Fields, name: str) -> int:
+        """Return the position of a call's response."""
+        position = self.position(fields, "response", name)
+        if self._roles[name] not in WRITTEN_ROLES:
+            raise fields.error("response", f"a message of role {' or '.join(WRITTEN_ROLES)}", self._roles[name])
+        return position
+
+
+def _has_mark(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return any("memory" in value for value in (message, *parts))
+
+
+def _is_new(rows: dict[str, bytes], name: str, value: Any, fields: Fields) -> bool:
+    """Return whether an id is new; the same row again is allowed.
+
+    Raises:
+        SessionError: Another row has this id.
+    """
+    content = _encoded(value)
+    if rows.setdefault(name, content) is content:
+        return True
+    if rows[name] != content:
+        raise fields.error("id", "an id of its own: an earlier line has it with another content", name.split(" ")[-1])
+    return False
+
+
+def _encoded(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="deterministic")
+
+
+def _status(fields: Fields, response: str | None) -> CallStatus:
+    expected = f"one of {', '.join(_STATUSES)}"
+    status: CallStatus = fields.take("status", str, expected, "complete" if response else "failed")
+    if status not in _STATUSES:
+        raise fields.error("status", expected, status)
+    if status == "failed" and response is not None:
+        raise fields.error("response", "no response of a call that failed", response)
+    if status != "failed" and response is None:
+        raise fields.error("response", "the id of a message, since the call did not fail", response)
+    return status
+
+
+def _timestamp(fields: Fields) -> str | None:
+    stamp: str | None = fields.take("timestamp", str, "an RFC 3339 time", None)
+    if stamp is not None and not is_timestamp(stamp):
+        raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
+    return stamp
+
+
+def _chat_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a tool definition as chat templates expect it."""
+    return tool if "type" in tool else {"type": "function", "function": tool}
+
+
+def _header(fields: Fields) -> dict[str, Any]:
+    kind = fields.text("type", empty=False)
+    if kind != "recording":
+        raise fields.error("type", "a header of type recording on the first line", kind)
+    version = fields.take("version", int, f"version {VERSION}")
+    if version != VERSION:
+        raise fields.error("version", f"version {VERSION}, which this memscope supports", version)
+    header = {"id": fields.text("id", empty=False), "title": fields.take("title", str, "a string", "")}
+    if model := fields.take("model", str, "a string", ""):
+        header["model"] = model
+    return {**header, "extra": fields.extra}
+
+
+def read_recording(data: bytes, name: str, new_detector: NewDetector) -> Session:
+    """Read a whole recording.
+
+    Raises:
+        SessionError: The file is invalid; the message names file, line and field.
+    """
+    return FORMAT.read(data, name, new_detector)
+
+
+def _recognises(head: FileHead) -> bool:
+    match head.first:
+        case None:
+            return _BROKEN_HEADER.match(head.data) is not None
+        case {"type": "recording"}:
+            return True
+    return False
+
+
+FORMAT = SessionFormat(
+    name="recording",
+    expected="a header line of type recording",
+    appends=True,
+    recognises=_recognises,
+    reader=RecordingReader,
+)
