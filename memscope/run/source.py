@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memscope.engines.child import EmbeddedServer
     from memscope.engines.client import HttpScorer
     from memscope.engines.transport import Transport
+    from memscope.prompt.rendering import SessionRenderer
     from memscope.prompt.tokenizer import Tokenizer
 
 __all__ = ["ScorerSource"]
@@ -34,7 +35,7 @@ class ScorerSource:
         self._config = config
         self._server: EmbeddedServer | None = None
         self._scorer: HttpScorer | None = None
-        self._tokenizer: Tokenizer | None = None
+        self._renderer: SessionRenderer | None = None
 
     @property
     def description(self) -> str:
@@ -53,9 +54,13 @@ class ScorerSource:
     @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer in use; requires `render`."""
-        if self._tokenizer is None:
+        return self._session_renderer.tokenizer
+
+    @property
+    def _session_renderer(self) -> SessionRenderer:
+        if self._renderer is None:
             raise RuntimeError("no session has been rendered")
-        return self._tokenizer
+        return self._renderer
 
     async def open(self, on_wait: Callable[[str], None] = lambda _: None) -> Scorer:
         """Return a connected scorer whose numbers were checked.
@@ -96,23 +101,23 @@ class ScorerSource:
         Raises:
             PromptError: No tokenizer is available, or it cannot render the session.
         """
+        from memscope.prompt.rendering import SessionRenderer
         from memscope.prompt.tokenizer import Tokenizer
 
         if self._scorer is None:
             raise ScorerError("no scorer is open")
         place = await self._tokenizer_location(self._scorer)
-        self._tokenizer = await asyncio.to_thread(Tokenizer.load, place)
+        tokenizer = await asyncio.to_thread(Tokenizer.load, place)
+        self._renderer = SessionRenderer(tokenizer, self._config.template)
         return await self.render_again(session)
 
     async def render_again(self, session: Session) -> Prompt:
-        """Render a session with the previous tokenizer, which also works after the scorer was lost.
+        """Render another version of the session; this also works after the scorer was lost.
 
         Raises:
             PromptError: The tokenizer cannot render the session.
         """
-        from memscope.prompt.rendering import render
-
-        return await asyncio.to_thread(render, session, self.tokenizer, self._config.template)
+        return await asyncio.to_thread(self._session_renderer.render, session)
 
     async def close(self) -> None:
         """Close the connections and stop the child process."""

@@ -9,7 +9,7 @@ import tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from memscope.demo import model_folder
-from memscope.prompt.chatml import render_chatml
+from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.server.compute.chat_prompt import CHATML_TEMPLATE, ChatPrompts
 from memscope.server.errors import ApiError
@@ -50,7 +50,7 @@ def test_chatml_is_the_same_as_in_native_sessions(template: str | None) -> None:
         Branch(role="assistant", children=leaves),
     )
     tokenizer = Tokenizer.load(model_folder())
-    (native,) = render_chatml(Session(header=Header(id="x"), nodes=nodes), tokenizer).sequences
+    (native,) = render(Session(header=Header(id="x"), nodes=nodes), tokenizer, "chatml").sequences
     text, _ = _prompts(template).render(messages, None)
     assert text == tokenizer.decode(native.ids()) + "<|im_start|>assistant\n"
 

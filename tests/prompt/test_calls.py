@@ -1,0 +1,90 @@
+"""Sequences of calls: raw completions, tools, growth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from memscope.demo import model_folder
+from memscope.prompt.rendering import SessionRenderer, render
+from memscope.prompt.tokenizer import Tokenizer
+from memscope.session.nodes import Session
+from tests.call_sessions import Exchange, call_session, message, retrieving_agent, text
+
+TOKENIZER = Tokenizer.load(model_folder())
+RAW = {"api": "openai-completions"}
+TOOL = {"type": "function", "function": {"name": "sh", "description": "Run.", "parameters": {}}}
+
+
+def test_a_completion_is_scored_under_the_ids_that_were_sent() -> None:
+    prompt = message("prompt", {"type": "tokens", "ids": [5, 6, 7]})
+    response = message("completion", {"type": "tokens", "ids": [8, 9], "text": "ok"})
+    made = render(call_session([Exchange([prompt], response, RAW)]), TOKENIZER)
+    (variant,) = made.variants()
+    assert (list(variant.ids), variant.ranges) == ([5, 6, 7, 8, 9], ((3, 5),))
+    assert made.responses[0].text == "ok"
+
+
+def test_the_text_of_a_completion_keeps_its_control_tokens_and_is_cut_at_memories() -> None:
+    start, end = "<|im_start|>user\n", "Hi<|im_end|>\n<|im_start|>assistant\n"
+    prompt = message("prompt", start, text("Mira is here. ", "who"), end)
+    made = render(call_session([Exchange([prompt], message("completion", "Hello."), RAW)]), TOKENIZER)
+    (whole,), (less,) = made.variants(), made.variants({"who"})
+    ids = [TOKENIZER.parse(piece)[0] for piece in (start, "Mira is here. ", end, "Hello.")]
+    assert list(whole.ids) == [number for piece in ids for number in piece]
+    assert list(less.ids) == [*ids[0], *ids[2], *ids[3]]
+    assert whole.ranges == ((len(whole.ids) - len(ids[3]), len(whole.ids)),)
+
+
+def test_each_call_is_rendered_with_its_own_tools(templates: Callable[[str], Tokenizer]) -> None:
+    tokenizer = templates("blocks")
+    asked, answer = message("user", "List."), message("assistant", "Done.")
+    made = render(call_session([Exchange([asked], answer, {"tools": (TOOL,)}), Exchange([asked], answer)]), tokenizer)
+    chat = [{"role": "user", "content": "List."}, {"role": "assistant", "content": "Done."}]
+    for variant, tools in zip(made.variants(), ([TOOL], None), strict=True):
+        ids = tokenizer.parse(tokenizer.apply_template(chat, tools))[0]
+        assert list(variant.ids) == ids[: len(variant.ids)]
+
+
+def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[str], Tokenizer]) -> None:
+    tokenizer = templates("blocks")
+    call = message("assistant", {"type": "tool_call", "id": "x1", "name": "sh", "arguments": {"cmd": "ls"}})
+    result = message("user", {"type": "tool_result", "id": "x1", "text": "a.txt"}, "And now?")
+    made = render(
+        call_session([Exchange([message("user", "List."), call, result], message("assistant", "Ok."))]), tokenizer
+    )
+    chat = [
+        {"role": "user", "content": "List."},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "x1", "type": "function", "function": {"name": "sh", "arguments": {"cmd": "ls"}}}],
+        },
+        {"role": "tool", "tool_call_id": "x1", "content": "a.txt"},
+        {"role": "user", "content": "And now?"},
+        {"role": "assistant", "content": "Ok."},
+    ]
+    (variant,) = made.variants()
+    assert list(variant.ids) == tokenizer.parse(tokenizer.apply_template(chat))[0][: len(variant.ids)]
+
+
+@pytest.mark.parametrize("choice", ["own", "chatml"])
+def test_a_growing_session_is_rendered_as_if_it_were_new(choice: str) -> None:
+    exchanges = retrieving_agent(6, memories=4)
+    growing = SessionRenderer(TOKENIZER, choice)  # type: ignore[arg-type]
+    for count in range(1, 7):
+        session: Session = call_session(exchanges[:count])
+        grown, fresh = growing.render(session), render(session, TOKENIZER, choice)  # type: ignore[arg-type]
+        assert [list(one.ids()) for one in grown.sequences] == [list(one.ids()) for one in fresh.sequences]
+        assert grown.memories == fresh.memories
+
+
+def test_a_memory_with_another_text_is_another_version_of_the_same_memory() -> None:
+    old, new = (message("system", text(f"Port {port}.", "port")) for port in (7432, 8111))
+    asked, answer = message("user", "Which?"), message("assistant", "That one.")
+    made = render(call_session([Exchange([old, asked], answer), Exchange([new, asked], answer)]), TOKENIZER)
+    (memory,) = made.memories
+    assert memory.responses == range(2)
+    bare = render(call_session([Exchange([message("system"), asked], answer)]), TOKENIZER)
+    assert [one.ids for one in made.variants({"port"})] == [bare.variants()[0].ids] * 2

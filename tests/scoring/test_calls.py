@@ -1,0 +1,184 @@
+"""Sessions with calls against plain forwards of each call's own prompt, rendered here without memscope."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from memscope.config import Config
+from memscope.demo import model_folder
+from memscope.run.run import Run
+from memscope.scoring.grid import MEASURES
+from memscope.server.compute.attention import BLOCK
+from memscope.store.database import Database
+from tests.call_sessions import Exchange, Message, call_session, message, retrieving_agent, text
+
+pytestmark = pytest.mark.anyio
+
+MIRA = text("The user is called Mira.\n", "user/name")
+PORT = text("Staging listens on port 7432.\n", "db/port")
+NEW_PORT = text("Staging listens on port 8111.\n", "db/port")
+SYSTEM = message("system", "You are a helpful agent.\n", MIRA, PORT)
+MOVED = message("system", "You are a helpful agent.\n", MIRA, NEW_PORT)
+WHO, NAME = message("user", "What is my name?"), message("assistant", "You are called Mira.")
+WHICH, SAID = message("user", "Which port?"), message("assistant", "It is 7432.")
+CALLS = message("assistant", {"type": "tool_call", "id": "1", "name": "sh", "arguments": {"cmd": "ls"}})
+THINKS = message("assistant", {"type": "thinking", "text": "They want the port."}, "Port 8111.")
+RESULT = message("tool", {"type": "tool_result", "id": "1", "text": "a.txt"})
+SUMMARY = message("user", "Summary: we talked about ports.\n", text("Mira likes ports.\n", "likes"), "Go on.")
+
+EXCHANGES = [
+    Exchange([SYSTEM, WHO], NAME),
+    Exchange([message("system", "Make a title."), message("user", "Title of: What is my name?")], SAID),
+    Exchange([SYSTEM, WHO, NAME, WHICH], SAID),
+    Exchange([MOVED, WHO, NAME, WHICH, SAID, message("user", "And now?")], THINKS),
+    Exchange(
+        [MOVED, WHO, NAME, WHICH, SAID, message("user", "And now?"), message("assistant", "Port 8111."), WHO], NAME
+    ),
+    Exchange([MOVED, SUMMARY], CALLS),
+    Exchange([MOVED, SUMMARY, CALLS, RESULT], message("assistant", "There is a.txt."), {"status": "cut"}),
+    Exchange(
+        [MOVED, WHO, message("assistant", "You are")], message("assistant", " Mira."), {"api": "anthropic-messages"}
+    ),
+    Exchange([MOVED, message("user", "Fail.")], None, {"status": "failed"}),
+]
+
+_OPEN, _CLOSE = "\ue000", "\ue001"
+"""What marks a memory in the rendered text."""
+
+
+@functools.cache
+def model() -> Any:
+    return AutoModelForCausalLM.from_pretrained(model_folder(), dtype=torch.float32)
+
+
+@functools.cache
+def tokenizer() -> tokenizers.Tokenizer:
+    return tokenizers.Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+
+
+def as_chat(value: Message) -> dict[str, Any]:
+    """Return a message for the chat template, with its memories between marks that contain their keys."""
+    made: dict[str, Any] = {"role": value["role"], "content": ""}
+    for part in value["content"]:
+        match part["type"]:
+            case "text" if "memory" in part:
+                made["content"] += f"{_OPEN}{part['memory']['key']}{_OPEN}{part['text']}{_CLOSE}"
+            case "text" | "tool_result":
+                made["content"] += part["text"]
+            case "thinking":
+                made["reasoning_content"] = part["text"]
+            case "tool_call":
+                call = {"name": part["name"], "arguments": part["arguments"]}
+                made.setdefault("tool_calls", []).append({"type": "function", "id": part["id"], "function": call})
+    return made
+
+
+def rendered(exchange: Exchange) -> tuple[str, str]:
+    """Return the text before a response and the scored text, with marks around memories."""
+    template: Any = AutoTokenizer.from_pretrained(model_folder())
+    assert exchange.response is not None
+    prompt = [as_chat(value) for value in exchange.prompt]
+    begun = exchange.fields.get("api") == "anthropic-messages" and prompt[-1]["role"] == "assistant"
+    response = as_chat(exchange.response)
+    if begun:
+        before = template.apply_chat_template(prompt, tokenize=False).removesuffix("<|im_end|>\n")
+        prompt[-1]["content"] += response["content"]
+        whole = template.apply_chat_template(prompt, tokenize=False)
+    else:
+        before = template.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True)
+        whole = template.apply_chat_template([*prompt, response], tokenize=False)
+    end = "" if exchange.fields.get("status") == "cut" else "<|im_end|>"
+    return before, whole[len(before) :].removesuffix("\n").removesuffix("<|im_end|>") + end
+
+
+def logprob(exchange: Exchange, removed: Sequence[str] = ()) -> float:
+    """Return the log-probability of a response by one plain forward of its call."""
+    before, said = rendered(exchange)
+    pieces = [before]
+    while match := re.search(f"{_OPEN}(.*?){_OPEN}(.*?){_CLOSE}", pieces[-1], re.DOTALL):
+        last = pieces.pop()
+        pieces += [last[: match.start()], *([match[2]] if match[1] not in removed else []), last[match.end() :]]
+    ids: list[int] = []
+    for piece in pieces[:-1]:
+        ids += tokenizer().encode(piece, add_special_tokens=False).ids
+    encoding = tokenizer().encode(pieces[-1] + said, add_special_tokens=False)
+    start = len(ids) + sum(end <= len(pieces[-1]) for _, end in encoding.offsets)
+    ids += encoding.ids
+    with torch.inference_mode():
+        logprobs = model()(torch.tensor([ids])).logits[0].log_softmax(-1).double()
+    return float(sum(logprobs[at - 1, ids[at]] for at in range(start, len(ids))))
+
+
+def keys(exchange: Exchange) -> set[str]:
+    return {part["memory"]["key"] for value in exchange.prompt for part in value["content"] if "memory" in part}
+
+
+async def test_every_cell_is_that_of_its_own_call(config: Config, tmp_path: Path) -> None:
+    run = Run(call_session(EXCHANGES), config, Database(tmp_path / "db"))
+    answered = [exchange for exchange in EXCHANGES if exchange.response is not None]
+    try:
+        for measure in MEASURES:
+            await run.matrix(measure)
+        assert run.prompt.template == "own"
+        assert len(run.layout.columns) == len(answered)
+        for column, exchange in enumerate(answered):
+            present = keys(exchange)
+            base = logprob(exchange)
+            bare = logprob(exchange, list(present))
+            assert run.grids["necessity"].logprob[column] == pytest.approx(base, abs=5e-4)
+            for row, memory in enumerate(run.layout.rows):
+                assert memory.affects(column) == (memory.key in present)
+                necessity, sufficiency = (run.grids[measure].values[row][column] for measure in MEASURES)
+                if memory.key not in present:
+                    assert (necessity, sufficiency) == (0.0, 0.0)
+                    continue
+                assert necessity == pytest.approx(base - logprob(exchange, [memory.key]), abs=5e-4)
+                alone = logprob(exchange, list(present - {memory.key}))
+                assert sufficiency == pytest.approx(alone - bare, abs=5e-4)
+    finally:
+        await run.close()
+
+
+async def test_calls_that_continue_each_other_share_a_sequence(config: Config, tmp_path: Path) -> None:
+    run = Run(call_session(EXCHANGES), config, Database(tmp_path / "db"))
+    try:
+        await run.matrix()
+        assert [list(one.responses) for one in run.prompt.sequences] == [[0, 2], [1], [3], [4], [5, 6], [7]]
+    finally:
+        await run.close()
+
+
+def trie_size(sequences: Sequence[Sequence[int]]) -> int:
+    """Return how many tokens must be forwarded at least: the nodes of a trie."""
+    ordered = sorted(map(tuple, sequences))
+    shared = 0
+    for one, other in itertools.pairwise(ordered):
+        shared += next(
+            (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+        )
+    return sum(map(len, ordered)) - shared
+
+
+async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: Path) -> None:
+    run = Run(call_session(retrieving_agent(6, memories=8)), config, Database(tmp_path / "db"))
+    try:
+        await run.matrix()
+        prompt = run.prompt
+        variants = [one.ids for one in prompt.variants()]
+        for memory in prompt.memories:
+            variants += [one.ids for one in prompt.variants({memory.key}, responses=memory.responses)]
+        bare = [one.ids for one in prompt.variants(run.layout.keys)]
+        # Two passes with all left out measure the noise floor; each sequence begins at the edge of a block.
+        assert run.cost.tokens_forwarded <= 1.02 * trie_size(variants) + 2 * trie_size(bare) + BLOCK * len(variants)
+    finally:
+        await run.close()
