@@ -8,9 +8,9 @@ import pytest
 
 from memscope.demo import model_folder
 from memscope.prompt.rendering import SessionRenderer, render
+from memscope.prompt.sequence import TokenSequence
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.session.nodes import Session
-from tests.call_sessions import Exchange, call_session, message, retrieving_agent, text
+from tests.call_sessions import Exchange, call_session, growing_session, message, retrieving_agent, text
 
 TOKENIZER = Tokenizer.load(model_folder())
 RAW = {"api": "openai-completions"}
@@ -54,7 +54,7 @@ def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[s
     made = render(
         call_session([Exchange([message("user", "List."), call, result], message("assistant", "Ok."))]), tokenizer
     )
-    chat = [
+    chat: list[dict[str, object]] = [
         {"role": "user", "content": "List."},
         {
             "role": "assistant",
@@ -71,11 +71,12 @@ def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[s
 
 @pytest.mark.parametrize("choice", ["own", "chatml"])
 def test_a_growing_session_is_rendered_as_if_it_were_new(choice: str) -> None:
-    exchanges = retrieving_agent(6, memories=4)
     growing = SessionRenderer(TOKENIZER, choice)  # type: ignore[arg-type]
-    for count in range(1, 7):
-        session: Session = call_session(exchanges[:count])
+    before: tuple[TokenSequence, ...] = ()
+    for session in growing_session(retrieving_agent(6, memories=4)):
         grown, fresh = growing.render(session), render(session, TOKENIZER, choice)  # type: ignore[arg-type]
+        assert all(one is other for one, other in zip(before, grown.sequences, strict=False))
+        before = grown.sequences
         assert [list(one.ids()) for one in grown.sequences] == [list(one.ids()) for one in fresh.sequences]
         assert grown.memories == fresh.memories
 
