@@ -66,9 +66,11 @@ def _report_fault(error: Exception, options: argparse.Namespace) -> int:
 
 
 def _print_error(error: MemscopeError, status: int) -> int:
-    from memscope.terminal.safe import one_line
+    from memscope.terminal.safe import indentation, one_line
 
     sys.stderr.write(f"memscope: {one_line(str(error))}\n")
+    for line in error.advice:
+        sys.stderr.write(f"  {indentation(line)}{one_line(line)}\n")
     return status
 
 

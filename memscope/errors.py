@@ -4,6 +4,10 @@ Each message is one line that says what is wrong, where, and what to do. The com
 the screen shows it in the log, without a traceback.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 __all__ = [
     "ConfigError",
     "MemscopeError",
@@ -19,7 +23,16 @@ __all__ = [
 
 
 class MemscopeError(Exception):
-    """Base class of all errors that memscope raises on purpose."""
+    """Base class of all errors that memscope raises on purpose.
+
+    Attributes:
+        advice: What else to tell the user, line by line; shown under the message by the commands.
+    """
+
+    def __init__(self, message: str = "", advice: Sequence[str] = ()) -> None:
+        """Create an error with its one-line message."""
+        super().__init__(message)
+        self.advice = tuple(advice)
 
 
 class UsageError(MemscopeError):

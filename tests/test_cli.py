@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -111,7 +112,29 @@ def test_doctor_describes_the_scorer_and_what_was_recognised(
     assert run("doctor", str(chat), "--template", "chatml") == 0
     assert "template: chatml" in capsys.readouterr().out
     assert run("doctor", str(chat)) == 0
-    assert "tags: user/tea" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "tags: user/tea" in shown
+    assert 'tags in node 0: user/tea: <memory key="user/tea">likes tea</memory>' in shown
+
+
+@pytest.mark.usefixtures("there")
+def test_a_session_without_memories_says_what_would_find_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat = tmp_path / "chat.json"
+    chat.write_text(
+        json.dumps([{"role": "system", "content": "Stored:\n- likes tea\n"}, {"role": "assistant", "content": "Tea."}])
+    )
+    command = rf"    memscope {chat} --memory-regex '^[ \t]*(?:[-*•]|\d+[.)]) +(?P<text>.+)\n?'"
+    assert run("score", str(chat)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"memscope: {chat}: no memories found: nothing to leave out\n  the file was read as chat\n")
+    assert f"{command}\n" in error
+    assert run("doctor", str(chat)) == 1
+    assert f"{command}\n" in capsys.readouterr().out
+    arguments = shlex.split(command)
+    assert run(*arguments[1:]) == 0
+    assert "likes-tea" in capsys.readouterr().out
 
 
 BAD_FILES = {
@@ -148,7 +171,8 @@ def test_a_bad_file_is_one_clear_line(name: str, tmp_path: Path, capsys: pytest.
     assert run("score", str(path)) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    (line,) = captured.err.strip().split("\n")
+    line, *advice = captured.err.strip().split("\n")
+    assert all(further.startswith("  ") for further in advice)
     assert line.startswith(f"memscope: {path}")
     assert words in line
 

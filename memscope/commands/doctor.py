@@ -8,18 +8,24 @@ from typing import Any
 import msgspec
 
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import load_configured_session
+from memscope.commands.opening import load_configured_session, repeated_options
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.run.source import ScorerSource
 from memscope.scoring.layout import layout_of
+from memscope.session.advice import advice
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
 from memscope.session.nodes import Session
 from memscope.terminal.printing import print_json, print_text
-from memscope.terminal.safe import one_line
+from memscope.terminal.safe import indentation, one_line, shorten
 
 __all__ = ["doctor"]
+
+_ONE_PER_LINE = ("matches", "notes", "advice", "rendering")
+_MATCH = "{rule} in node {node}: {key}: {text}"
+_SHOWN = 100
+"""How much of a memory the table shows, in terminal cells."""
 
 
 def doctor(path: str | None, config: Config, output: str) -> int:
@@ -32,6 +38,8 @@ def doctor(path: str | None, config: Config, output: str) -> int:
     if output == "json":
         print_json(findings)
     else:
+        for match in findings.get("session", {}).get("matches", ()):
+            match["text"] = shorten(match["text"], _SHOWN)
         print_text("".join(line + "\n" for name, facts in findings.items() for line in _lines(name, facts)))
     return 1 if any("error" in facts for facts in findings.values()) else 0
 
@@ -44,6 +52,7 @@ def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]
     facts = {**diagnose(session), "responses": len(layout_of(session).columns)}
     if trouble := problems(session):
         facts["error"] = "; ".join(trouble)
+        facts["advice"] = list(advice(session, repeated_options(config)))
     return session, facts
 
 
@@ -76,6 +85,11 @@ def _item(key: str, value: Any, indent: int) -> Iterator[str]:
         yield f"{lead}{one_line(key)}"
         for inner, item in value.items():
             yield from _item(str(inner), item, indent + 2)
+    elif isinstance(value, list | tuple) and key in _ONE_PER_LINE:
+        yield f"{lead}{key}{'' if value else ': none'}"
+        for item in value:
+            line = _MATCH.format_map(item) if isinstance(item, dict) else str(item)
+            yield f"{lead}  {indentation(line)}{one_line(line)}"
     elif isinstance(value, list | tuple):
         yield f"{lead}{one_line(key)}: {one_line(', '.join(map(str, value)))}"
     else:

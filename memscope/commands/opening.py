@@ -16,7 +16,7 @@ from memscope.run.run import Run
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 
-__all__ = ["load_configured_session", "load_scorable_session", "open_finetuning", "open_run"]
+__all__ = ["load_configured_session", "load_scorable_session", "open_finetuning", "open_run", "repeated_options"]
 
 
 def load_configured_session(path: str | None, config: Config) -> Session:
@@ -34,6 +34,13 @@ def load_configured_session(path: str | None, config: Config) -> Session:
     )
 
 
+def repeated_options(config: Config) -> tuple[str, ...]:
+    """Return the options that a suggested command for the same file must repeat."""
+    source = ("--from", config.source_format) if config.source_format else ()
+    project = ("--project", config.project) if config.project else ()
+    return (*source, *project)
+
+
 def load_scorable_session(path: str | None, config: Config) -> Session:
     """Read a session and check that it has memories and responses.
 
@@ -42,7 +49,9 @@ def load_scorable_session(path: str | None, config: Config) -> Session:
     """
     session = load_configured_session(path, config)
     if trouble := problems(session):
-        raise SessionError(f"{path or session_path()}: {trouble[0]}")
+        from memscope.session.advice import advice
+
+        raise SessionError(f"{path or session_path()}: {trouble[0]}", advice(session, repeated_options(config)))
     return session
 
 

@@ -123,13 +123,14 @@ def pattern_rule(pattern: str) -> MemoryRule:
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"memory pattern {pattern!r}: {error}") from error
     groups = compiled.groupindex
-    whole, text, key = (name if name in groups else 0 for name in ("memory", "text", "key"))
+    whole = "memory" if "memory" in groups else 0
+    text = "text" if "text" in groups else whole
 
     def find(searched: str) -> Iterator[Found]:
         for match in compiled.finditer(searched):
             if match[whole]:
-                named = (match[key] or "").strip() if key else ""
-                yield Found(*match.span(whole), named or None, match[text] or match[whole])
+                key = (match["key"] or "").strip() if "key" in groups else ""
+                yield Found(*match.span(whole), key or None, match[text] or match[whole])
 
     return MemoryRule("regex", find)
 

@@ -173,6 +173,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         context: How much of what the model saw is in the file: all of it, or less, so that it was reconstructed; "from
             disk": memory files were read from disk, where they may have changed since.
         rules: The keys that each detector rule found, in order of appearance.
+        searched: The detector rules that were applied; empty if the format names its memories itself.
         notes: What was skipped, changed or guessed, one line each.
     """
 
@@ -180,6 +181,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     format: str = "native"
     context: SourceContext = "whole context"
     rules: Mapping[str, tuple[str, ...]] = {}
+    searched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

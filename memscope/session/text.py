@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from memscope.session.nodes import (
@@ -20,8 +20,19 @@ from memscope.session.nodes import (
     Thinking,
     ToolCall,
 )
+from memscope.session.rules.base import Origin
 
-__all__ = ["RecordedResponse", "is_response", "leaf_text", "responses"]
+__all__ = ["RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
+
+
+_WRITTEN_ROLES = ("assistant", "completion")
+_ORIGINS: Mapping[str, Origin] = {
+    "system": "system",
+    "developer": "system",
+    "prompt": "system",
+    "tool": "tool",
+    "function": "tool",
+}
 
 
 class RecordedResponse(NamedTuple):
@@ -43,6 +54,11 @@ class RecordedResponse(NamedTuple):
     def timestamp(self) -> str | None:
         """Its RFC 3339 timestamp, or None."""
         return (self.call.timestamp if self.call else None) or self.turn.timestamp
+
+
+def origin_of(role: str) -> Origin | None:
+    """Return where the text of a turn with this role comes from; None if a model wrote it."""
+    return None if role in _WRITTEN_ROLES else _ORIGINS.get(role, "user")
 
 
 def leaf_text(leaf: Leaf) -> str:

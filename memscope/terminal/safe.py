@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Literal
 
-__all__ = ["cells", "fit", "one_line", "shorten", "visible"]
+__all__ = ["cells", "fit", "indentation", "one_line", "shorten", "visible"]
 
 _FILLERS = frozenset({0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0, 0x034F})
 """Code points that are letters by category but invisible, and are used to hide text."""
@@ -73,6 +73,11 @@ def _without_emoji_selectors(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a text made visible, on one line, with whitespace collapsed."""
     return visible(" ".join(text.split()))
+
+
+def indentation(text: str) -> str:
+    """Return the spaces at the beginning of a text, which `one_line` drops."""
+    return " " * (len(text) - len(text.lstrip(" ")))
 
 
 def cells(text: str) -> int:

@@ -23,7 +23,7 @@ import msgspec
 
 from memscope.session.detectors import Detector
 from memscope.session.formats.fields import Fields
-from memscope.session.formats.text_leaves import TextLeaves, origin_of
+from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.nodes import (
     RESULT_FIELD,
     Branch,
@@ -40,6 +40,7 @@ from memscope.session.nodes import (
     ToolResult,
 )
 from memscope.session.rules.base import Origin
+from memscope.session.text import origin_of
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
@@ -164,6 +165,7 @@ class SessionBuilder:
             format=self._format,
             context="whole context" if whole else "reconstructed",
             rules=self._texts.rules,
+            searched=self._texts.searched,
             notes=(*self._notes, *skipped, *self._texts.notes),
         )
         header = Header(id=id, title=title, model=model, extra=extra or {})

@@ -19,7 +19,7 @@ from memscope.errors import SessionError
 from memscope.session.detectors import Detector
 from memscope.session.formats.builder import HEAD_ROLES
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.text_leaves import TextLeaves, origin_of
+from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.nodes import (
     Branch,
     Header,
@@ -30,6 +30,7 @@ from memscope.session.nodes import (
     Thinking,
     ToolCall,
 )
+from memscope.session.text import origin_of
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
@@ -92,7 +93,13 @@ class MessageConverter:
             model: The name of the model that wrote the responses, if the file has one.
             tools: The tool definitions, if the file has any.
         """
-        source = Source(path=self._name, format=self._format, rules=self._texts.rules, notes=self._notes())
+        source = Source(
+            path=self._name,
+            format=self._format,
+            rules=self._texts.rules,
+            searched=self._texts.searched,
+            notes=self._notes(),
+        )
         header = Header(id=f"chat-{self._digest()}", title=title or PurePath(self._name).stem, model=model)
         return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 

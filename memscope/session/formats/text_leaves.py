@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from memscope.session.detectors import Detector
 from memscope.session.nodes import Content, Leaf, Memory
 from memscope.session.rules.base import Origin
 from memscope.terminal.counts import counted
 
-__all__ = ["WRITTEN_ROLES", "TextLeaves", "origin_of"]
+__all__ = ["TextLeaves"]
 
-WRITTEN_ROLES = ("assistant", "completion")
-"""The roles of messages that a model wrote."""
-
-_ORIGINS: Mapping[str, Origin] = {"user": "user", "tool": "tool", "function": "tool"}
 
 _MEMORY_ELEMENT = re.compile(r"<memory(?=[\s>])")
-
-
-def origin_of(role: str) -> Origin | None:
-    """Return where the text of a message with this role comes from; None if a model wrote it."""
-    return None if role in WRITTEN_ROLES else _ORIGINS.get(role, "system")
 
 
 class TextLeaves:
@@ -53,6 +43,11 @@ class TextLeaves:
         parts = self._detector.split(text, origin=origin, search_results=search_results)
         self._keyless += sum(len(_MEMORY_ELEMENT.findall(part)) for key, part in parts if key is None)
         return [Content(text=part) if key is None else Memory(key=key, text=part) for key, part in parts]
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The names of the rules that are applied."""
+        return self._detector.rules
 
     @property
     def rules(self) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,207 @@
+"""Suggest how to find the memories of a session in which no rule found any.
+
+Every suggestion was tried on the session itself: its options do find memories.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from memscope.session.detectors import pattern_rule
+from memscope.session.nodes import Branch, Content, Node, Session, ToolResult
+from memscope.session.rules.base import ORIGINS, Finder, Found, Origin
+from memscope.session.rules.elements import elements
+from memscope.session.rules.headings import heading_of
+from memscope.session.rules.lists import lines
+from memscope.session.rules.registry import RULES
+from memscope.session.text import origin_of
+from memscope.terminal.counts import counted
+from memscope.terminal.safe import one_line, shorten
+
+__all__ = ["Suggestion", "suggestions"]
+
+_MOST = 3
+_SEARCHED = 1_000_000
+"""How many characters of a session are searched."""
+
+_MOST_NAMES = 20
+"""How many different elements, and how many different headings, are tried."""
+
+_SHOWN = 60
+_NEARBY = 80
+_MOST_COUNTED = 50
+_MEMORY_WORDS = re.compile(r"memor|fact|prefer|about|profile|context|note|know|remember|user", re.IGNORECASE)
+_OPENING = re.compile(r"<(?P<name>[A-Za-z][\w.-]{0,60})(?:\s[^<>]*)?>")
+
+_SPECIAL = re.compile(r"[.^$*+?{}\[\]\\|()-]")
+_RULE_WEIGHT = 4
+
+_SHAPES = {
+    "list item": r"^[ \t]*(?:[-*•]|\d+[.)]) +(?P<text>.+)\n?",
+    "named line": r"^(?P<key>[A-Z][\w /-]{0,40}): +(?P<text>\S.*)\n?",
+    "bracketed line": r"^\[(?P<key>[^\]\n]+)\] *(?P<text>\S.*)\n?",
+    "JSON object": r"\{[^{}\n]+\}[ ,]*\n?",
+}
+"""Patterns for shapes in which memories are often written, by what one match is."""
+
+
+class Suggestion(NamedTuple):
+    """Options that find memories in a session.
+
+    Attributes:
+        place: What they find first, and where.
+        options: The command-line options.
+    """
+
+    place: str
+    options: tuple[str, ...]
+
+    def command(self, path: str, more: Sequence[str] = ()) -> str:
+        """Return a command, quoted for a shell, that opens a file with these options and more."""
+        return shlex.join(["memscope", path, *more, *self.options])
+
+
+class _Text(NamedTuple):
+    """A text of the session that the model did not write."""
+
+    origin: Origin
+    number: int
+    text: str
+
+
+class _Found(NamedTuple):
+    """What a pattern or a rule finds first, and how many memories it finds."""
+
+    text: _Text
+    memory: Found
+    total: int
+
+    def place(self, kind: str) -> str:
+        """Describe it in one line."""
+        text, start = self.text.text, self.memory.start
+        shown = shorten(text[start : self.memory.end], _SHOWN)
+        where = f"message {self.text.number} ({self.text.origin}), line {text.count(chr(10), 0, start) + 1}"
+        return f"{counted(self.total, kind)}, first in {where}: {shown}"
+
+
+class _Candidate(NamedTuple):
+    """Options to suggest: what one memory that they find is called, what they find, and how likely this kind is one."""
+
+    kind: str
+    found: _Found
+    options: tuple[str, ...]
+    weight: int
+
+    @property
+    def likelihood(self) -> tuple[int, int]:
+        """How much this looks like memories, for sorting."""
+        text, memory, total = self.found
+        near = text.text[max(0, memory.start - _NEARBY) : memory.end]
+        signs = self.weight + bool(_MEMORY_WORDS.search(near)) + (text.origin == "system") + (total > 1)
+        return signs, min(total, _MOST_COUNTED)
+
+    @property
+    def suggestion(self) -> Suggestion:
+        """The suggestion to use these options."""
+        return Suggestion(self.found.place(self.kind), self.options)
+
+
+def suggestions(session: Session) -> list[Suggestion]:
+    """Return the places that look most like memories, at most three, and then the paragraphs of the system prompt.
+
+    Args:
+        session: A session without memories, of a format whose texts are searched for them.
+    """
+    texts = list(_texts(session))
+    candidates = [*_by_rule(texts, session.source.searched), *_by_pattern(texts)]
+    chosen: dict[tuple[int, int], Suggestion] = {}
+    for candidate in sorted(candidates, key=lambda one: one.likelihood, reverse=True):
+        place = (candidate.found.text.number, candidate.found.memory.start)
+        if len(chosen) < _MOST and _survives_printing(candidate.options):
+            chosen.setdefault(place, candidate.suggestion)
+    return [*chosen.values(), *_paragraphs(texts)]
+
+
+def _texts(session: Session) -> Iterator[_Text]:
+    left = _SEARCHED
+    for number, node in enumerate(session.nodes):
+        for origin, text in _searchable(node):
+            if text and left > 0:
+                yield _Text(origin, number, text[:left])
+                left -= len(text)
+
+
+def _searchable(node: Node) -> Iterator[tuple[Origin, str]]:
+    if isinstance(node, Branch) and (origin := origin_of(node.role)):
+        yield origin, "".join(leaf.text for leaf in node.children if isinstance(leaf, Content))
+        for leaf in node.children:
+            if isinstance(leaf, ToolResult):
+                yield "tool", leaf.text
+
+
+def _survives_printing(options: tuple[str, ...]) -> bool:
+    return one_line(command := shlex.join(options)) == command
+
+
+def _paragraphs(texts: list[_Text]) -> Iterator[Suggestion]:
+    rule = RULES["paragraphs"]
+    if found := _first(rule.find, texts, rule.origins):
+        yield Suggestion(found.place("paragraph"), ("--rules", rule.name))
+
+
+def _by_rule(texts: list[_Text], searched: Collection[str]) -> Iterator[_Candidate]:
+    for name, rule in RULES.items():
+        if name not in searched and rule.by_default and (found := _first(rule.find, texts, rule.origins)):
+            yield _Candidate(f"{name} item", found, ("--rules", name), _RULE_WEIGHT)
+
+
+def _by_pattern(texts: list[_Text]) -> Iterator[_Candidate]:
+    weighted = ((0, _SHAPES.items()), (1, _element_patterns(texts)), (2, _heading_patterns(texts)))
+    for weight, patterns in weighted:
+        for kind, pattern in patterns:
+            if found := _first(pattern_rule(pattern).find, texts):
+                yield _Candidate(kind, found, ("--memory-regex", pattern), weight)
+
+
+def _first(find: Finder, texts: list[_Text], origins: Collection[Origin] = ORIGINS) -> _Found | None:
+    first: tuple[_Text, Found] | None = None
+    total = 0
+    for text in texts:
+        for memory in find(text.text) if text.origin in origins else ():
+            first = first or (text, memory)
+            total += 1
+    return _Found(*first, total) if first else None
+
+
+def _element_patterns(texts: list[_Text]) -> Iterator[tuple[str, str]]:
+    openings = Counter(match["name"] for text in texts for match in _OPENING.finditer(text.text))
+    for name, count in openings.most_common(_MOST_NAMES):
+        tag = _literal(name)
+        bodies = [text.text[element.body : element.body_end] for text in texts for element in elements(text.text, tag)]
+        if len(bodies) != count:  # the pattern below would search for missing closing tags again and again
+            continue
+        is_plain = not any("<" in body for body in bodies)
+        body = "(?P<text>[^<]*)" if is_plain else "(?P<text>(?s:.*?))"
+        yield f"<{name}> element", rf"<{tag}\b[^<>]*>{body}</{tag}>\n?"
+
+
+def _heading_patterns(texts: list[_Text]) -> Iterator[tuple[str, str]]:
+    """Yield patterns for the paragraph after a heading that says memories."""
+    titles = dict.fromkeys(
+        line.text
+        for text in texts
+        for line in lines(text.text, 0, len(text.text))
+        if (heading := heading_of(line)) and heading.says_memories
+    )
+    for title in islice(titles, _MOST_NAMES):
+        yield "paragraph after a heading", rf"^{_literal(title)}\n+(?P<memory>(?:.+\n?)+)"
+
+
+def _literal(text: str) -> str:
+    """Return a pattern for a text; unlike `re.escape`, it leaves spaces and hashes as they are."""
+    return _SPECIAL.sub(r"\\\g<0>", text)

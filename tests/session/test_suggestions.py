@@ -1,0 +1,127 @@
+"""A session without memories never ends in a dead end: each suggestion takes memories when it is followed."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memscope.session.advice import advice
+from memscope.session.detectors import Detector
+from memscope.session.formats.chat import read_chat
+from memscope.session.formats.native import read_native
+from memscope.session.nodes import Session
+from memscope.session.suggestions import Suggestion, suggestions
+from memscope.session.text import leaf_text
+from tests.session.strategies import PROMPTS, QUICK
+
+ANSWER = {"role": "assistant", "content": "Tea."}
+
+
+def chat(system: str, *others: dict[str, Any], rules: tuple[str, ...] | None = None) -> Session:
+    return read_chat([{"role": "system", "content": system}, *others, ANSWER], "my chat.json", Detector(rules))
+
+
+def followed(suggestion: Suggestion, text: str) -> list[tuple[str, str]]:
+    """What is taken from a system prompt with the options of a suggestion."""
+    options = dict(zip(suggestion.options[::2], suggestion.options[1::2], strict=True))
+    rules, pattern = options.get("--rules"), options.get("--memory-regex")
+    parts = Detector(rules.split(",") if rules else None, pattern).split(text)
+    return [(key, part) for key, part in parts if key is not None]
+
+
+SHAPES = {
+    "paragraph after a heading": "## About the user\n\nMira is a nurse.\nShe likes tea.\n\nBe brief.",
+    "<profile> element": "<profile>Lives in Lisbon</profile>\n<profile>Has a cat</profile>",
+    "<data> element": "<data>\n<name>Mira</name>\n</data>",
+    "list item": "What follows is stored.\n- Likes tea\n- Has a cat",
+    "named line": "Name: Mira\nDrink: tea",
+    "bracketed line": "[user] Likes tea\n[home] Has a cat",
+    "JSON object": '[{"id": 1, "content": "Likes tea"}, {"id": 2, "content": "Has a cat"}]',
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_shapes_of_memories_are_suggested_with_a_pattern_that_takes_them(kind: str) -> None:
+    session = chat(SHAPES[kind])
+    assert session.memory_keys() == ()
+    (first, *_) = [one for one in suggestions(session) if kind in one.place or f"{kind}s" in one.place]
+    assert followed(first, SHAPES[kind])
+
+
+def test_a_place_says_what_is_there_and_where() -> None:
+    session = chat("You are Bob.\nThis is stored:\n- Likes tea\n- Has a cat")
+    assert suggestions(session)[0].place == "2 list items, first in message 0 (system), line 3: - Likes tea"
+
+
+def test_three_places_at_most_and_then_the_paragraphs() -> None:
+    session = chat("\n\n".join(SHAPES.values()))
+    found = suggestions(session)
+    assert len(found) == 4
+    assert found[-1].options == ("--rules", "paragraphs")
+    assert found[0].options[0] == "--memory-regex"
+
+
+def test_a_rule_that_was_switched_off_and_would_find_something_comes_first() -> None:
+    found = suggestions(chat("Notes:\n- Likes tea\n", rules=("tags",)))
+    assert found[0].options == ("--rules", "markdown")
+
+
+def test_what_the_model_wrote_is_never_suggested() -> None:
+    session = read_chat([{"role": "assistant", "content": "- Likes tea"}], "c.json", Detector())
+    assert suggestions(session) == []
+
+
+@QUICK
+@given(PROMPTS, st.sampled_from([None, ("tags",), ()]))
+def test_every_suggestion_can_be_followed(text: str, rules: tuple[str, ...] | None) -> None:
+    session = chat(text, rules=rules)
+    if session.memory_keys():
+        return
+    system = "".join(leaf_text(leaf) for leaf in session.nodes[0].children)  # type: ignore[union-attr]
+    for suggestion in suggestions(session):
+        assert followed(suggestion, system)
+        command = shlex.split(suggestion.command("my chat.json", ["--from", "chat"]))
+        assert command == ["memscope", "my chat.json", "--from", "chat", *suggestion.options]
+
+
+MANY = 5000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<a>" * MANY, "<a></a>" + "<a>" * MANY, "{" * MANY, "## Memories\n" * MANY, "[" * MANY, "A:" * MANY, " " * MANY],
+)
+def test_hostile_text_is_searched_in_one_go(text: str) -> None:
+    assert suggestions(chat(text, rules=())) is not None
+
+
+def test_advice_names_the_format_the_rules_and_a_mark() -> None:
+    lines = advice(chat("You are Bob."))
+    assert lines[0] == "the file was read as chat"
+    assert lines[1].startswith("these rules looked for memories: tags, mem0, ")
+    assert "    memscope 'my chat.json' --rules paragraphs" in lines
+    assert lines[-1] == 'or mark a message or a text block as a memory: "memory": {"key": "user/name"}'
+
+
+def test_advice_about_responses_says_which_turns_there_are() -> None:
+    messages = [
+        {"role": "user", "content": "Tea?", "memory": {"key": "a"}},
+        {"role": "bot", "content": "Tea."},
+        {"role": "bot", "content": "Yes."},
+    ]
+    assert advice(read_chat(messages, "c.json", Detector())) == (
+        "the file was read as chat",
+        "a response is a turn of the conversation with the role assistant and a text; here: 1 user turn, 2 bot turns",
+        "if 'bot' is the agent, change that role to 'assistant'",
+    )
+
+
+def test_advice_for_a_native_session_is_a_line_to_add(small_session: Session) -> None:
+    assert advice(small_session) == ()
+    lines = advice(read_native(b'{"type":"session","version":1,"id":"a"}\n', "a.jsonl"))
+    assert lines[1].startswith('a native session names its memories: add lines such as {"type":"memory",')
+    assert lines[2].endswith("here: no turns")
