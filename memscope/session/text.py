@@ -22,10 +22,11 @@ from memscope.session.nodes import (
 )
 from memscope.session.rules.base import Origin
 
-__all__ = ["RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
+__all__ = ["WRITTEN_ROLES", "RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
 
 
-_WRITTEN_ROLES = ("assistant", "completion")
+WRITTEN_ROLES = ("assistant", "completion")
+"""The roles of turns that a model wrote."""
 _ORIGINS: Mapping[str, Origin] = {
     "system": "system",
     "developer": "system",
@@ -58,7 +59,7 @@ class RecordedResponse(NamedTuple):
 
 def origin_of(role: str) -> Origin | None:
     """Return where the text of a turn with this role comes from; None if a model wrote it."""
-    return None if role in _WRITTEN_ROLES else _ORIGINS.get(role, "user")
+    return None if role in WRITTEN_ROLES else _ORIGINS.get(role, "user")
 
 
 def leaf_text(leaf: Leaf) -> str:

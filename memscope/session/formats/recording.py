@@ -30,8 +30,8 @@ from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.lines import JsonLine, LineReader
-from memscope.session.formats.text_leaves import WRITTEN_ROLES
 from memscope.session.nodes import CallStatus, Session
+from memscope.session.text import WRITTEN_ROLES
 from memscope.session.timestamps import is_timestamp
 
 __all__ = ["FORMAT", "VERSION", "RecordingReader", "read_recording"]
