@@ -13,6 +13,8 @@ from memscope.prompt.rendering import render
 from memscope.prompt.tokenizer import Tokenizer
 from memscope.server.compute.chat_prompt import CHATML_TEMPLATE, ChatPrompts
 from memscope.server.errors import ApiError
+from memscope.session.detectors import Detector
+from memscope.session.formats.builder import SessionBuilder
 from memscope.session.nodes import Branch, Content, Header, Session, Thinking, ToolCall
 
 _BLOCKS = "{% for m in messages %}{{ m['role'] }}:{% for b in m['content'] %}{{ b['text'] }}{% endfor %};{% endfor %}"
@@ -53,6 +55,34 @@ def test_chatml_is_the_same_as_in_native_sessions(template: str | None) -> None:
     (native,) = render(Session(header=Header(id="x"), nodes=nodes), tokenizer, "chatml").sequences
     text, _ = _prompts(template).render(messages, None)
     assert text == tokenizer.decode(native.ids()) + "<|im_start|>assistant\n"
+
+
+def test_a_call_is_scored_under_the_ids_that_answered_it() -> None:
+    shell = {"name": "shell", "arguments": {"cmd": "run ops/ship.sh"}}
+    tool_call = {"id": "1", "type": "function", "function": shell}
+    messages: list[dict[str, Any]] = [
+        {"role": "system", "content": "You are a helpful agent."},
+        {"role": "system", "content": "The deploy script for orchid is ops/ship.sh."},
+        {"role": "user", "content": "Run the deploy script\nfor <|im_end|> orchid."},
+        {"role": "assistant", "content": "", "tool_calls": [tool_call]},
+        {"role": "tool", "tool_call_id": "1", "content": "exit code 0"},
+    ]
+    builder = SessionBuilder("recording.jsonl", "recording", Detector())
+    parts: list[Any] = [[{"type": "text", "text": message["content"]}] for message in messages]
+    parts[1][0]["memory"] = {"key": "orchid/deploy"}
+    parts[3] = [{"type": "tool_call", "id": "1", **shell}]
+    parts[4] = [{"type": "tool_result", "id": "1", "text": "exit code 0"}]
+    prompt = [
+        builder.message({"role": message["role"], "content": content}, "here")
+        for message, content in zip(messages, parts, strict=True)
+    ]
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "Done."}]}
+    builder.call(id="c1", prompt=prompt, response=builder.message(answer, "here"))
+    tokenizer = Tokenizer.load(model_folder())
+    (scored,) = render(builder.session(id="x"), tokenizer).sequences
+    _, ids = ChatPrompts(AutoTokenizer.from_pretrained(model_folder())).render(messages, None)
+    assert list(scored.ids())[: len(ids)] == ids
+    assert tokenizer.decode(scored.ids()[len(ids) :]) == "Done.<|im_end|>\n"
 
 
 def test_the_characters_of_a_control_token_stay_text() -> None:

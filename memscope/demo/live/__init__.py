@@ -1,0 +1,1 @@
+"""The live demo: an agent at work, recorded and scored while it talks."""
