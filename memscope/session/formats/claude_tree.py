@@ -22,6 +22,7 @@ from memscope.session.formats.claude_rows import (
     response_parts,
     user_parts,
 )
+from memscope.session.formats.memory_files import title_of
 from memscope.session.timestamps import is_timestamp
 
 __all__ = ["Input", "Response", "Row", "TranscriptTree"]
@@ -38,7 +39,6 @@ class Input:
     number: int
     parts: list[Part | FileMemory]
     results: list[tuple[str, list[Part]]] = field(default_factory=list)
-    stamp: str | None = None
     is_instructions: bool = False
 
 
@@ -110,6 +110,7 @@ class TranscriptTree:
         self.outdated = False
         self._texts: dict[str, str] = {}
         self._titles: dict[str, str] = {}
+        self._prompt = ""
         self._calls: dict[str, Response] = {}
         self._open: dict[str, Response] = {}
         self._missing: set[str] = set()
@@ -119,8 +120,8 @@ class TranscriptTree:
 
     @property
     def title(self) -> str:
-        """The title of the conversation, or ""."""
-        return next((self._titles[kind] for kind in _TITLES if kind in self._titles), "")
+        """The title of the conversation, or the beginning of its first prompt; "" without either."""
+        return next((self._titles[kind] for kind in _TITLES if kind in self._titles), self._prompt)
 
     @property
     def unfinished(self) -> Response | None:
@@ -143,7 +144,7 @@ class TranscriptTree:
         self._last_response = None
         kind = row.get("type") if isinstance(row, dict) else None
         if not isinstance(kind, str):
-            self.skipped["row without a type"] += 1
+            self.skipped["untyped row"] += 1
             return
         if kind in _TITLES:
             self._take_title(kind, row)
@@ -195,7 +196,9 @@ class TranscriptTree:
         for call, result in results:
             if call in self._calls:
                 self._calls[call].results.setdefault(call, (self._number, result))
-        return Input(self._number, [*parts], results, _stamp(row))
+        if not self._prompt and row.get("isMeta") is not True and not _thread(row):
+            self._prompt = title_of(parts)
+        return Input(self._number, [*parts], results)
 
     def _attachment(self, row: Mapping[str, Any], attachment: Mapping[str, Any]) -> Input | None:
         kind, thread = str(attachment.get("type")), _thread(row)
@@ -210,7 +213,7 @@ class TranscriptTree:
             self.skipped[f"{kind} attachment"] += 1
             return None
         known = [self._with_text(part) if isinstance(part, FileMemory) else part for part in parts]
-        made = Input(self._number, known, stamp=_stamp(row), is_instructions=kind == "instructions")
+        made = Input(self._number, known, is_instructions=kind == "instructions")
         if made.is_instructions:
             self.instructions.setdefault(thread, []).append(made)
         return made

@@ -12,12 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_part", "files_on_disk", "joined", "memory_key", "text_on_disk", "text_part"]
+__all__ = ["file_part", "files_on_disk", "joined", "memory_key", "text_on_disk", "text_part", "title_of"]
 
 _AGENT_FOLDER = re.compile(r"^.*/(?=\.(?:claude|codex)/)")
 _AGENT_PROJECT = re.compile(r"^.*/\.claude/projects/[^/]+/")
 _CODEX_MEMORIES = re.compile(r"^.*/\.codex/(?=memories/)")
 _IN_PROJECT = ("CLAUDE.md", ".claude/CLAUDE.md", "CLAUDE.local.md", "MEMORY.md")
+_TITLE_CHARACTERS = 60
 _FILE_LIMIT = 2**20
 """Maximum size of a memory file in bytes; a larger one is not a memory file."""
 
@@ -82,6 +83,12 @@ def text_on_disk(path: Path) -> str | None:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
+
+
+def title_of(parts: Sequence[dict[str, Any]]) -> str:
+    """Return the beginning of what a user says as a title; "" for what is not a user's own text."""
+    text = " ".join(part["text"] for part in parts if part["type"] == "text" and "memory" not in part)
+    return "" if text.lstrip().startswith("<") else " ".join(text[: 4 * _TITLE_CHARACTERS].split())[:_TITLE_CHARACTERS]
 
 
 def joined(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ _MODULES = (
     "native",
     "recording",
     "claude_code",
+    "codex",
     "chat_lines",
     "chat",
 )

@@ -14,6 +14,7 @@ from memscope.session.detectors import Detector
 from memscope.session.formats.registry import all_formats, choose_format, format_named, format_of
 from tests.conftest import SMALL_SESSION
 from tests.session.formats.claude_files import small_transcript
+from tests.session.formats.codex_files import small_rollout
 from tests.session.recordings import RECORDING
 from tests.session.strategies import QUICK
 
@@ -21,6 +22,7 @@ FILES = {
     "native": SMALL_SESSION,
     "recording": RECORDING.encode(),
     "claude-code": small_transcript().data,
+    "codex": small_rollout().data,
     "chat-lines": b'{"role":"user","content":"Hi"}\n{"role":"assistant","content":"Hello"}\n',
     "chat": b'{"messages": [\n{"role":"user","content":"Hi"},\n{"role":"assistant","content":"Hello"}]}\n',
 }
