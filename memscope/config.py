@@ -59,6 +59,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     """Folder of the project, to read memory files from that an agent's transcript lacks."""
 
+    pick: str | None = None
+    """Id of the conversation to read from a file that holds several, such as the samples of an evaluation log."""
+
     agent: str | None = None
     """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""
 

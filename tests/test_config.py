@@ -36,6 +36,7 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         "memory_regex": "x",
         "source_format": "codex",
         "project": "/somewhere/else",
+        "pick": "sample 3",
         "agent": "mira",
         "state": "/somewhere",
         "record_to": "http://h:2/v1",

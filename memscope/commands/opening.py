@@ -31,6 +31,7 @@ def load_configured_session(path: str | None, config: Config) -> Session:
         pattern=config.memory_regex,
         source_format=config.source_format,
         project=config.project,
+        pick=config.pick,
     )
 
 

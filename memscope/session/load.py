@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import stat
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memscope.errors import SessionError
+from memscope.session.formats.base import FileHead
 from memscope.session.formats.registry import choose_format
 from memscope.session.nodes import Session
 from memscope.session.text import responses
@@ -32,6 +32,7 @@ def load_session(
     pattern: str | None = None,
     source_format: str | None = None,
     project: str | Path | None = None,
+    pick: str | None = None,
 ) -> Session:
     """Read a session file.
 
@@ -41,14 +42,16 @@ def load_session(
         pattern: The user's memory pattern; see `memscope.session.detectors`.
         source_format: The name of the file's format; by default it is determined from the content.
         project: The folder of the project, to read memory files from that an agent's transcript lacks.
+        pick: The id of the conversation to read from a file that holds several; None for the first with memories and
+            responses.
 
     Raises:
         SessionError: The file is not a valid session; the message says where and what was expected.
-        UsageError: The name of a rule or format is unknown, the pattern is invalid, or the project is not a folder.
+        UsageError: The name of a rule or format is unknown, the pattern is invalid, the project is not a folder, or the
+            file has no conversation to pick with this id.
     """
     name = str(path)
 
-    @functools.cache
     def new_detector() -> Detector:
         from memscope.session.detectors import Detector  # imported lazily to keep the first paint fast
 
@@ -57,7 +60,7 @@ def load_session(
     if rules is not None or pattern:
         new_detector()  # report an unknown rule whatever the file contains
     data = _bytes(Path(path), name).removeprefix(_BOM)
-    return choose_format(data, name, source_format, project).read(data, name, new_detector)
+    return choose_format(data, name, source_format, project, pick).read(data, name, new_detector)
 
 
 def _bytes(path: Path, name: str) -> bytes:
@@ -81,7 +84,7 @@ def _bytes(path: Path, name: str) -> bytes:
         raise SessionError(f"{name}: is empty, expected a session file")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise SessionError(f"{name}: is UTF-16, expected UTF-8: convert it first")
-    if b"\0" in data[:_SNIFFED]:
+    if b"\0" in data[:_SNIFFED] and not FileHead(data).is_zip:
         raise SessionError(f"{name}: is binary, expected a session file in JSON Lines or JSON")
     return data
 

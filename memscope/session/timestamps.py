@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from typing import Any
 
-__all__ = ["is_timestamp"]
+__all__ = ["as_timestamp", "is_timestamp"]
 
 _TIMESTAMP = re.compile(
     r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[Tt ]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?"
@@ -23,3 +24,8 @@ def is_timestamp(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def as_timestamp(value: Any) -> str | None:
+    """Return a value if it is an RFC 3339 timestamp, else None: files of other programs may have anything there."""
+    return value if isinstance(value, str) and is_timestamp(value) else None

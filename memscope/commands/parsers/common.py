@@ -23,6 +23,7 @@ _FLAGS = (
     "rules",
     "source_format",
     "project",
+    "pick",
     "agent",
     "state",
     "theme",
@@ -80,6 +81,9 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--project", metavar="DIR", help="read memory files that a Claude Code transcript lacks from this project"
+    )
+    group.add_argument(
+        "--pick", metavar="ID", help="conversation to read from a file with several: a sample's id or an agent's name"
     )
     group = parser.add_argument_group("state")
     group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")

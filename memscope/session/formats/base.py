@@ -31,6 +31,11 @@ class FileHead:
         """Wrap the bytes of a file, without a byte order mark."""
         self.data = data
 
+    @property
+    def is_zip(self) -> bool:
+        """Whether the file is a zip archive, the only kind of binary file that a format has."""
+        return self.data.startswith(b"PK\x03\x04")
+
     @cached_property
     def first(self) -> Any:
         """The JSON value in the first line; None if it is not JSON."""
@@ -79,6 +84,8 @@ class SessionFormat:
         reader: Creates a reader for the file with this name.
         in_project: Returns the format for files of the project in a folder, where memory files that are missing in the
             session file are read from; None if the format has no such files.
+        picking: Returns the format that reads the conversation with this id, for files that hold several; None if
+            files of this format hold one.
     """
 
     name: str
@@ -87,6 +94,7 @@ class SessionFormat:
     recognises: Callable[[FileHead], bool]
     reader: Callable[[str, NewDetector], SessionReader]
     in_project: Callable[[Path], SessionFormat] | None = None
+    picking: Callable[[str], SessionFormat] | None = None
 
     def read(self, data: bytes, name: str, new_detector: NewDetector) -> Session:
         """Read a whole file.

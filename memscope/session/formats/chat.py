@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
+from memscope.session.formats.base import FileHead, NewDetector
+from memscope.session.formats.document import document_format
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.messages import MessageConverter
-from memscope.session.json_text import parse_json
 from memscope.session.nodes import Session
 
-__all__ = ["FORMAT", "ChatReader", "read_chat"]
-
-
-class ChatReader:
-    """Buffers the bytes of a document until it is complete."""
-
-    def __init__(self, name: str, new_detector: NewDetector) -> None:
-        """Create a reader for the file with this name."""
-        self._name = name
-        self._new_detector = new_detector
-        self._data = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """See `SessionReader.feed`."""
-        self._data += data
-
-    def finish(self) -> None:
-        """See `SessionReader.finish`; an incomplete document is detected when it is decoded."""
-
-    def session(self) -> Session:
-        """See `SessionReader.session`."""
-        data = bytes(self._data)
-        _check_alone(data, self._name)
-        return read_chat(parse_json(data, self._name), self._name, self._new_detector())
+__all__ = ["FORMAT", "read_chat"]
 
 
 def read_chat(document: Any, name: str, detector: Detector) -> Session:
@@ -62,12 +38,8 @@ def read_chat(document: Any, name: str, detector: Detector) -> Session:
     return converter.session(title=title, model=model, tools=tools)
 
 
-def _check_alone(data: bytes, name: str) -> None:
-    """Check that nothing follows a document that ends on its first line."""
-    match FileHead(data).first:
-        case {"messages": _}:
-            if data.partition(b"\n")[2].strip():
-                raise SessionError(f"{name}:2: expected one conversation per file, got a second line")
+def _read(document: Any, name: str, new_detector: NewDetector) -> Session:
+    return read_chat(document, name, new_detector())
 
 
 def _recognises(head: FileHead) -> bool:
@@ -77,10 +49,9 @@ def _recognises(head: FileHead) -> bool:
     return False
 
 
-FORMAT = SessionFormat(
+FORMAT = document_format(
     name="chat",
     expected='an object with "messages" or a list of messages',
-    appends=False,
     recognises=_recognises,
-    reader=ChatReader,
+    read=_read,
 )

@@ -7,8 +7,6 @@ by explicit marks (`"memory": {"key": …}` on a message or a text block) and by
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -20,6 +18,7 @@ from memscope.session.detectors import Detector
 from memscope.session.formats.builder import HEAD_ROLES
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.text_leaves import TextLeaves
+from memscope.session.identity import file_session_id
 from memscope.session.nodes import (
     Branch,
     Header,
@@ -100,17 +99,11 @@ class MessageConverter:
             searched=self._texts.searched,
             notes=self._notes(),
         )
-        header = Header(id=f"chat-{self._digest()}", title=title or PurePath(self._name).stem, model=model)
-        return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
-
-    def _digest(self) -> str:
-        """Identify a conversation by its file and its beginning, so that its id stays when messages are appended.
-
-        Many conversations begin alike ("Hi"): without the file, a response approved in one would count in the others.
-        """
         begins = self._head if self._first is None else [self._first]
-        place = os.path.realpath(self._name) if self._name else ""
-        return hashlib.blake2b(msgspec.json.encode([place, begins]), digest_size=8).hexdigest()
+        header = Header(
+            id=file_session_id("chat", self._name, begins), title=title or PurePath(self._name).stem, model=model
+        )
+        return Session(header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools))
 
     def _notes(self) -> tuple[str, ...]:
         skipped = [

@@ -28,6 +28,7 @@ import msgspec
 from memscope.errors import SessionError
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
+from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.nodes import CallStatus, Session
@@ -101,7 +102,7 @@ class RecordingReader:
         for number, tool in enumerate(tools):
             fields.child("tools", number, tool)
         if _is_new(self._rows, f"tools {name}", tools, fields):
-            self._tools[name] = tuple(_chat_tool(tool) for tool in tools)
+            self._tools[name] = tuple(chat_tool(tool) for tool in tools)
 
     def _add_call(self, fields: Fields) -> None:
         call = fields.extra.copy()
@@ -235,11 +236,6 @@ def _timestamp(fields: Fields) -> str | None:
     if stamp is not None and not is_timestamp(stamp):
         raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
     return stamp
-
-
-def _chat_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a tool definition as chat templates expect it."""
-    return tool if "type" in tool else {"type": "function", "function": tool}
 
 
 def _header(fields: Fields) -> dict[str, Any]:

@@ -18,11 +18,20 @@ _MODULES = (
     "recording",
     "claude_code",
     "codex",
+    "inspect_archive",
+    "gemini_cli",
+    "langchain_lines",
+    "langchain",
+    "gemini_contents",
+    "gemini_document",
+    "letta",
+    "inspect_log",
     "chat_lines",
     "chat",
 )
 """The modules of the formats, in the order in which they are tried. A module is imported when it is tried: native
-sessions come first, because they must load before the first paint."""
+sessions come first, because they must load before the first paint. Files of one JSON document come after JSON Lines,
+which need the first line alone, and chat messages last, because their shape is the most general."""
 
 
 def all_formats() -> Iterator[SessionFormat]:
@@ -64,7 +73,11 @@ def format_named(name: str) -> SessionFormat:
 
 
 def choose_format(
-    data: bytes, name: str, source_format: str | None = None, project: str | Path | None = None
+    data: bytes,
+    name: str,
+    source_format: str | None = None,
+    project: str | Path | None = None,
+    pick: str | None = None,
 ) -> SessionFormat:
     """Return the format to read a file with.
 
@@ -73,14 +86,24 @@ def choose_format(
         name: The file name, for error messages.
         source_format: The name of its format; None to determine it from the content.
         project: The folder of the project whose memory files the file lacks, if any.
+        pick: The id of the conversation to read, if the file holds several.
 
     Raises:
         SessionError: No format recognises the file.
-        UsageError: There is no format with this name, the format has no memory files, or the project is not a folder.
+        UsageError: There is no format with this name, the format has no memory files or one conversation a file, or the
+            project is not a folder.
     """
     chosen = format_named(source_format) if source_format else format_of(data, name)
-    if project is None:
+    if project is not None:
+        chosen = _in_project(chosen, name, project)
+    if pick is None:
         return chosen
+    if chosen.picking is None:
+        raise UsageError(f"{name}: --pick is for files with several conversations, not for the format {chosen.name}")
+    return chosen.picking(pick)
+
+
+def _in_project(chosen: SessionFormat, name: str, project: str | Path) -> SessionFormat:
     folder = Path(project).expanduser()
     if chosen.in_project is None:
         raise UsageError(

@@ -26,7 +26,7 @@ _ALWAYS = re.compile(
 _SOMETIMES = re.compile(r"\b(?:notes|context)\b")
 _INSTRUCTIONS = re.compile(
     r"\b(?:rules?|instructions?|guidelines?|guidance|how|when|tools?|usage|steps?|tasks?|todos?|to-dos?|formats?|"
-    r"managements?|managing|polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|"
+    r"managements?|managing|metadata|polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|"
     r"memory systems?|important|release notes)\b|"
     r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|store|"
     r"save|update)\b"

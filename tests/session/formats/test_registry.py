@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from memscope.errors import SessionError, UsageError
 from memscope.session.detectors import Detector
+from memscope.session.formats.base import FileHead
 from memscope.session.formats.registry import all_formats, choose_format, format_named, format_of
 from tests.conftest import SMALL_SESSION
 from tests.session.formats.claude_files import small_transcript
 from tests.session.formats.codex_files import small_rollout
+from tests.session.formats.examples import EXAMPLES, example, format_name
 from tests.session.recordings import RECORDING
 from tests.session.strategies import QUICK
 
@@ -26,15 +28,23 @@ FILES = {
     "chat-lines": b'{"role":"user","content":"Hi"}\n{"role":"assistant","content":"Hello"}\n',
     "chat": b'{"messages": [\n{"role":"user","content":"Hi"},\n{"role":"assistant","content":"Hello"}]}\n',
 }
+FILES |= {format_name(name): example(name) for name in reversed(EXAMPLES)}
+GENERAL = ("chat-lines", "chat")
+"""The formats that are tried last, because their shape is part of others."""
 
 
 def test_there_is_an_example_of_every_format() -> None:
-    assert [one.name for one in all_formats()] == list(FILES)
+    assert {one.name for one in all_formats()} == set(FILES)
+    assert tuple(one.name for one in all_formats())[-2:] == GENERAL
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *EXAMPLES])
 def test_a_file_is_recognised_by_its_own_format_only(name: str) -> None:
-    assert format_of(FILES[name], "a file").name == name
+    data = FILES[name] if name in FILES else example(name)
+    head = FileHead(data)
+    recognised = [one.name for one in all_formats() if one.recognises(head)]
+    assert [one for one in recognised if one not in GENERAL] == ([] if name in GENERAL else [format_name(name)])
+    assert format_of(data, "a file").name == format_name(name)
 
 
 @pytest.mark.parametrize("name", FILES)

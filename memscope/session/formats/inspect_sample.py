@@ -1,0 +1,145 @@
+"""Read one sample of an inspect_ai log: every model event is a call with its own prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from memscope.session.formats.base import NewDetector
+from memscope.session.formats.chat_tools import chat_tool
+from memscope.session.formats.fields import field_error
+from memscope.session.formats.inspect_messages import Attachments, inspect_message
+from memscope.session.formats.transcript import Transcript
+from memscope.session.nodes import Session
+from memscope.session.timestamps import as_timestamp
+
+__all__ = ["InspectLog", "read_sample"]
+
+Record = Mapping[str, Any]
+
+
+class InspectLog(NamedTuple):
+    """What the samples of a log share.
+
+    Attributes:
+        name: The file name, for error messages.
+        format_name: The name of the file's format.
+        header: The log without its samples.
+    """
+
+    name: str
+    format_name: str
+    header: Record
+
+    @property
+    def evaluation(self) -> Record:
+        """The evaluation's description; empty if the log has none."""
+        found = self.header.get("eval")
+        return found if isinstance(found, dict) else {}
+
+
+def read_sample(sample: Record, log: InspectLog, sample_id: str, new_detector: NewDetector) -> Session:
+    """Convert one sample.
+
+    Args:
+        sample: The sample.
+        log: The log it belongs to.
+        sample_id: The name that the sample is picked by.
+        new_detector: Creates the memory detector.
+
+    Raises:
+        SessionError: A field is invalid; the error names the sample, the event and the field.
+    """
+    where = f"{log.name}: sample {sample_id}"
+    transcript = Transcript(log.name, log.format_name, new_detector)
+    messages = _Messages(sample, transcript, where)
+    events = [event for event in _list(sample, "events", where) if _is_model_event(event)]
+    for number, event in enumerate(events):
+        _add_call(event, messages, f"{where}: model event {number}", str(event.get("uuid") or number))
+    if not events:
+        transcript.builder.note("the sample has no model events: every response has the whole conversation before it")
+        for number, message in enumerate(_list(sample, "messages", where)):
+            messages.add(message, f"{where}: message {number}")
+    evaluation = log.evaluation
+    return transcript.session(
+        begins=[evaluation.get("eval_id"), sample_id],
+        title=f"{evaluation.get('task') or 'evaluation'} {sample_id}",
+        models=[] if events else [evaluation.get("model")],
+        whole=bool(events) and not messages.lacks,
+    )
+
+
+class _Messages:
+    """Adds the messages of one sample to a transcript.
+
+    Attributes:
+        lacks: Whether some text is not in the file.
+    """
+
+    def __init__(self, sample: Record, transcript: Transcript, where: str) -> None:
+        self.transcript = transcript
+        self.lacks = False
+        attachments, data = sample.get("attachments"), sample.get("events_data")
+        self._attachments: Attachments = attachments if isinstance(attachments, dict) else {}
+        self._pool = _list(data if isinstance(data, dict) else {}, "messages", where)
+
+    def add(self, message: Any, where: str, model: Any = None) -> int:
+        canonical = inspect_message(message, self._attachments, where)
+        self.lacks |= any(part.get("kind") == "missing attachment" for part in canonical["content"])
+        return self.transcript.add(canonical, where, model=model, once=True)
+
+    def prompt(self, event: Record, where: str) -> list[int]:
+        return [
+            self.add(message, f"{where}: input {number}") for number, message in enumerate(self._input(event, where))
+        ]
+
+    def _input(self, event: Record, where: str) -> Iterator[Any]:
+        references = event.get("input_refs")
+        if references is None:
+            yield from _list(event, "input", where)
+            return
+        for reference in _list(event, "input_refs", where):
+            match reference:
+                case [int(start), int(end)] if 0 <= start <= end <= len(self._pool):
+                    yield from self._pool[start:end]
+                case _:
+                    raise field_error(
+                        where, "input_refs", f"ranges of the {len(self._pool)} pooled messages", references
+                    )
+
+
+def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> None:
+    output = event.get("output")
+    output = output if isinstance(output, dict) else {}
+    choices = _list(output, "choices", where)
+    model = next((name for name in (output.get("model"), event.get("model")) if isinstance(name, str) and name), "")
+    if len(choices) > 1:
+        messages.transcript.builder.note("of several choices of one call, the first was read")
+    answer = choices[0].get("message") if choices and isinstance(choices[0], dict) else None
+    failed = answer is None or bool(event.get("error"))
+    messages.transcript.call(
+        id=call_id,
+        prompt=messages.prompt(event, where),
+        response=None if failed else messages.add(answer, f"{where}: output", model),
+        tools=_tools(event, where),
+        model=model,
+        timestamp=as_timestamp(event.get("timestamp")),
+        status="failed" if failed else "complete",
+    )
+
+
+def _tools(event: Record, where: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple(chat_tool(tool) for tool in _list(event, "tools", where) if isinstance(tool, dict))
+
+
+def _is_model_event(event: Any) -> bool:
+    return isinstance(event, dict) and event.get("event") == "model" and not event.get("pending")
+
+
+def _list(record: Record, field: str, where: str) -> list[Any]:
+    value = record.get(field)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise field_error(where, field, "a list", value)
+    return value

@@ -1,0 +1,111 @@
+"""A conversation whose messages were kept by an agent's framework: what importers of such files have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from memscope.session.apis.base import Message
+from memscope.session.formats.base import NewDetector
+from memscope.session.formats.builder import HEAD_ROLES, SessionBuilder
+from memscope.session.identity import file_session_id
+from memscope.session.nodes import Session
+
+__all__ = ["Transcript", "joined_names"]
+
+
+class Transcript:
+    """Collects canonical messages, and tells what the file lacks of the context that the model saw.
+
+    Attributes:
+        builder: Builds the session.
+        models: Names of the models that wrote its messages, in order.
+    """
+
+    def __init__(self, name: str, format_name: str, new_detector: NewDetector) -> None:
+        """Create an empty conversation.
+
+        Args:
+            name: The file name, for error messages.
+            format_name: The name of the file's format.
+            new_detector: Creates the memory detector.
+        """
+        self.builder = SessionBuilder(name, format_name, new_detector())
+        self._name, self._format = name, format_name
+        self.models: dict[str, None] = {}
+        self._head: Message | None = None
+        self._first: Message | None = None
+        self._calls_tools = False
+        self._has_tools = False
+
+    def add(self, message: Message, where: str, *, model: Any = None, detect: bool = True, once: bool = False) -> int:
+        """Add the next message and return its position.
+
+        Args:
+            message: The canonical message.
+            where: File and place, for errors.
+            model: Name of the model that wrote it; anything but a name is ignored.
+            detect: See `SessionBuilder.message`.
+            once: See `SessionBuilder.message`.
+
+        Raises:
+            SessionError: The message is invalid; the error names the field.
+        """
+        position = self.builder.message(message, where, detect=detect, once=once)
+        if isinstance(model, str) and model:
+            self.models.setdefault(model)
+        self._calls_tools |= any(part["type"] == "tool_call" for part in message["content"])
+        if message["role"] in HEAD_ROLES and self._first is None:
+            self._head = self._head or message
+        else:
+            self._first = self._first or message
+        return position
+
+    def call(self, *, tools: Sequence[Mapping[str, Any]] = (), **fields: Any) -> None:
+        """Add a call; see `SessionBuilder.call`.
+
+        Args:
+            tools: The definitions of the tools that were sent.
+            fields: What the builder's `call` takes beside them.
+        """
+        self._has_tools |= bool(tools)
+        self.builder.call(tools=tuple(tools), **fields)
+
+    @property
+    def has_system_message(self) -> bool:
+        """Whether the conversation begins with a system message."""
+        return self._head is not None
+
+    def session(
+        self,
+        *,
+        begins: Any = None,
+        title: str = "",
+        models: Iterable[Any] = (),
+        whole: bool = True,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> Session:
+        """Return the session of the messages added so far.
+
+        Args:
+            begins: What identifies the conversation within its file; by default its first message.
+            title: Its title; by default the file name.
+            models: Names of models that answered, beside those of the messages.
+            whole: Whether the file holds the whole context, as far as its format tells.
+            tools: The definitions of the tools of a session without calls, if the file has them.
+        """
+        if lacks_tools := self._calls_tools and not tools and not self._has_tools:
+            self.builder.note("the definitions of the tools are not in the file")
+        return self.builder.session(
+            id=file_session_id(self._format, self._name, begins or self._first or self._head),
+            title=title or PurePath(self._name).stem,
+            model=joined_names([*self.models, *models]),
+            whole=whole and not lacks_tools,
+            tools=tools,
+        )
+
+
+def joined_names(names: Iterable[Any]) -> str:
+    """Return distinct names in order, such as those of the models that answered; what is not a name is left out."""
+    return ", ".join(dict.fromkeys(name for name in names if isinstance(name, str) and name))
