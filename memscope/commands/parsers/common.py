@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Run", "add_common", "add_session", "configured", "indices", "new_parser", "seconds"]
+__all__ = ["Run", "add_common", "add_reading", "add_session", "configured", "indices", "new_parser", "seconds"]
 
 Run = Callable[[argparse.Namespace], int]
 """Runs a command with its parsed arguments and returns the exit status."""
@@ -64,9 +64,25 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "chatml", "own"),
         help="ChatML, or the model's own chat template; auto uses ChatML for native sessions if the model supports it",
     )
+    add_reading(parser).add_argument(
+        "--threshold", type=float, metavar="NATS", help="minimum divergence of a candidate"
+    )
+    group = parser.add_argument_group("state")
+    group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")
+    group.add_argument("--theme", help="theme of the screen")
+    group.add_argument("--debug", action="store_true", default=None, help="include session text in the debug log")
+    parser.epilog = "\n\n".join(filter(None, (parser.epilog, _ELSEWHERE)))
+
+
+def add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of how a session file is read, and return their group."""
     group = parser.add_argument_group("session")
-    group.add_argument("--threshold", type=float, metavar="NATS", help="minimum divergence of a candidate")
-    group.add_argument("--rules", type=_names, metavar="A,B", help="memory detectors to apply to chat messages")
+    group.add_argument(
+        "--rules",
+        type=_names,
+        metavar="A,B",
+        help="memory rules to apply to the texts of a session (default: all but paragraphs)",
+    )
     group.add_argument(
         "--memory-regex",
         metavar="PATTERN",
@@ -85,11 +101,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pick", metavar="ID", help="conversation to read from a file with several: a sample's id or an agent's name"
     )
-    group = parser.add_argument_group("state")
-    group.add_argument("--state", metavar="DIR", help="folder for the state database and the debug log")
-    group.add_argument("--theme", help="theme of the screen")
-    group.add_argument("--debug", action="store_true", default=None, help="include session text in the debug log")
-    parser.epilog = "\n\n".join(filter(None, (parser.epilog, _ELSEWHERE)))
+    return group
 
 
 def configured(options: argparse.Namespace) -> Any:
