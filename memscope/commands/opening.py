@@ -37,9 +37,8 @@ def load_configured_session(path: str | None, config: Config) -> Session:
 
 def repeated_options(config: Config) -> tuple[str, ...]:
     """Return the options that a suggested command for the same file must repeat."""
-    source = ("--from", config.source_format) if config.source_format else ()
-    project = ("--project", config.project) if config.project else ()
-    return (*source, *project)
+    given = {"--from": config.source_format, "--project": config.project, "--pick": config.pick}
+    return tuple(word for option, value in given.items() if value for word in (option, value))
 
 
 def load_scorable_session(path: str | None, config: Config) -> Session:
