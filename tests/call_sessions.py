@@ -16,6 +16,8 @@ from memscope.session.nodes import Session
 
 Message = dict[str, Any]
 
+_WORDS = "the staging port was moved to another host last week and nobody told us why".split()
+
 
 def text(content: str, key: str | None = None) -> dict[str, Any]:
     """Return a text part, marked as a memory if it has a key."""
@@ -61,8 +63,18 @@ def growing_session(exchanges: Sequence[Exchange], id_: str = "calls") -> Iterat
         yield builder.session(id=id_)
 
 
-def retrieving_agent(calls: int, memories: int = 20, changed: int = 3, seed: int = 0) -> list[Exchange]:
-    """Return the calls of an agent whose system message has retrieved memories, some of which change every turn."""
+def retrieving_agent(
+    calls: int, memories: int = 20, changed: int = 3, seed: int = 0, filler: int = 0
+) -> list[Exchange]:
+    """Return the calls of an agent whose system message has retrieved memories, some of which change every turn.
+
+    Args:
+        calls: Number of calls.
+        memories: Number of memories in each prompt.
+        changed: Number of memories that each call but the first replaces.
+        seed: Makes the same agent again.
+        filler: Number of further words in each answer.
+    """
     random = Random(seed)
     facts = []
     for number in range(memories * 3):
@@ -79,7 +91,7 @@ def retrieving_agent(calls: int, memories: int = 20, changed: int = 3, seed: int
         notes = [text(f"{facts[n][1]}\n", facts[n][0]) for n in chosen]
         _, said, asked = facts[chosen[turn % memories]]
         history = [*history, message("user", asked)]
-        answer = message("assistant", said)
+        answer = message("assistant", " ".join([said, *random.choices(_WORDS, k=filler)]))
         made.append(Exchange([message("system", "You are a helpful agent.\n", *notes), *history], answer))
         history = [*history, answer]
     return made

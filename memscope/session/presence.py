@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 
-from memscope.session.nodes import Memory, Section, Session, memories_of
+from memscope.session.nodes import Memory, Node, Section, Session, memories_of
 from memscope.session.text import is_response, responses
 
-__all__ = ["MemoryPresence", "memory_presence"]
+__all__ = ["MemoryPresence", "memory_presence", "version_before"]
 
 
 @dataclass(slots=True)
@@ -84,3 +86,23 @@ def _add_version(presence: MemoryPresence, memory: Memory) -> None:
 def _as_range(indices: list[int]) -> Sequence[int]:
     first, end = indices[0], indices[-1] + 1
     return range(first, end) if end - first == len(indices) else tuple(indices)
+
+
+def version_before(session: Session, key: str, response: int) -> str:
+    """Return the text of a memory that a response's prompt contains; "" if it contains none.
+
+    Args:
+        session: The session.
+        key: The memory.
+        response: The index of the response.
+    """
+    one = next(islice(responses(session), response, None), None)
+    if one is None:
+        return ""
+    if one.call is not None:
+        nodes: Iterable[Node] = map(session.nodes.__getitem__, one.call.prompt)
+    else:
+        order = (node for _, _, node in session.prompt_order())
+        nodes = takewhile(lambda node: node is not one.turn, order)
+    texts = (memory.text for node in nodes for memory in memories_of(node) if memory.key == key)
+    return next(iter(deque(texts, maxlen=1)), "")

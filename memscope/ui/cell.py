@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
+from memscope.session.presence import version_before
 from memscope.ui.detail import CellFacts, DetailPane
 from memscope.ui.heatmap.view import HeatmapView
 
@@ -94,6 +95,7 @@ class CellWatch:
             grid.errors.get(grid.rows[row].key, ""),
             grid.noise_floor,
             self._earlier(grid.rows[row].key, grid.columns[column].id) if self.delta else None,
+            version_before(self._run.session, key, column) if key and len(grid.rows[row].versions) > 1 else "",
         )
 
     def _earlier(self, key: str, response: str) -> float:

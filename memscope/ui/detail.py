@@ -46,6 +46,7 @@ class CellFacts(msgspec.Struct, frozen=True):
         error: Why the row failed.
         noise_floor: Differences of at most this many nats are indistinguishable from zero; None until measured.
         earlier: The value before the weights changed; None if it is not shown.
+        version: The text of the memory that the response's prompt contains, if it has several; "" otherwise.
     """
 
     measure: Measure
@@ -56,6 +57,7 @@ class CellFacts(msgspec.Struct, frozen=True):
     error: str
     noise_floor: float | None
     earlier: float | None = None
+    version: str = ""
 
     @property
     def absent(self) -> bool:
@@ -88,16 +90,20 @@ def _memory(cell: CellFacts) -> Iterator[tuple[str, Style]]:
         facts.append(_count(row.tokens, "token"))
     if row.appearances > 1:
         facts.append(f"appears {row.appearances} times")
+    if len(row.versions) > 1:
+        facts.append(f"{len(row.versions)} versions")
     yield "memory ", _DIM
     yield one_line(row.key), _BOLD
     yield f"  {', '.join(facts)}\n", _DIM
-    yield visible(row.text) + "\n\n", _PLAIN
+    yield visible(cell.version or row.text) + "\n\n", _PLAIN
 
 
 def _numbers(cell: CellFacts, tokens: CellTokens | None) -> Iterator[tuple[str, Style]]:
     column = cell.column
     facts = [_count(column.tokens, "token")] if column.tokens is not None else []
     facts += [one_line(column.timestamp)] if column.timestamp else []
+    facts += [f"thread {column.thread}"] if column.thread else []
+    facts += ["ended early"] if column.cut else []
     yield "response ", _DIM
     yield str(column.index), _BOLD
     yield (f"  {', '.join(facts)}\n" if facts else "\n"), _DIM

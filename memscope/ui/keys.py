@@ -53,6 +53,7 @@ HEATMAP_PANE: list[BindingType] = [
     _key("zoom", "z", "zoom", "zoom", "Zoom: full cells, half blocks, overview", show=True),
     _key("scale", "c", "scale", "scale", "Scale: symlog, linear, rank", show=True),
     _key("rescale", "f", "rescale", "fit", "Fit the scale to the largest value", show=True),
+    _key("threads", "T", "threads", "threads", "Threads: without side calls, all, the one under the cursor"),
     _key("signed", "v", "signed", "signed", "Signed: show or hide negative divergences", show=True),
 ]
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 from textual.screen import ModalScreen
@@ -20,6 +21,8 @@ from memscope.run.run import Run
 from memscope.scoring.delta import Changes
 from memscope.scoring.events import ScorerLost
 from memscope.scoring.finetune import Candidate, Findings
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Layout
 from memscope.scoring.tokens import CellTokens
 from memscope.ui.app import MemscopeApp
 from memscope.ui.candidates.pane import CandidatesState
@@ -222,6 +225,18 @@ async def _signed(case: Case) -> None:
     assert case.view.rows.scale.signed
     await case.press()
     assert not case.view.rows.scale.signed
+
+
+@effect("threads")
+async def _threads(case: Case) -> None:
+    grid = make_grid(2, 4, lambda i, j: 1.0)
+    columns = [msgspec.structs.replace(c, thread=c.index % 2, side=c.index % 2 == 1) for c in grid.columns]
+    case.view.show_grid(Grid(Layout(grid.rows, columns), grid.table))
+    shown = [list(case.view.rows.shown.positions)]
+    for _ in range(3):
+        await case.press()
+        shown.append(list(case.view.rows.shown.positions))
+    assert shown == [[0, 2], [0, 1, 2, 3], [0, 2], [0, 2]]
 
 
 # Panes of text.

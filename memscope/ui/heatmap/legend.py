@@ -78,6 +78,8 @@ class Legend(OneLine):
             yield _SORTED[rows.sort]
         if self._clips():
             yield f"peak {rows.peak():.1f}: {key_of(self.app, 'rescale')} fits"
+        if hidden := rows.shown.words:
+            yield f"{hidden} ({key_of(self.app, 'threads')})"
         if rows.filter:
             yield f"{len(rows.order)} of {len(rows.versions)} match {rows.filter!r}"
         if zoomed := _ZOOMED[self._view.zoom]:

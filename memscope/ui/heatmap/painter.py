@@ -51,10 +51,11 @@ class Painter:
     def header(self, g: Geometry, width: int, scroll_x: int) -> Strip:
         """Draw the response numbers."""
         first, shown = g.first_cell(scroll_x), g.shown_cells(width, scroll_x)
-        digits = len(str(max(0, self.rows.columns - 1)))
+        digits = len(str(max(0, len(self.rows.grid.columns) - 1)))
         every = -(-(digits + 1) // g.cell)
+        number = self.rows.shown.number
         labels = "".join(
-            f"{index * g.columns_per_cell:<{every * g.cell}}" for index in range(first, first + shown, every)
+            f"{number(index * g.columns_per_cell):<{every * g.cell}}" for index in range(first, first + shown, every)
         )
         middle = labels[: shown * g.cell].ljust(shown * g.cell)
         return Strip([Segment(fit("memory", g.gutter), _DIM), Segment(middle, _DIM), Segment("sum".rjust(SUMS), _DIM)])

@@ -82,6 +82,13 @@ class HeatmapPane(Vertical):
         """Zoom."""
         self.view.next_zoom()
 
+    def action_threads(self) -> None:
+        """Show other threads."""
+        if self.view.rows.shown.threads < 2:
+            self.notify("all responses belong to one thread", timeout=4)
+        else:
+            self.view.next_threads()
+
     def action_scale(self) -> None:
         """Switch to the next scale mode."""
         scale = self.view.rows.scale

@@ -1,4 +1,4 @@
-"""The rows of a grid as shown by the heatmap: fine bytes and codes of each row, sums, and the row order.
+"""The rows of a grid as shown by the heatmap: fine bytes and codes of each row, sums, the row order, shown responses.
 
 The data of a row is computed on first use and again when its version changes.
 """
@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from memscope.scoring.grid import Grid, RowStatus
+from memscope.ui.heatmap.shown import ShownColumns, ThreadChoice
 from memscope.ui.scale import Scale, fine_bytes
 
 __all__ = ["SORTS", "GridRows", "Sort"]
@@ -40,6 +41,7 @@ class GridRows:
         scale: The scale from nats to codes; set it with `rescale`.
         order: Row indices in displayed order, from top to bottom.
         versions: One number per row, which changes with everything that is drawn of it.
+        shown: Which responses are shown; everything here is about them.
         dependence: Column sums of the clamped divergences, or of the changes, in nats.
         look: Changes when all cells look different.
     """
@@ -50,11 +52,13 @@ class GridRows:
         self.sort: Sort = "appearance"
         self.filter = ""
         self.look = 0
+        self._threads: ThreadChoice = "main"
         self.reload()
 
     def reload(self) -> None:
         """Reload the grid, including its shape."""
-        self.columns = len(self.grid.columns)
+        self.shown = ShownColumns(self.grid.columns, self._threads)
+        self.columns = len(self.shown)
         count = len(self.grid.rows)
         self.versions = [0] * count
         self._known: list[_RowSummary | None] = [None] * count
@@ -65,6 +69,11 @@ class GridRows:
                 self._count(row)
         self._rebuild_table()
         self.arrange()
+
+    def show_threads(self, choice: ThreadChoice) -> None:
+        """Choose the responses to show."""
+        self._threads = choice
+        self.reload()
 
     def changed(self, row: int) -> None:
         """Update a row whose values or status changed."""
@@ -102,7 +111,8 @@ class GridRows:
 
     def stripped_codes(self) -> bytes:
         """Return the codes of the responses with all memories left out."""
-        return fine_bytes(self.grid.stripped, range(self.columns), failed=False).translate(self._table)
+        stripped = self._select(self.grid.stripped)
+        return fine_bytes(stripped, range(self.columns), failed=False).translate(self._table)
 
     def importance(self, row: int) -> float:
         """Return the row sum in nats."""
@@ -116,7 +126,7 @@ class GridRows:
         """Return the lowest divergence of a row in nats; 0 when none is negative."""
         known = self._row(row)
         if known.lowest is None:
-            known.lowest = min((v for v in self.grid.values[row] if v < 0), default=0.0)
+            known.lowest = min((v for v in self._select(self.grid.values[row]) if v < 0), default=0.0)
         return known.lowest
 
     def peak(self) -> float:
@@ -125,11 +135,13 @@ class GridRows:
         peak = max(map(self.maximum, known), default=0.0)
         if self.scale.signed:
             peak = max(peak, -min(map(self.lowest, range(len(self.versions))), default=0.0))
-        return max([peak, *map(abs, self.grid.stripped_contributions())])
+        return max([peak, *map(abs, self._select(array("d", self.grid.stripped_contributions())))])
 
     def stripped_sum(self) -> float | None:
         """Return the all-left-out sum in nats; None if nothing of it is scored."""
-        return None if all(map(isnan, self.grid.stripped)) else fsum(self.grid.stripped_contributions())
+        if all(map(isnan, self._select(self.grid.stripped))):
+            return None
+        return fsum(self._select(array("d", self.grid.stripped_contributions())))
 
     def status(self, row: int) -> RowStatus:
         """Return the status of a row."""
@@ -138,18 +150,26 @@ class GridRows:
     def _row(self, row: int) -> _RowSummary:
         known = self._known[row]
         if known is None:
-            values = self.grid.values[row]
-            columns, failed = self.grid.rows[row].columns, self.grid.status[row] == "failed"
+            failed = self.grid.status[row] == "failed"
+            fine = fine_bytes(self.grid.values[row], self.grid.rows[row].columns, failed=failed)
+            if self.shown.hidden:
+                fine = bytes([fine[position] for position in self.shown.positions])
             counted = self._counted[row]
-            parts = self.grid.contributions(row) if counted is None else counted
+            parts = self._contributions(row) if counted is None else counted
             largest = max(map(abs, parts), default=0.0)
-            known = _RowSummary(fine_bytes(values, columns, failed=failed), fsum(parts), largest)
-            self._known[row] = known
+            known = self._known[row] = _RowSummary(fine, fsum(parts), largest)
         return known
+
+    def _select(self, values: array[float]) -> array[float]:
+        """Return the values of the shown responses."""
+        return array("d", [values[position] for position in self.shown.positions]) if self.shown.hidden else values
+
+    def _contributions(self, row: int) -> array[float]:
+        return self._select(array("d", self.grid.contributions(row)))
 
     def _count(self, row: int) -> None:
         """Update the column sums incrementally, since summing all rows for each change would be too slow."""
-        sums, parts = self.dependence, array("d", self.grid.contributions(row))
+        sums, parts = self.dependence, self._contributions(row)
         if (before := self._counted[row]) is not None:
             sums = array("d", map(sub, sums, before))
         self.dependence = array("d", map(add, sums, parts))
@@ -172,5 +192,5 @@ class GridRows:
     def value(self, row: int, column: int) -> float:
         """Return the value of a cell in signed nats; NaN if there is none."""
         if 0 <= row < len(self.grid.values) and 0 <= column < self.columns:
-            return self.grid.values[row][column]
+            return self.grid.values[row][self.shown.positions[column]]
         return nan

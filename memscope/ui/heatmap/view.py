@@ -33,7 +33,7 @@ class HeatmapView(ScrollView, can_focus=True):
     Attributes:
         rows: The displayed rows of the grid.
         row: Position of the cursor in the displayed order.
-        column: Position of the cursor among the responses.
+        column: Position of the cursor among the shown responses.
         key: The memory under the cursor; None if no row is shown. The cursor follows it when rows are reordered.
         response: The id of the response under the cursor; None if there is none.
     """
@@ -85,6 +85,7 @@ class HeatmapView(ScrollView, can_focus=True):
     def show_grid(self, grid: Grid) -> None:
         """Show another grid, or the same grid with another shape; the cursor stays on its cell."""
         rows = GridRows(grid, self.rows.scale)
+        rows.show_threads(self.rows.shown.choice)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
         self._return_to(self.key, self.response)
@@ -126,6 +127,15 @@ class HeatmapView(ScrollView, can_focus=True):
         self._return_to(self.key, self.response)
         self._relayout()
 
+    def next_threads(self) -> None:
+        """Show other threads: without side calls, everything, the thread under the cursor."""
+        shown = self.rows.shown
+        thread = shown.thread(self.column) if self.column < len(shown) else None
+        self.rows.show_threads(shown.next_choice(thread))
+        self._return_to(self.key, self.response)
+        self._restyle()
+        self._relayout()
+
     def next_zoom(self) -> None:
         """Switch to the next zoom."""
         self.zoom = next_zoom(self.zoom, halves=self.colours == "full")
@@ -145,14 +155,15 @@ class HeatmapView(ScrollView, can_focus=True):
     def _remember_cell(self) -> None:
         layout, row = self.rows.grid.layout, self.memory
         self.key = None if row is None else layout.keys[row]
-        self.response = layout.responses[self.column] if self.column < len(layout.responses) else None
+        shown = self.rows.shown.positions
+        self.response = layout.responses[shown[self.column]] if self.column < len(shown) else None
 
     def _return_to(self, key: str | None, response: str | None) -> None:
         layout, order = self.rows.grid.layout, self.rows.order
         row = None if key is None else layout.row_index(key)
         column = None if response is None else layout.column_index(response)
         self.row = order.index(row) if row in order else 0
-        self.column = self.column if column is None else column
+        self.column = self.column if column is None else self.rows.shown.place_of(column)
 
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by displayed lines and cells."""
