@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-if TYPE_CHECKING:
-    from memscope.record.writer import RecordingWriter
+from memscope.errors import SessionError
+from memscope.record.encodings import BODY_LIMIT, UnreadableError, decoded_body, encoded_body
+from memscope.record.lines import utc_now
+from memscope.record.marks import without_marks
+from memscope.record.writer import RecordingWriter
+from memscope.session.apis import anthropic_messages, openai_chat, openai_completions, openai_responses
+from memscope.session.apis.base import CallReply, CallRequest
+from memscope.session.apis.sse import is_event_stream, streamed_objects
 
 __all__ = ["CallApi", "Exchange", "api_for"]
+
+_FIRST_ERROR_STATUS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,20 +27,49 @@ class CallApi:
 
     Attributes:
         name: Its name in recordings: "openai-chat", "openai-responses", "openai-completions", "anthropic-messages".
+        request: Reads the body of a request.
+        reply: Reads the body of a response.
+        streamed: Reads the events of a streamed response.
     """
 
     name: str
+    request: Callable[[Mapping[str, Any], str], CallRequest]
+    reply: Callable[[Mapping[str, Any]], CallReply]
+    streamed: Callable[[Sequence[Mapping[str, Any]]], CallReply]
 
     def without_marks(self, body: bytes, content_encoding: str = "") -> bytes:
         """Return a request's body without its `memory` marks; the same object if it has none.
 
-        Only the marks' own bytes are removed; a body that is not JSON is returned as it is.
+        Only the marks' own bytes are removed; a body that cannot be read is returned as it is. A compressed body with
+        marks is compressed again.
 
         Args:
             body: The body as the agent sent it.
             content_encoding: The request's `Content-Encoding`.
         """
-        raise NotImplementedError
+        try:
+            plain = decoded_body(body, content_encoding)
+        except UnreadableError:
+            return body
+        cut = without_marks(plain)
+        return body if cut is plain else encoded_body(cut, content_encoding)
+
+
+_APIS = {
+    "/chat/completions": CallApi(openai_chat.NAME, openai_chat.request, openai_chat.reply, openai_chat.streamed),
+    "/completions": CallApi(
+        openai_completions.NAME, openai_completions.request, openai_completions.reply, openai_completions.streamed
+    ),
+    "/responses": CallApi(
+        openai_responses.NAME, openai_responses.request, openai_responses.reply, openai_responses.streamed
+    ),
+    "/messages": CallApi(
+        anthropic_messages.NAME, anthropic_messages.request, anthropic_messages.reply, anthropic_messages.streamed
+    ),
+}
+"""The APIs by the end of their path; the first one that matches counts."""
+_OTHER_MESSAGES = "/threads/"
+"""In the path of requests that end like a call of Anthropic's API and only add a message to a stored conversation."""
 
 
 def api_for(method: str, path: str) -> CallApi | None:
@@ -40,14 +79,17 @@ def api_for(method: str, path: str) -> CallApi | None:
         method: The HTTP method.
         path: The path, with or without its query.
     """
-    raise NotImplementedError
+    plain = path.partition("?")[0].rstrip("/")
+    if method.upper() != "POST" or _OTHER_MESSAGES in plain:
+        return None
+    return next((api for end, api in _APIS.items() if plain.endswith(end)), None)
 
 
 class Exchange:
     """Collects one call and writes it to a recording when it is finished.
 
-    Nothing here raises: whatever cannot be recorded is reported once through the writer, and the call goes on. No
-    method decodes anything before `finish`, so that none delays a stream; `finish` may be called on any thread.
+    Nothing here raises: what cannot be recorded is reported once through the writer, and the call goes on. Nothing is
+    decoded before `finish`, so that no stream is delayed; `finish` may be called on any thread.
     """
 
     def __init__(
@@ -61,11 +103,17 @@ class Exchange:
             writer: The recording.
             content_encoding: The request's `Content-Encoding`.
         """
-        raise NotImplementedError
+        self._api, self._writer = api, writer
+        self._request, self._request_encoding = request_body, content_encoding
+        self._timestamp = utc_now()
+        self._chunks: list[bytes] = []
+        self._length = 0
 
     def chunk(self, data: bytes) -> None:
         """Take the next bytes of the response's body, as they came from upstream; they may be split anywhere."""
-        raise NotImplementedError
+        self._length += len(data)
+        if self._length <= BODY_LIMIT:
+            self._chunks.append(data)
 
     def finish(self, status_code: int | None, *, complete: bool, content_encoding: str = "") -> None:
         """Write the call.
@@ -75,4 +123,55 @@ class Exchange:
             complete: Whether the whole body arrived; False if either side closed early.
             content_encoding: The response's `Content-Encoding`.
         """
-        raise NotImplementedError
+        try:
+            request = self._read_request()
+        except (UnreadableError, SessionError, ValueError, RecursionError) as error:
+            refused = status_code is None or status_code >= _FIRST_ERROR_STATUS
+            if not refused:
+                self._writer.report(f"the request of a call could not be read ({error}): it is not in the recording")
+            return
+        reply = self._read_reply(status_code, complete, content_encoding)
+        self._write(request, reply, status_code)
+
+    def _write(self, request: CallRequest, reply: CallReply, status_code: int | None) -> None:
+        http_status = {} if status_code in (None, 200) else {"http_status": status_code}
+        try:
+            self._writer.add(request, reply, timestamp=self._timestamp, api=self._api.name, **http_status)
+        except (ValueError, RecursionError) as error:
+            self._writer.report(f"a call could not be written ({error}): it is not in the recording")
+
+    def _read_request(self) -> CallRequest:
+        body = _json_object(decoded_body(self._request, self._request_encoding))
+        return self._api.request(body, "the request")
+
+    def _read_reply(self, status_code: int | None, complete: bool, content_encoding: str) -> CallReply:
+        if status_code is None or status_code >= _FIRST_ERROR_STATUS:
+            return CallReply(None, status="failed")
+        try:
+            if self._length > BODY_LIMIT:
+                raise UnreadableError(f"longer than {BODY_LIMIT // 2**20} MiB")
+            return self._reply(decoded_body(b"".join(self._chunks), content_encoding))
+        except (UnreadableError, SessionError, ValueError, RecursionError) as error:
+            if complete:
+                self._writer.report(f"a response could not be read ({error}): its call is recorded as failed")
+            return CallReply(None, status="failed")
+
+    def _reply(self, body: bytes) -> CallReply:
+        if not is_event_stream(body):
+            return self._api.reply(_json_object(body))
+        stream = streamed_objects(body)
+        reply = self._api.streamed(stream.objects)
+        if stream.damaged:
+            self._writer.report("a streamed response holds an event that is not JSON: it is recorded up to there")
+            return replace(reply, status="cut") if reply.message else reply
+        return reply
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body.decode("utf-8-sig", "replace"))
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise UnreadableError("not a JSON object" if body.strip() else "empty")
+    return value

@@ -1,11 +1,30 @@
-"""Append calls to a recording."""
+"""Append calls to a recording.
+
+Every line is one write, a call's own line comes last, and a line whose write failed counts as not written. So the file
+can be read at any moment, and a writer that is killed costs the calls in flight at most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from memscope.errors import SessionError
+from memscope.record.conversations import Conversation, Conversations
+from memscope.record.lines import AppendedFile, content_id, encoded, new_name
+from memscope.session.apis.base import CallReply, CallRequest, Message
+from memscope.session.limits import LINE_LIMIT, RECORDING_VERSION
 
 __all__ = ["RecordingWriter", "new_recording"]
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{6}-[0-9a-f]{4}")
+_NAME_DIGITS = 4
+_ID_DIGITS = 8
 
 
 class RecordingWriter:
@@ -13,37 +32,202 @@ class RecordingWriter:
 
     Attributes:
         path: The file.
-        calls: How many calls were written.
+        calls: How many calls are in it.
     """
 
     def __init__(
         self, path: Path, *, title: str = "", client: str = "", on_problem: Callable[[str], None] | None = None
     ) -> None:
-        """Create the file with its header, or continue a recording that is there.
+        """Create the file with its header, or continue the recording in it.
 
         Args:
             path: The file; its folder must exist.
-            title: The title of the recording.
-            client: The command that makes the calls, for the header.
-            on_problem: Called with one line for each kind of problem, once.
+            title: The title of a new recording.
+            client: The command that makes the calls, for the header of a new recording.
+            on_problem: Called with one line about each kind of problem, once, on the thread that has it.
 
         Raises:
-            SessionError: The file cannot be created, is in use, or is not a recording.
+            SessionError: The file cannot be written, another recorder writes it, or it is not a recording.
         """
-        raise NotImplementedError
+        self.path = path
+        self.calls = 0
+        self._on_problem = on_problem or (lambda _: None)
+        self._problems: set[str] = set()
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._written: set[str] = set()
+        self._overlong: set[str] = set()
+        self._conversations = Conversations()
+        self._file: AppendedFile | None = AppendedFile(path)
+        try:
+            self._begin(self._file, _given(title=title, client=client))
+        except BaseException:
+            self.close()
+            raise
+
+    def add(self, request: CallRequest, reply: CallReply, **fields: Any) -> None:
+        """Write a call. A failure to write is reported and raises nothing.
+
+        Args:
+            request: What was sent.
+            reply: What was received.
+            fields: Further fields of the call's row, such as `api` and `timestamp`; empty ones are left out.
+
+        Raises:
+            ValueError: A number cannot be written as JSON.
+            RecursionError: A value is nested too deeply.
+        """
+        with self._lock:
+            try:
+                self._add(request, reply, fields)
+            except OSError as error:
+                self.report(f"{self.path}: cannot be written: {error.strerror}; calls are missing in it", "not written")
+
+    def report(self, problem: str, kind: str = "") -> None:
+        """Tell of a problem, unless one of its kind was told before.
+
+        Args:
+            problem: One line.
+            kind: Its kind; by default, only the same line is of its kind.
+        """
+        if (kind or problem) not in self._problems:
+            self._problems.add(kind or problem)
+            self._on_problem(problem)
 
     def close(self) -> None:
-        """Close the file; calls that finish later are dropped."""
-        raise NotImplementedError
+        """Close the file. Calls that end later are reported as missing."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+            self._file = None
+
+    def _begin(self, file: AppendedFile, named: Mapping[str, Any]) -> None:
+        lines = file.read()
+        if (first := next(lines, None)) is not None:
+            self._continue(first, lines)
+            return
+        name = self.path.stem if _NAME.fullmatch(self.path.stem) else new_name(_ID_DIGITS)
+        try:
+            file.append(encoded({"type": "recording", "version": RECORDING_VERSION, "id": name, **named}))
+        except OSError as error:
+            raise SessionError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def _continue(self, header: bytes, lines: Iterator[bytes]) -> None:
+        """Note what the file holds already."""
+        given = _decoded(header)
+        if (given.get("type"), given.get("version")) != ("recording", RECORDING_VERSION):
+            raise SessionError(f"{self.path}: is not a recording of version {RECORDING_VERSION}; choose another file")
+        for row in map(_decoded, lines):
+            match row:
+                case {"type": "message" | "tools", "id": str(name)}:
+                    self._written.add(name)
+                case {"type": "call", "prompt": list(prompt)}:
+                    self.calls += 1
+                    self._remember(prompt, row)
+
+    def _add(self, request: CallRequest, reply: CallReply, fields: Mapping[str, Any]) -> None:
+        before = self._conversations.before(request.previous)
+        sent = [self._message(message) for message in request.messages]
+        prompt = [*sent[: request.own], *before.messages, *sent[request.own :]]
+        response = self._response(reply.message, prompt) if reply.message else ""
+        tools = self._tools(request.tools)
+        missing = bool(request.missing) or not before.whole or not self._overlong.isdisjoint({*prompt, tools})
+        row = {
+            "prompt": prompt,
+            **_given(tools=tools, response=response),
+            "status": reply.status,
+            **_given(usage=reply.usage, stop=reply.stop, hosted_tools=list(request.hosted)),
+            **_given(choices=request.choices if request.choices > 1 else 0, incomplete=missing),
+            **_given(response_id=reply.id, own=request.own),
+        }
+        named = _given(**fields, model=reply.model or request.model)
+        self._append(encoded({"type": "call", "id": self._call_id(), **named, **row}))
+        self.calls += 1
+        self._remember(prompt, row)
+
+    def _call_id(self) -> str:
+        """Return the next call's id; a process that was forked from the recorder's has ids of its own."""
+        process = os.getpid()
+        return f"c{self.calls + 1}" + (f"-{process}" if process != self._process else "")
+
+    def _remember(self, prompt: Sequence[str], row: Mapping[str, Any]) -> None:
+        """Keep the conversation that a call's response ends; its own instructions are not part of it."""
+        answer, response, own = row.get("response_id"), row.get("response"), row.get("own", 0)
+        if isinstance(answer, str) and isinstance(response, str) and type(own) is int:
+            whole = not row.get("incomplete")
+            self._conversations.add(answer, Conversation([*prompt[own:], response], whole))
+
+    def _response(self, message: Message, prompt: Sequence[str]) -> str:
+        """Write a response, by another id where the prompt holds the same message."""
+        name = content_id("m", message)
+        for number in range(2, len(prompt) + 3):
+            if name not in prompt:
+                break
+            name = f"{content_id('m', message)}-{number}"
+        return self._write(name, {"type": "message", "id": name, **message})
+
+    def _message(self, message: Message) -> str:
+        name = content_id("m", message)
+        return self._write(name, {"type": "message", "id": name, **message})
+
+    def _tools(self, tools: Sequence[Mapping[str, Any]]) -> str:
+        if not tools:
+            return ""
+        name = content_id("t", list(tools))
+        return self._write(name, {"type": "tools", "id": name, "tools": list(tools)})
+
+    def _write(self, name: str, row: Mapping[str, Any]) -> str:
+        if name not in self._written:
+            line = encoded(row)
+            if len(line) > LINE_LIMIT:
+                line = _placeholder(row, len(line))
+                self._overlong.add(name)
+            self._append(line)
+            self._written.add(name)
+        return name
+
+    def _append(self, line: bytes) -> None:
+        if self._file is None:
+            raise OSError(None, "the recording is closed")
+        self._file.append(line)
 
 
 def new_recording(folder: Path) -> Path:
-    """Return the path of a new recording in a folder, `YYYY-MM-DD-HHMMSS-xxxx.jsonl`; the file is created.
+    """Create the file of a new recording, `YYYY-MM-DD-HHMMSS-xxxx.jsonl`, and return its path.
 
     Args:
-        folder: The recordings folder; it is created, readable by its owner alone.
+        folder: The recordings folder; it is created if it does not exist, readable by its owner alone.
 
     Raises:
         SessionError: It cannot be created.
     """
-    raise NotImplementedError
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            path = folder / f"{new_name(_NAME_DIGITS)}.jsonl"
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            except FileExistsError:
+                continue
+            return path
+    except OSError as error:
+        raise SessionError(f"{folder}: no recording can be created there: {error.strerror}") from error
+
+
+def _placeholder(row: Mapping[str, Any], size: int) -> bytes:
+    """Return a line that says that a row is not there, because no reader would take a line of its length."""
+    if row["type"] == "tools":
+        return encoded({**row, "tools": []})
+    return encoded({**row, "content": [{"type": "opaque", "kind": "overlong text", "bytes": size}]})
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _decoded(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

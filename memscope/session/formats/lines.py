@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 from memscope.errors import SessionError
 from memscope.session.json_text import parse_json
+from memscope.session.limits import LINE_LIMIT
 
 __all__ = ["LINE_LIMIT", "JsonLine", "LineReader"]
-
-LINE_LIMIT = 32 * 2**20
-"""Maximum length of a line in bytes; longer ones are rejected before they are parsed."""
 
 
 class JsonLine(NamedTuple):

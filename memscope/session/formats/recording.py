@@ -31,13 +31,12 @@ from memscope.session.formats.builder import SessionBuilder
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.lines import JsonLine, LineReader
+from memscope.session.limits import RECORDING_VERSION
 from memscope.session.nodes import CallStatus, Session
 from memscope.session.text import WRITTEN_ROLES
 from memscope.session.timestamps import is_timestamp
 
-__all__ = ["FORMAT", "VERSION", "RecordingReader", "read_recording"]
-
-VERSION = 1
+__all__ = ["FORMAT", "RecordingReader", "read_recording"]
 
 _STATUSES: tuple[CallStatus, ...] = ("complete", "cut", "failed")
 _BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"[ \t]*:[ \t]*"recording"')
@@ -159,7 +158,7 @@ class RecordingReader:
         self._builder.note(f"a line skipped: {error}")
 
 
-_INCOMPLETE = "some calls continue a conversation that was not recorded: their responses are scored without it"
+_INCOMPLETE = "some calls had context that is not in the recording: their responses are scored without it"
 _HOSTED = "some calls offered tools that the service itself defines: their definitions are not in the scored prompt"
 _CHOICES = "some calls asked for several responses: the first one is recorded"
 
@@ -242,9 +241,9 @@ def _header(fields: Fields) -> dict[str, Any]:
     kind = fields.text("type", empty=False)
     if kind != "recording":
         raise fields.error("type", "a header of type recording on the first line", kind)
-    version = fields.take("version", int, f"version {VERSION}")
-    if version != VERSION:
-        raise fields.error("version", f"version {VERSION}, which this memscope supports", version)
+    version = fields.take("version", int, f"version {RECORDING_VERSION}")
+    if version != RECORDING_VERSION:
+        raise fields.error("version", f"version {RECORDING_VERSION}, which this memscope supports", version)
     header = {"id": fields.text("id", empty=False), "title": fields.take("title", str, "a string", "")}
     if model := fields.take("model", str, "a string", ""):
         header["model"] = model

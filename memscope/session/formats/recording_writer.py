@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from memscope.errors import SessionError
-from memscope.session.formats.recording import VERSION
+from memscope.session.limits import RECORDING_VERSION
 from memscope.session.nodes import (
     Branch,
     Call,
@@ -50,7 +50,7 @@ def write_recording(session: Session) -> bytes:
         SessionError: A node is not a turn, or has a log, or a value cannot be written as JSON.
     """
     header = session.header
-    first = {"type": "recording", "version": VERSION, "id": header.id}
+    first = {"type": "recording", "version": RECORDING_VERSION, "id": header.id}
     first |= {name: value for name, value in (("title", header.title), ("model", header.model)) if value}
     rows = [_with_extra(first, header.extra, _ROW_FIELDS["recording"]), *_Rows(session).rows()]
     return b"".join(map(_line, rows))
