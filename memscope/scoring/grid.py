@@ -52,7 +52,7 @@ class Grid:
         logprob: Log-probability of each response with every memory present, in nats; NaN until scored.
         stripped: Divergence of each response with all memories left out, signed nats; NaN until scored.
         noise_floor: Differences of at most this many nats are indistinguishable from zero; None until measured.
-        noise_floor_responses: How many responses it was measured on.
+        noise_floor_responses: How many responses it was measured for, on a sample of them.
     """
 
     __slots__ = (

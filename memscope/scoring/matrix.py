@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan
+from memscope.prompt.sequence import Variant
 from memscope.scoring.events import (
     BaselineDone,
     Event,
@@ -34,6 +35,9 @@ __all__ = ["MatrixJob", "noise_floor"]
 _NOISE_FACTOR = 3.0
 _FLOOR_SHARE = 0.5
 """Minimum share of a session's responses that the noise floor of a full matrix must be measured on."""
+
+_FLOOR_SEQUENCES = 8
+"""Maximum number of sequences that are forwarded along another path, which reuses no prefixes."""
 
 _LEAST_NATS = 1e-5
 """Assumed rounding error of one token, in nats, in case two paths happen to agree."""
@@ -111,7 +115,7 @@ class MatrixJob:
         self.emit(BaselineDone(self.grid.measure))
 
     async def _noise_floor(self) -> None:
-        """Score all responses without memories along two computation paths.
+        """Score all responses without memories, and a sample of them along another computation path too.
 
         With memories a model is often certain of its responses, and certain tokens have little rounding error; without
         memories the differences are largest.
@@ -121,7 +125,7 @@ class MatrixJob:
             await scorer.fill(ALL_LEFT_OUT, self.responses, fresh=self.fresh)
             self.grid.refresh_responses()
             self.emit(StrippedDone())
-            variants = scorer.variants(ALL_LEFT_OUT, self.responses)
+            variants = _sample(scorer.variants(ALL_LEFT_OUT, self.responses))
             again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
             scorer.expect_same_weights()
         except (ScorerGoneError, WeightsChangedError):
@@ -134,7 +138,8 @@ class MatrixJob:
         differences = {n: nats for n, nats in found.items() if not math.isnan(nats)}
         if differences:
             floor = noise_floor(differences.values(), max(columns[n].tokens or 0 for n in differences))
-            self.grid.noise_floor, self.grid.noise_floor_responses = floor, len(differences)
+            self.grid.noise_floor = floor
+            self.grid.noise_floor_responses = len(columns if self.responses is None else self.responses)
             self.emit(NoiseFloorMeasured(floor))
 
     @property
@@ -201,3 +206,9 @@ class MatrixJob:
         seconds = max(time.monotonic() - self._began, 1e-6)
         eta = self._work_left * seconds / self._work_done if self._work_done else None
         self.emit(Progress(self._done, self._total, self._done / seconds, eta))
+
+
+def _sample(variants: Sequence[Variant]) -> Sequence[Variant]:
+    """Return some sequences, evenly spaced over all of them, with the last."""
+    step = max(1, -(-len(variants) // _FLOOR_SEQUENCES))
+    return variants[::-1][::step]

@@ -170,7 +170,7 @@ def trie_size(sequences: Sequence[Sequence[int]]) -> int:
 
 
 async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: Path) -> None:
-    run = Run(call_session(retrieving_agent(6, memories=8)), config, Database(tmp_path / "db"))
+    run = Run(call_session(retrieving_agent(12, memories=8)), config, Database(tmp_path / "db"))
     try:
         await run.matrix()
         prompt = run.prompt
@@ -178,7 +178,9 @@ async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: P
         for memory in prompt.memories:
             variants += [one.ids for one in prompt.variants({memory.key}, responses=memory.responses)]
         bare = [one.ids for one in prompt.variants(run.layout.keys)]
-        # Two passes with all left out measure the noise floor; each sequence begins at the edge of a block.
-        assert run.cost.tokens_forwarded <= 1.02 * trie_size(variants) + 2 * trie_size(bare) + BLOCK * len(variants)
+        # With all left out, a sample is scored once more for the noise floor. Each sequence begins at a block's edge.
+        again = sum(map(len, sorted(bare, key=len)[-8:]))
+        rounding = BLOCK * (len(variants) + len(bare))
+        assert run.cost.tokens_forwarded <= 1.02 * trie_size([*variants, *bare]) + again + rounding
     finally:
         await run.close()
