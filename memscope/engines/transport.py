@@ -69,6 +69,7 @@ class Transport:
 
     Attributes:
         root: The server's URL without `/v1` and without a password.
+        api_key: The bearer token; None if there is none.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Transport:
         """
         address = parse_address(url)
         self.root = address.root
+        self.api_key = api_key
         self.sleep = sleep
         self._patient = patient
         self._pace: float | None = None

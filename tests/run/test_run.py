@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -276,7 +278,7 @@ async def test_a_scorer_that_dies_is_lost_and_can_be_restarted(small_session: Se
         assert run.scorer.kind == "embedded"
         await run.matrix()
         assert run._source._server is not None
-        run._source._server._process.kill()
+        os.kill(run._source._server.pid, signal.SIGKILL)
         await run._source._server._process.wait()
         with pytest.raises(ScorerGoneError):
             await run.matrix(fresh=True)

@@ -8,7 +8,7 @@ from memscope.commands.parsers.common import new_parser
 
 __all__ = ["ABOUT", "parser"]
 
-ABOUT = "serve a model: log-probabilities, completions, training"
+ABOUT = "serve a model: log-probabilities, chat, completions, training"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ import httpx
 
 from memscope.demo.live.notebook import Note, Notebook
 from memscope.demo.live.script import ALWAYS, NOTES, SYSTEM, TURNS
+from memscope.server.lifetime import end_with_parent, end_with_stdin
 
 __all__ = ["Agent", "main"]
 
@@ -107,10 +108,17 @@ def _print(speaker: str, text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Take every turn of the script; return the exit status."""
+    """Take every turn of the script; return the exit status.
+
+    With `--as-child` the agent also ends with its parent, and at the end of its standard input.
+    """
     parser = argparse.ArgumentParser(prog="python -m memscope.demo.live.agent", description="A small agent at work.")
     parser.add_argument("--pace", type=float, default=4.0, metavar="SECONDS", help="pause between turns (default: 4)")
-    pace = parser.parse_args(arguments).pace
+    parser.add_argument("--as-child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.as_child:
+        end_with_parent(os.getppid())
+        end_with_stdin()
     key = os.environ.get("OPENAI_API_KEY", "")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     base = os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1")
@@ -120,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for turn in TURNS:
                 agent.take(turn)
                 if isinstance(turn, str):
-                    time.sleep(pace)
+                    time.sleep(options.pace)
         except httpx.HTTPError as error:
             sys.stderr.write(f"agent: {base}: {error}\n")
             return 1
