@@ -11,6 +11,7 @@ from typing import Any
 
 from memscope.scoring.events import ScorerReady
 from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Column
 from memscope.scoring.rescoring import Cost
 from memscope.session.nodes import Header
 from memscope.terminal.counts import counted
@@ -38,19 +39,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
             "verified": scorer.verified,
         },
         "memories": [_memory(grid, index) for index in range(len(grid.rows))],
-        "responses": [
-            {
-                "id": column.id,
-                "index": column.index,
-                "entry_index": column.entry_index,
-                "tokens": column.tokens,
-                "logprob": _none_if_nan(grid.logprob[column.index]),
-                "dependence": grid.dependence(column.index),
-                "preview": column.preview,
-                "timestamp": column.timestamp,
-            }
-            for column in grid.columns
-        ],
+        "responses": [_response(grid, column) for column in grid.columns],
         "divergence": [_row(grid, index) for index in range(len(grid.rows))],
         "noise_floor": grid.noise_floor,
         "cost": {
@@ -135,6 +124,21 @@ def _memory(grid: Grid, index: int) -> dict[str, Any]:
     if row.key in grid.errors:
         entry["error"] = grid.errors[row.key]
     return entry
+
+
+def _response(grid: Grid, column: Column) -> dict[str, Any]:
+    return {
+        "id": column.id,
+        "index": column.index,
+        "entry_index": column.entry_index,
+        "thread": column.thread,
+        "tokens": column.tokens,
+        "logprob": _none_if_nan(grid.logprob[column.index]),
+        "dependence": grid.dependence(column.index),
+        "preview": column.preview,
+        "timestamp": column.timestamp,
+        **({"cut": True} if column.cut else {}),
+    }
 
 
 def _row(grid: Grid, index: int) -> Sequence[float | None]:
