@@ -20,15 +20,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import msgspec
 
 from memscope.errors import SessionError
+from memscope.session.apis.base import Part
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
-from memscope.session.formats.claude_rows import FileMemory, Part, Snapshot
+from memscope.session.formats.claude_rows import FileMemory, Snapshot
 from memscope.session.formats.claude_tree import Input, Response, TranscriptTree
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import file_part, files_on_disk, joined, text_on_disk
@@ -219,10 +221,10 @@ class ClaudeCodeReader:
         """Yield the positions of the messages between two responses: the results of tools, then the rest."""
         answered = {call: found for call, found in _results(segment.before).items() if found[0] < response.number}
         for one in segment.inputs:
-            answered |= {call: (one.number, parts) for call, parts in one.results if call not in answered}
-        for call, (number, parts) in sorted(answered.items(), key=lambda item: item[1][0]):
-            message = {"role": "tool", "tool_call_id": call, "content": parts}
-            yield self._message((number, call), message, response.where)
+            answered |= {call: (one.number, parts) for call, parts in one.results.items() if call not in answered}
+        if found := sorted(answered.values(), key=itemgetter(0)):
+            message = {"role": "tool", "content": [part for _, parts in found for part in parts]}
+            yield self._message(("results", *answered), message, response.where)
         inputs = [*self._carried(response, segment), *(one for one in segment.inputs if one.parts)]
         if parts := [part for one in inputs for part in self._parts(one)]:
             message = {"role": "user", "content": joined(parts)}

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
-from memscope.session.formats.memory_files import text_part
+from memscope.session.apis import anthropic_messages, parts
+from memscope.session.apis.base import Part
+from memscope.session.apis.parts import as_dict, as_list, as_text
 
 __all__ = [
     "PRIVATE_ATTACHMENTS",
     "FileMemory",
+    "Results",
     "Snapshot",
     "attachment_parts",
     "prompt_snapshot",
@@ -26,12 +27,13 @@ __all__ = [
 PRIVATE_ATTACHMENTS = ("session_context", "credential_org")
 """Attachments with data of the user's account, which are never read."""
 
+Results = dict[str, list[Part]]
+"""The results of tools by the id of their call."""
+
 _REMINDERS = {"model": "text", "skill_listing": "content", "edited_text_file": "snippet"}
 """The field with the text of attachments that are one text."""
-_SCHEMAS = ("input_schema", "inputSchema")
-_TOOL_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
-
-Part = dict[str, Any]
+_HIDDEN_THINKING: Part = {"type": "opaque", "kind": "hidden thinking"}
+"""Reasoning of which the transcript has only a signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +55,27 @@ class Snapshot:
 
 def response_parts(message: Mapping[str, Any]) -> list[Part]:
     """Return what a row of the model says."""
-    return [part for block in _blocks(message.get("content")) for part in _response_part(block)]
+    found = _parts("assistant", message.get("content"))
+    return [_HIDDEN_THINKING if part == parts.thinking("") else part for part in found]
 
 
-def user_parts(message: Mapping[str, Any]) -> tuple[list[Part], list[tuple[str, list[Part]]]]:
-    """Return the parts of a user row, and its tool results: the id of the call and the parts of each."""
-    parts: list[Part] = []
-    results: list[tuple[str, list[Part]]] = []
-    for block in _blocks(message.get("content")):
-        if block.get("type") == "tool_result":
-            results.append(_tool_result(block))
-        else:
-            parts += _user_part(block)
-    return parts, results
+def user_parts(message: Mapping[str, Any]) -> tuple[list[Part], Results]:
+    """Return the parts of a user row, and the results of tools in it, images and the like included."""
+    results: Results = {}
+    others: list[Part] = []
+    into = others
+    for part in _parts("user", message.get("content")):
+        if part["type"] == "tool_result":
+            into = results.setdefault(part["id"], [])
+        elif part["type"] == "text":
+            into = others
+        into.append(part)
+    return others, results
 
 
 def attachment_parts(attachment: Mapping[str, Any]) -> list[Part | FileMemory] | None:
     """Return the parts and memory files of an attachment; None if this kind is not known."""
-    kind = str(attachment.get("type"))
+    kind = as_text(attachment.get("type"))
     if kind in _REMINDERS:
         return [*_reminder(attachment.get(_REMINDERS[kind]))]
     read = _ATTACHMENTS.get(kind)
@@ -79,120 +84,59 @@ def attachment_parts(attachment: Mapping[str, Any]) -> list[Part | FileMemory] |
 
 def prompt_snapshot(attachment: Mapping[str, Any]) -> Snapshot:
     """Return the system prompt and the tools of a `prompt_snapshot` attachment."""
-    prompt = attachment.get("systemPrompt")
-    texts = [_text(block) for block in (prompt if isinstance(prompt, list) else [prompt])]
-    tools = attachment.get("tools")
-    given = tools if isinstance(tools, list) else []
-    return Snapshot("\n\n".join(filter(None, texts)), tuple(filter(None, map(_tool, given))))
+    texts = [part["text"] for part in _parts("system", attachment.get("systemPrompt")) if part["type"] == "text"]
+    named = [{"name": tool} if isinstance(tool, str) else tool for tool in as_list(attachment.get("tools"))]
+    tools, _ = anthropic_messages.tool_definitions(named)
+    return Snapshot("\n\n".join(texts), tuple(tools))
 
 
-def _blocks(content: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the blocks of a message, whose content may be one string."""
-    for block in content if isinstance(content, list) else [content]:
-        if isinstance(block, str):
-            yield {"type": "text", "text": block}
-        elif isinstance(block, dict):
-            yield block
-
-
-def _response_part(block: Mapping[str, Any]) -> Iterator[Part]:
-    kind = block.get("type")
-    if kind == "text":
-        if text := _text(block):
-            yield text_part(text)
-    elif kind == "thinking" and isinstance(thought := block.get("thinking"), str) and thought:
-        yield {"type": "thinking", "text": thought}
-    elif kind in _TOOL_CALLS:
-        name = block.get("name")
-        call = {"type": "tool_call", "name": name if isinstance(name, str) and name else "tool"}
-        yield call | {"id": str(block.get("id", "")), "arguments": block.get("input")}
-    else:
-        yield _opaque(block)
-
-
-def _user_part(block: Mapping[str, Any]) -> Iterator[Part]:
-    if block.get("type") == "text":
-        if text := _text(block):
-            yield text_part(text)
-    else:
-        yield _opaque(block)
-
-
-def _tool_result(block: Mapping[str, Any]) -> tuple[str, list[Part]]:
-    call = str(block.get("tool_use_id", ""))
-    inside = list(_blocks(block.get("content")))
-    text = "\n".join(_text(part) for part in inside if part.get("type") == "text")
-    others = [_opaque(part) for part in inside if part.get("type") != "text"]
-    return call, [{"type": "tool_result", "id": call, "text": text}, *others]
-
-
-def _opaque(block: Mapping[str, Any]) -> Part:
-    return {"type": "opaque", "kind": str(block.get("type") or "unknown"), "bytes": len(msgspec.json.encode(block))}
-
-
-def _text(block: Any) -> str:
-    text: Any = block.get("text") if isinstance(block, dict) else block
-    return text if isinstance(text, str) else ""
-
-
-def _tool(tool: Any) -> Mapping[str, Any] | None:
-    """Return a tool definition with its schema under the name that chat templates read."""
-    if isinstance(tool, str):
-        return {"name": tool}
-    if not isinstance(tool, dict):
-        return None
-    return {"parameters" if name in _SCHEMAS else name: value for name, value in tool.items()}
+def _parts(role: str, content: Any) -> list[Part]:
+    messages = anthropic_messages.messages({"role": role, "content": content}, "")
+    return [part for message in messages for part in message["content"]]
 
 
 def _reminder(text: Any) -> Iterator[Part]:
     if isinstance(text, str) and text:
-        yield text_part(f"<system-reminder>\n{text}\n</system-reminder>\n")
+        yield parts.text(f"<system-reminder>\n{text}\n</system-reminder>\n")
 
 
 def _instructions(attachment: Mapping[str, Any]) -> Iterator[FileMemory]:
-    files = attachment.get("files")
-    for file in files if isinstance(files, list) else []:
-        if isinstance(file, dict) and isinstance(path := file.get("path"), str) and path:
-            text = file.get("content")
-            yield FileMemory(path, text if isinstance(text, str) else None)
+    for file in map(as_dict, as_list(attachment.get("files"))):
+        yield from _file_memory(file.get("path"), file.get("content"))
 
 
 def _nested_memory(attachment: Mapping[str, Any]) -> Iterator[FileMemory]:
     content = attachment.get("content")
     inner = content if isinstance(content, dict) else {"content": content}
-    path, text = attachment.get("path") or inner.get("path"), inner.get("content")
-    if isinstance(path, str) and path:
-        yield FileMemory(path, text if isinstance(text, str) else None)
+    yield from _file_memory(attachment.get("path") or inner.get("path"), inner.get("content"))
 
 
 def _relevant_memories(attachment: Mapping[str, Any]) -> Iterator[FileMemory]:
-    memories = attachment.get("memories")
-    for memory in memories if isinstance(memories, list) else []:
-        if isinstance(memory, dict) and isinstance(path := memory.get("path"), str) and path:
-            text, header = memory.get("content"), memory.get("header")
-            shown = header if isinstance(header, str) else ""
-            yield FileMemory(path, text if isinstance(text, str) else None, shown)
+    for memory in map(as_dict, as_list(attachment.get("memories"))):
+        yield from _file_memory(memory.get("path"), memory.get("content"), as_text(memory.get("header")))
+
+
+def _file_memory(path: Any, text: Any, heading: str = "") -> Iterator[FileMemory]:
+    if isinstance(path, str) and path:
+        yield FileMemory(path, text if isinstance(text, str) else None, heading)
 
 
 def _hook_context(attachment: Mapping[str, Any]) -> Iterator[Part]:
     content = attachment.get("content")
-    lines = [text for text in (content if isinstance(content, list) else [content]) if isinstance(text, str) and text]
-    name = next((n for n in map(attachment.get, ("hookName", "hookEvent")) if isinstance(n, str) and n), "hook")
+    lines = filter(None, map(as_text, content if isinstance(content, list) else [content]))
+    name = as_text(attachment.get("hookName")) or as_text(attachment.get("hookEvent")) or "hook"
     for part in _reminder("\n".join(lines)):
-        yield part | {"memory": {"key": f"hook/{name}"}}
+        yield parts.text(part["text"], f"hook/{name}")
 
 
 def _queued_command(attachment: Mapping[str, Any]) -> Iterator[Part]:
-    for block in _blocks(attachment.get("prompt")):
-        yield from _user_part(block)
+    yield from user_parts({"content": attachment.get("prompt")})[0]
 
 
 def _file(attachment: Mapping[str, Any]) -> Iterator[Part]:
-    content = attachment.get("content")
-    file = content.get("file") if isinstance(content, dict) else None
-    text = file.get("content") if isinstance(file, dict) else None
+    text = as_dict(as_dict(attachment.get("content")).get("file")).get("content")
     if isinstance(text, str):
-        name = attachment.get("displayPath") or attachment.get("filename") or "a file"
+        name = as_text(attachment.get("displayPath")) or as_text(attachment.get("filename")) or "a file"
         yield from _reminder(f"Contents of {name}:\n\n{text}")
 
 

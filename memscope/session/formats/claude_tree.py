@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from memscope.session.apis.base import Part
+from memscope.session.apis.parts import as_text
 from memscope.session.formats.claude_rows import (
     PRIVATE_ATTACHMENTS,
     FileMemory,
-    Part,
+    Results,
     Snapshot,
     attachment_parts,
     prompt_snapshot,
@@ -38,7 +40,7 @@ class Input:
 
     number: int
     parts: list[Part | FileMemory]
-    results: list[tuple[str, list[Part]]] = field(default_factory=list)
+    results: Results = field(default_factory=dict)
     is_instructions: bool = False
 
 
@@ -149,9 +151,9 @@ class TranscriptTree:
         if kind in _TITLES:
             self._take_title(kind, row)
             return
-        self.session = self.session or _string(row, "sessionId")
-        self.folder = self.folder or _string(row, "cwd")
-        name = _string(row, "uuid") or f"row {self._number}"
+        self.session = self.session or as_text(row.get("sessionId"))
+        self.folder = self.folder or as_text(row.get("cwd"))
+        name = as_text(row.get("uuid")) or f"row {self._number}"
         if name in self.rows:
             self.skipped["repeated row"] += 1
             return
@@ -182,18 +184,18 @@ class TranscriptTree:
             return Row(parent, self._attachment(row, attachment))
         if kind == "system" and row.get("subtype") == "compact_boundary":
             return Row(None, cuts=True)
-        if kind == "system" and row.get("subtype") == "local_command" and _string(row, "content"):
+        if kind == "system" and row.get("subtype") == "local_command" and as_text(row.get("content")):
             return Row(parent, self._user(row, row))
         self.skipped[f"{kind} row"] += 1
         return Row(parent)
 
     def _take_title(self, kind: str, row: Mapping[str, Any]) -> None:
-        if title := _string(row, _TITLES[kind]):
+        if title := as_text(row.get(_TITLES[kind])):
             self._titles[kind] = title
 
     def _user(self, row: Mapping[str, Any], message: Mapping[str, Any]) -> Input:
         parts, results = user_parts(message)
-        for call, result in results:
+        for call, result in results.items():
             if call in self._calls:
                 self._calls[call].results.setdefault(call, (self._number, result))
         if not self._prompt and row.get("isMeta") is not True and not _thread(row):
@@ -250,11 +252,11 @@ class TranscriptTree:
         self, row: Mapping[str, Any], message: Mapping[str, Any], name: str, parent: str | None, where: str
     ) -> Response:
         """Return the response that a row continues, or a new one."""
-        sent, thread = _string(message, "id"), _thread(row)
+        sent, thread = as_text(message.get("id")), _thread(row)
         before = self._open.get(thread)
         if before is not None and sent and before.message == sent and self._continues(before, parent):
             return before
-        made = Response(name, sent, self._number, parent, thread, _string(message, "model"), _stamp(row), where)
+        made = Response(name, sent, self._number, parent, thread, as_text(message.get("model")), _stamp(row), where)
         self._open[thread] = made
         self.responses.append(made)
         return made
@@ -272,13 +274,8 @@ class TranscriptTree:
         return False
 
 
-def _string(row: Mapping[str, Any], field_name: str) -> str:
-    value = row.get(field_name)
-    return value if isinstance(value, str) else ""
-
-
 def _stamp(row: Mapping[str, Any]) -> str | None:
-    stamp = _string(row, "timestamp")
+    stamp = as_text(row.get("timestamp"))
     return stamp if is_timestamp(stamp) else None
 
 
@@ -286,4 +283,4 @@ def _thread(row: Mapping[str, Any]) -> str:
     """Return the id of a row's sub-agent; "" for the main conversation."""
     if row.get("isSidechain") is not True:
         return ""
-    return _string(row, "agentId") or "sidechain"
+    return as_text(row.get("agentId")) or "sidechain"

@@ -23,15 +23,16 @@ from typing import Any
 import msgspec
 
 from memscope.errors import SessionError
+from memscope.session.apis.parts import as_text
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
 from memscope.session.formats.citations import citations, cited_keys
 from memscope.session.formats.codex_items import (
-    WRITTEN,
     CodexMemories,
     input_message,
     is_item,
     is_setting,
+    is_written,
     written_parts,
 )
 from memscope.session.formats.lines import JsonLine, LineReader
@@ -128,16 +129,16 @@ class CodexReader:
                 self._meta(payload, where)
             case "turn_context":
                 self._close()
-                self._model = _string(payload, "model") or self._model
-                self._memories.folder = self._memories.folder or _string(payload, "cwd")
+                self._model = as_text(payload.get("model")) or self._model
+                self._memories.folder = self._memories.folder or as_text(payload.get("cwd"))
             case "compacted":
                 self._compact(payload, where)
             case _:
                 self._event(payload)
 
     def _meta(self, payload: Mapping[str, Any], where: str) -> None:
-        self._id = self._id or _string(payload, "id")
-        self._memories.folder = self._memories.folder or _string(payload, "cwd")
+        self._id = self._id or as_text(payload.get("id"))
+        self._memories.folder = self._memories.folder or as_text(payload.get("cwd"))
         base = payload.get("base_instructions")
         text = base.get("text") if isinstance(base, dict) else base
         if isinstance(text, str) and text and not self._has_system:
@@ -150,14 +151,14 @@ class CodexReader:
         if kind in _END_OF_RESPONSE:
             self._close()
         elif kind == "thread_name_updated":
-            self._title = _string(payload, "thread_name") or self._title
+            self._title = as_text(payload.get("thread_name")) or self._title
         elif kind == "thread_rolled_back" and isinstance(turns := payload.get("num_turns"), int):
             self._roll_back(turns)
 
     def _item(self, item: Mapping[str, Any], row: Mapping[str, Any], where: str) -> None:
         if not is_item(item):
             self._skipped[f"{item.get('type')} item"] += 1
-        elif _is_written(item):
+        elif is_written(item):
             self._write(item, row, where)
         else:
             self._close()
@@ -165,7 +166,7 @@ class CodexReader:
 
     def _write(self, item: Mapping[str, Any], row: Mapping[str, Any], where: str) -> None:
         if self._open is None:
-            stamp = _string(row, "timestamp")
+            stamp = as_text(row.get("timestamp"))
             self._open = _OpenResponse(f"row {self._number}", where, stamp if is_timestamp(stamp) else None, [])
         parts = written_parts(item)
         self._open.parts += parts
@@ -220,12 +221,12 @@ class CodexReader:
                 self._history.append(self._kept(item, where))
             return
         self._rebuilt += 1
-        summary = {"type": "message", "role": "user", "content": _string(payload, "message")}
+        summary = {"type": "message", "role": "user", "content": as_text(payload.get("message"))}
         self._history = [*(entry for entry in before if entry.is_setting or entry.is_user), self._read(summary, where)]
 
     def _kept(self, item: Mapping[str, Any], where: str) -> _Entry:
         """Return the message of an item that a compaction kept: the earlier one of the same item, if there is one."""
-        if _is_written(item):
+        if is_written(item):
             return _Entry(self._builder.message({"role": "assistant", "content": written_parts(item)}, where))
         entry = self._entries.get(msgspec.json.encode(item))
         return self._read(item, where) if entry is None or entry in self._history else entry
@@ -248,16 +249,6 @@ class CodexReader:
             yield f"{counted(self._unreadable, 'line')} skipped: not JSON"
         for kind, count in self._skipped.items():
             yield f"{counted(count, kind)} skipped"
-
-
-def _is_written(item: Mapping[str, Any]) -> bool:
-    kind = item.get("type")
-    return kind in WRITTEN or (kind == "message" and item.get("role") == "assistant")
-
-
-def _string(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    return value if isinstance(value, str) else ""
 
 
 def _recognises(head: FileHead) -> bool:

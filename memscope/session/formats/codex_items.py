@@ -1,4 +1,7 @@
-"""The items of Codex rollouts as canonical messages. Nothing here raises, because the format moves."""
+"""The items of Codex rollouts as canonical messages.
+
+Items have the shapes of OpenAI's Responses API, and a few more. Nothing here raises, because the format moves.
+"""
 
 from __future__ import annotations
 
@@ -8,35 +11,27 @@ from typing import Any
 
 import msgspec
 
-from memscope.session.formats.memory_files import memory_key, text_part
+from memscope.session.apis import openai_responses, parts
+from memscope.session.apis.base import Message, Part
+from memscope.session.apis.parts import as_text
+from memscope.session.formats.memory_files import memory_key
 
-__all__ = ["INPUTS", "WRITTEN", "CodexMemories", "input_message", "is_item", "is_setting", "written_parts"]
+__all__ = ["CodexMemories", "input_message", "is_item", "is_setting", "is_written", "written_parts"]
 
-Part = dict[str, Any]
-
-WRITTEN = {
-    "reasoning": "",
-    "function_call": "arguments",
-    "custom_tool_call": "input",
-    "local_shell_call": "action",
-    "web_search_call": "action",
-    "tool_search_call": "arguments",
-    "image_generation_call": "revised_prompt",
+_CALLS = {"local_shell_call": "action", "web_search_call": "action", "tool_search_call": "arguments"}
+"""The field with the arguments of calls that rollouts have beside those of functions and custom tools."""
+_WRITTEN = ("reasoning", "function_call", "custom_tool_call", "image_generation_call", *_CALLS)
+_OUTPUTS = {
+    "function_call_output": "output",
+    "custom_tool_call_output": "output",
+    "local_shell_call_output": "output",
+    "mcp_tool_call_output": "result",
+    "tool_search_output": "tools",
 }
-"""The items that the model writes beside its messages, and for calls the field with their arguments."""
-INPUTS = (
-    "function_call_output",
-    "custom_tool_call_output",
-    "mcp_tool_call_output",
-    "tool_search_output",
-    "local_shell_call_output",
-    "compaction",
-    "compaction_summary",
-    "context_compaction",
-)
-"""The items that the model reads beside messages."""
+"""The field with what a tool returned."""
+_SUMMARIES = ("compaction", "compaction_summary", "context_compaction")
+"""Encrypted summaries of the history."""
 
-_TEXTS = ("input_text", "output_text", "text")
 _AGENTS_FILE = re.compile(r"# AGENTS\.md instructions for (?P<folder>[^\n]*)\n")
 _AGENTS_END = "</INSTRUCTIONS>"
 _OLD_AGENTS_FILE = "<user_instructions>"
@@ -52,11 +47,17 @@ _SETTINGS = ("# AGENTS.md instructions for", "<user_instructions>", "<environmen
 
 def is_item(value: Any) -> bool:
     """Return whether a value is an item that the model reads or writes."""
-    kind = value.get("type") if isinstance(value, dict) else None
-    return isinstance(kind, str) and (kind == "message" or kind in WRITTEN or kind in INPUTS)
+    kind = as_text(value.get("type")) if isinstance(value, dict) else ""
+    return kind == "message" or kind in _WRITTEN or kind in _OUTPUTS or kind in _SUMMARIES
 
 
-def is_setting(message: Mapping[str, Any]) -> bool:
+def is_written(item: Mapping[str, Any]) -> bool:
+    """Return whether the model wrote an item."""
+    kind = item["type"]
+    return kind in _WRITTEN or (kind == "message" and item.get("role") == "assistant")
+
+
+def is_setting(message: Message) -> bool:
     """Return whether a canonical message holds instructions or settings rather than what a user or a tool says."""
     if message["role"] in ("system", "developer"):
         return True
@@ -66,14 +67,34 @@ def is_setting(message: Mapping[str, Any]) -> bool:
 
 def written_parts(item: Mapping[str, Any]) -> list[Part]:
     """Return what the model wrote in an item."""
-    kind = str(item.get("type"))
-    if kind == "message":
-        return [_text_or_opaque(block) for block in _blocks(item.get("content"))]
-    if kind == "reasoning":
-        return _reasoning(item)
-    name, arguments = item.get("name"), _parsed(item.get(WRITTEN[kind]))
-    shown = name if isinstance(name, str) and name else kind.removesuffix("_call")
-    return [{"type": "tool_call", "id": str(item.get("call_id", "")), "name": shown, "arguments": arguments}]
+    kind = item["type"]
+    if kind in _CALLS:
+        return [parts.tool_call(item.get("call_id"), kind.removesuffix("_call"), item.get(_CALLS[kind]))]
+    return _content(item)
+
+
+def input_message(item: Mapping[str, Any], memories: CodexMemories) -> Message:
+    """Return an item that the model reads as a canonical message, with its memories marked."""
+    kind = item["type"]
+    if kind in _OUTPUTS:
+        content = _content({**item, "type": "function_call_output", "output": _output(item[_OUTPUTS[kind]])})
+        return {"role": "tool", "content": [memories.result(part) for part in content]}
+    if kind in _SUMMARIES:
+        return {"role": "user", "content": [parts.opaque(item)]}
+    content = [marked for part in _content(item) for marked in memories.parts(part)]
+    return {"role": as_text(item.get("role")) or "user", "content": content}
+
+
+def _content(item: Mapping[str, Any]) -> list[Part]:
+    messages = openai_responses.messages([item], "", "")
+    return [part for message in messages for part in message["content"]]
+
+
+def _output(output: Any) -> Any:
+    """Return what a tool returned as a text or a list of blocks."""
+    if isinstance(output, dict) and "content" in output:
+        output = output["content"]
+    return output if isinstance(output, str | list | None) else msgspec.json.encode(output).decode()
 
 
 class CodexMemories:
@@ -96,8 +117,12 @@ class CodexMemories:
             if len(files) == 1:
                 self._reads[part["id"]] = f"memories/{files.pop()}"
 
-    def parts(self, text: str) -> Iterator[Part]:
-        """Yield a text of a user or developer message in parts, with its memories marked."""
+    def parts(self, part: Part) -> Iterator[Part]:
+        """Yield a part of a user or developer message in pieces, with its memories marked."""
+        if part["type"] != "text":
+            yield part
+            return
+        text = part["text"]
         if text.startswith(_OLD_AGENTS_FILE):
             yield self._marked(text, "AGENTS.md")
         elif agents := _AGENTS_FILE.match(text):
@@ -112,14 +137,13 @@ class CodexMemories:
         else:
             yield from _plain(text)
 
-    def result(self, call: str, text: str) -> Part:
-        """Return the result of a tool, marked if the call reads a memory file."""
-        part: Part = {"type": "tool_result", "id": call, "text": text}
-        key = self._reads.get(call)
-        if key is None or not text:
+    def result(self, part: Part) -> Part:
+        """Return a part of what a tool returned, marked if the call reads a memory file."""
+        key = self._reads.get(part["id"]) if part["type"] == "tool_result" else None
+        if key is None or not part["text"]:
             return part
         self.keys.setdefault(key, None)
-        return part | {"memory": {"key": key}}
+        return parts.tool_result(part["id"], part["text"], key)
 
     def _sections(self, text: str) -> Iterator[Part]:
         """Yield the sections of the memory summary, each of which is one memory."""
@@ -138,79 +162,9 @@ class CodexMemories:
 
     def _marked(self, text: str, key: str, lines: range | None = None) -> Part:
         self.keys[key] = lines
-        return text_part(text, key)
-
-
-def input_message(item: Mapping[str, Any], memories: CodexMemories) -> dict[str, Any]:
-    """Return an item that the model reads as a canonical message."""
-    kind = str(item.get("type"))
-    if kind == "message":
-        role = item.get("role")
-        content = [part for block in _blocks(item.get("content")) for part in _input_parts(block, memories)]
-        return {"role": role if isinstance(role, str) and role else "user", "content": content}
-    if kind not in INPUTS or "compaction" in kind:
-        return {"role": "user", "content": [_opaque(item)]}
-    call = str(item.get("call_id", ""))
-    text, others = _output(item)
-    return {"role": "tool", "tool_call_id": call, "content": [memories.result(call, text), *others]}
-
-
-def _input_parts(block: Mapping[str, Any], memories: CodexMemories) -> Iterator[Part]:
-    part = _text_or_opaque(block)
-    if part["type"] == "text":
-        yield from memories.parts(part["text"])
-    else:
-        yield part
-
-
-def _output(item: Mapping[str, Any]) -> tuple[str, list[Part]]:
-    """Return the text of a tool's output, and whatever else is in it."""
-    output = next((item[name] for name in ("output", "result", "tools") if name in item), None)
-    if isinstance(output, dict) and "content" in output:
-        output = output["content"]
-    if isinstance(output, str):
-        return output, []
-    if not isinstance(output, list):
-        return "" if output is None else msgspec.json.encode(output).decode(), []
-    parts = [_text_or_opaque(block) for block in _blocks(output)]
-    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
-    return text, [part for part in parts if part["type"] == "opaque"]
-
-
-def _reasoning(item: Mapping[str, Any]) -> list[Part]:
-    texts = [text for block in _blocks(item.get("content")) if isinstance(text := block.get("text"), str)]
-    if text := "\n".join(texts):
-        return [{"type": "thinking", "text": text}]
-    hidden = item.get("encrypted_content")
-    return [{"type": "opaque", "kind": "encrypted reasoning", "bytes": len(hidden) if isinstance(hidden, str) else 0}]
-
-
-def _blocks(content: Any) -> Iterator[Mapping[str, Any]]:
-    for block in content if isinstance(content, list) else [content]:
-        if isinstance(block, str):
-            yield {"type": "text", "text": block}
-        elif isinstance(block, dict):
-            yield block
-
-
-def _text_or_opaque(block: Mapping[str, Any]) -> Part:
-    text = block.get("text")
-    return text_part(text) if block.get("type") in _TEXTS and isinstance(text, str) else _opaque(block)
-
-
-def _opaque(block: Mapping[str, Any]) -> Part:
-    return {"type": "opaque", "kind": str(block.get("type") or "unknown"), "bytes": len(msgspec.json.encode(block))}
+        return parts.text(text, key)
 
 
 def _plain(text: str) -> Iterator[Part]:
     if text:
-        yield text_part(text)
-
-
-def _parsed(arguments: Any) -> Any:
-    if not isinstance(arguments, str):
-        return arguments
-    try:
-        return msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return arguments
+        yield parts.text(text)

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-__all__ = ["file_part", "files_on_disk", "joined", "memory_key", "text_on_disk", "text_part", "title_of"]
+from memscope.session.apis import parts
+from memscope.session.apis.base import Part
+
+__all__ = ["file_part", "files_on_disk", "joined", "memory_key", "text_on_disk", "title_of"]
 
 _AGENT_FOLDER = re.compile(r"^.*/(?=\.(?:claude|codex)/)")
 _AGENT_PROJECT = re.compile(r"^.*/\.claude/projects/[^/]+/")
@@ -43,13 +45,7 @@ def memory_key(path: str, project: str) -> str:
     return _AGENT_FOLDER.sub("~/", path)
 
 
-def text_part(text: str, key: str | None = None) -> dict[str, Any]:
-    """Return a text as part of a canonical message, marked as a memory if it has a key."""
-    part: dict[str, Any] = {"type": "text", "text": text}
-    return part if key is None else part | {"memory": {"key": key}}
-
-
-def file_part(path: str, text: str, project: str, heading: str = "") -> dict[str, Any]:
+def file_part(path: str, text: str, project: str, heading: str = "") -> Part:
     """Return a memory file as part of a canonical message, inside a reminder as agents send it.
 
     Args:
@@ -59,7 +55,7 @@ def file_part(path: str, text: str, project: str, heading: str = "") -> dict[str
         heading: The line above its text; by default its path.
     """
     shown = f"<system-reminder>\n{heading or f'Contents of {path}:'}\n\n{text}\n</system-reminder>\n"
-    return text_part(shown, memory_key(path, project))
+    return parts.text(shown, memory_key(path, project))
 
 
 def files_on_disk(project: Path, transcript: Path) -> Iterator[tuple[str, str]]:
@@ -85,18 +81,18 @@ def text_on_disk(path: Path) -> str | None:
         return None
 
 
-def title_of(parts: Sequence[dict[str, Any]]) -> str:
+def title_of(content: Sequence[Part]) -> str:
     """Return the beginning of what a user says as a title; "" for what is not a user's own text."""
-    text = " ".join(part["text"] for part in parts if part["type"] == "text" and "memory" not in part)
+    text = " ".join(part["text"] for part in content if part["type"] == "text" and "memory" not in part)
     return "" if text.lstrip().startswith("<") else " ".join(text[: 4 * _TITLE_CHARACTERS].split())[:_TITLE_CHARACTERS]
 
 
-def joined(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def joined(content: Sequence[Part]) -> list[Part]:
     """Return the parts of several rows as the content of one message, on lines of their own.
 
     A line break next to a memory belongs to the memory, so that leaving the memory out leaves no empty line.
     """
-    made = [dict(part) for part in parts]
+    made = [dict(part) for part in content]
     for before, after in pairwise(made):
         if before["type"] != "text" or after["type"] != "text" or before["text"].endswith("\n"):
             continue

@@ -219,7 +219,8 @@ def test_tools_called_at_once_may_answer_before_the_last_call_is_written() -> No
     made.assistant("Both.", message="m2")
     session = read(made)
     assert len(session.calls) == 2
-    assert [text.split(":")[0] for text in prompt_of(session, "Both.")] == ["user", "assistant", "tool", "tool"]
+    assert [text.split(":")[0] for text in prompt_of(session, "Both.")] == ["user", "assistant", "tool"]
+    assert prompt_of(session, "Both.")[-1] == "tool: onetwo"
 
 
 def test_results_of_tools_called_at_once_are_all_in_the_prompt_though_they_are_siblings() -> None:
@@ -230,7 +231,7 @@ def test_results_of_tools_called_at_once_are_all_in_the_prompt_though_they_are_s
     made.result("t1", "one", parent=first)
     made.result("t2", "two", parent=second)
     made.assistant("Both.", message="m2")
-    assert prompt_of(read(made), "Both.")[-2:] == ["tool: one", "tool: two"]
+    assert prompt_of(read(made), "Both.")[-1] == "tool: onetwo"
 
 
 def test_the_system_prompt_of_a_response_is_the_last_one_before_it() -> None:
@@ -247,7 +248,7 @@ def test_the_system_prompt_of_a_response_is_the_last_one_before_it() -> None:
     session = read(made)
     systems = [prompt_of(session, text)[0] for text in ("First.", "Second.", "Third.")]
     assert systems == ["system: Old.", "system: Older still.", "system: New."]
-    assert _call_of(session, "Third.").tools == ({"name": "Bash"},)
+    assert _call_of(session, "Third.").tools == ({"name": "Bash", "parameters": {}},)
 
 
 def test_account_data_is_never_read() -> None:
@@ -294,7 +295,7 @@ def test_thinking_images_and_unknown_blocks_are_kept_apart_from_text() -> None:
     answer = session.nodes[_call_of(session, "Yes.").response or 0]
     assert isinstance(answer, Branch)
     assert [type(leaf) for leaf in answer.children[:3]] == [Thinking, Opaque, Opaque]
-    assert prompt_of(session, "Done.")[-1] == "tool: a\nb"
+    assert prompt_of(session, "Done.")[-1] == "tool: ab"
 
 
 def test_errors_of_the_service_are_no_responses() -> None:
