@@ -21,12 +21,13 @@ from pathlib import Path
 
 import msgspec
 
+from memscope.scoring.layout import layout_of
 from memscope.session.detectors import Detector
 from memscope.session.formats.registry import format_named
 from memscope.session.load import load_session
 from memscope.session.nodes import Session
-from tests.session.formats.claude_files import Transcript, call, small_transcript
-from tests.session.formats.codex_files import Rollout, small_rollout
+from tests.session.formats.claude_files import call, small_transcript
+from tests.session.formats.codex_files import small_rollout
 
 _WORDS = "the port room retro staging deploy reads writes tests fails because memory agent file line value".split()
 _COMPACT_AFTER = 2**20
@@ -40,7 +41,8 @@ def words(source: random.Random, count: int) -> str:
 def claude_code(size: int, compact_after: int = _COMPACT_AFTER) -> bytes:
     """Return a Claude Code transcript of about `size` bytes."""
     source, made = random.Random(1), small_transcript()
-    lines, total, since, number = [], 0, 0, 0
+    lines: list[bytes] = []
+    total = since = number = 0
     while total < size:
         number += 1
         before = len(made.rows)
@@ -69,7 +71,8 @@ def claude_code(size: int, compact_after: int = _COMPACT_AFTER) -> bytes:
 def codex(size: int, compact_after: int = _COMPACT_AFTER) -> bytes:
     """Return a Codex rollout of about `size` bytes."""
     source, made = random.Random(2), small_rollout()
-    lines, total, since, number = [], 0, 0, 0
+    lines: list[bytes] = []
+    total = since = number = 0
     while total < size:
         number += 1
         before = len(made.rows)
@@ -94,7 +97,8 @@ def codex(size: int, compact_after: int = _COMPACT_AFTER) -> bytes:
 
 
 def _memory(source: random.Random) -> dict[str, object]:
-    return {"path": f"/home/mira/.claude/projects/-shop/memory/{source.randint(0, 60)}.md", "content": words(source, 60)}
+    path = f"/home/mira/.claude/projects/-shop/memory/{source.randint(0, 60)}.md"
+    return {"path": path, "content": words(source, 60)}
 
 
 def in_pieces(data: bytes, name: str) -> Session:
@@ -109,15 +113,18 @@ def in_pieces(data: bytes, name: str) -> Session:
     return reader.session()
 
 
-def report(label: str, size: int, read: Callable[[], Session]) -> None:
-    """Print how long reading takes, and what was read."""
+def report(label: str, size: int, read: Callable[..., Session], *arguments: object) -> None:
+    """Print how long reading takes, and what was read, and how long finding the rows and columns takes."""
     began = time.perf_counter()
-    session = read()
+    session = read(*arguments)
     seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    layout_of(session)
+    laid_out = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     longest = max(len(one.prompt) for one in session.calls)
     sys.stdout.write(
-        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s  {len(session.calls)} calls, {len(session.nodes)} nodes, "
+        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s, layout {laid_out:6.2f} s; {len(session.calls)} calls, {len(session.nodes)} nodes, "
         f"longest prompt {longest} messages, {len(session.memory_keys())} memories; peak {peak:.0f} MB\n"
     )
 
@@ -137,12 +144,12 @@ def main() -> None:
             path = Path(folder) / "session.jsonl"
             path.write_bytes(data)
             if options.profile:
-                cProfile.runctx("load_session(path)", {"load_session": load_session, "path": path}, {}, sort="cumtime")
+                cProfile.runctx("load_session(path)", {"load_session": load_session, "path": path}, {}, sort="tottime")
                 return
-            report(name, len(data), lambda path=path: load_session(path))  # type: ignore[misc]
-            report(f"{name}, in pieces", len(data), lambda data=data, name=name: in_pieces(data, name))  # type: ignore[misc]
+            report(name, len(data), load_session, path)
+            report(f"{name}, in pieces", len(data), in_pieces, data, name)
             path.write_bytes(make(size, 2**40))
-            report(f"{name}, uncompacted", len(data), lambda path=path: load_session(path))  # type: ignore[misc]
+            report(f"{name}, uncompacted", size, load_session, path)
 
 
 if __name__ == "__main__":
