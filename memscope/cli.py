@@ -3,7 +3,7 @@
 The arguments of a command are in `memscope.commands.parsers`, one module each. Heavy modules are imported only when a
 command needs them.
 
-Exit status: 0 done, 1 failed (one clear line on stderr), 2 usage, 130 interrupted.
+Exit status: 0 done, 1 failed (one clear line on stderr), 2 usage, 130 interrupted; `memscope record` has its command's.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from memscope.errors import MemscopeError, UsageError
+from memscope.errors import MemscopeError
 from memscope.terminal.streams import prepare_streams
 
 __all__ = ["main"]
 
-_COMMANDS = ("score", "finetune", "train", "importance", "export", "doctor", "convert", "serve")
+_COMMANDS = ("score", "finetune", "train", "importance", "export", "doctor", "convert", "record", "serve")
 """The names of the commands; each has a module in `memscope.commands.parsers`, in the order of the help."""
 
 
@@ -33,10 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parse(given)
         return int(options.command(options))
-    except UsageError as error:
-        return _print_error(error, 2)
     except MemscopeError as error:
-        return _print_error(error, 1)
+        return _print_error(error)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # shutting down takes a moment; ignore further ctrl+c
         sys.stderr.write("memscope: interrupted\n")
@@ -65,13 +63,13 @@ def _report_fault(error: Exception, options: argparse.Namespace) -> int:
     return 1
 
 
-def _print_error(error: MemscopeError, status: int) -> int:
+def _print_error(error: MemscopeError) -> int:
     from memscope.terminal.safe import indentation, one_line
 
     sys.stderr.write(f"memscope: {one_line(str(error))}\n")
     for line in error.advice:
         sys.stderr.write(f"  {indentation(line)}{one_line(line)}\n")
-    return status
+    return error.exit_status
 
 
 def _parse(given: list[str]) -> argparse.Namespace:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "CommandError",
     "ConfigError",
     "MemscopeError",
     "PromptError",
+    "RecordError",
     "ScorerError",
     "ScorerGoneError",
     "SessionError",
@@ -27,7 +29,10 @@ class MemscopeError(Exception):
 
     Attributes:
         advice: What else to tell the user, line by line; shown under the message by the commands.
+        exit_status: What a command exits with.
     """
+
+    exit_status = 1
 
     def __init__(self, message: str = "", advice: Sequence[str] = ()) -> None:
         """Create an error with its one-line message."""
@@ -36,7 +41,9 @@ class MemscopeError(Exception):
 
 
 class UsageError(MemscopeError):
-    """The command line is invalid; exit status 2."""
+    """The command line is invalid."""
+
+    exit_status = 2
 
 
 class ConfigError(UsageError):
@@ -69,3 +76,21 @@ class StoreError(MemscopeError):
 
 class TrainingError(MemscopeError):
     """A training request was refused, failed, or has an unknown outcome."""
+
+
+class RecordError(MemscopeError):
+    """`memscope record` cannot listen on its port."""
+
+
+class CommandError(MemscopeError):
+    """The command that `memscope record` was given cannot be run."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        """Make an error.
+
+        Args:
+            message: One clear line.
+            exit_status: 127 if there is no such command, 126 if it cannot be executed, as in a shell.
+        """
+        super().__init__(message)
+        self.exit_status = exit_status

@@ -25,6 +25,8 @@ _FLAGS = (
     "project",
     "pick",
     "agent",
+    "record_to",
+    "record_port",
     "state",
     "theme",
     "debug",

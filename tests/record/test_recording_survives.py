@@ -1,0 +1,78 @@
+"""What is recorded is on disk and readable, whatever happens to the recorder; and what happens never fails a call."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from memscope.session.load import load_session
+from tests.record.commands import proxy_port, python_agent, recordings, run_record, start_record
+from tests.record.harness import scripted
+from tests.record.test_proxy import CHAT, MARKED, REPLY, UNMARKED, answer
+from tests.record.test_proxy_faults import DELTA, SSE, chunk
+
+
+def test_a_recorder_that_is_killed_leaves_all_but_the_calls_in_flight(tmp_path: Path) -> None:
+    def streaming(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(answer(REPLY) if b"Hold" not in request else SSE + chunk(DELTA))
+
+    with scripted(streaming) as upstream:
+        recorder = start_record(tmp_path, "--to", upstream.url)
+        url = f"http://127.0.0.1:{proxy_port(recorder)}{CHAT}"
+        for _ in range(3):
+            httpx.post(url, content=MARKED)
+        with (
+            pytest.raises(httpx.HTTPError),
+            httpx.stream("POST", url, content=UNMARKED.replace(b"hi", b"Hold")) as held,
+        ):
+            for _ in held.iter_raw():
+                recorder.kill()
+        recorder.communicate(timeout=20)
+    (path,) = recordings(tmp_path)
+    session = load_session(path)
+    assert len(session.calls) == 3
+    assert session.memory_keys() == ("k",)
+
+
+def test_two_recorders_at_once_write_two_recordings(tmp_path: Path) -> None:
+    with scripted(answer(REPLY)) as upstream:
+        started = [start_record(tmp_path, "--to", upstream.url) for _ in range(2)]
+        for recorder in started:
+            httpx.post(f"http://127.0.0.1:{proxy_port(recorder)}{CHAT}", content=MARKED)
+        for recorder in started:
+            recorder.send_signal(signal.SIGTERM)
+            recorder.communicate(timeout=20)
+            assert recorder.returncode == 0
+    assert [len(load_session(path).calls) for path in recordings(tmp_path)] == [1, 1]
+
+
+def test_a_full_disk_never_fails_a_call_and_is_said_once(tmp_path: Path) -> None:
+    program = (
+        "import os, urllib.request\n"
+        "for number in range(30):\n"
+        '    body = b\'{"model":"m","messages":[{"role":"user","content":"%d\' % number + b\'x\' * 500 + b\'"}]}\'\n'
+        "    with urllib.request.urlopen(os.environ['OPENAI_BASE_URL'] + '/chat/completions', body) as reply:\n"
+        "        print(len(reply.read()))\n"
+    )
+    full = 4096  # bytes that may be written to one file
+    with scripted(answer(REPLY)) as upstream:
+        done = run_record(
+            tmp_path,
+            "--to",
+            upstream.url,
+            *python_agent(program),
+            before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (full, full)),
+        )
+    assert done.returncode == 0
+    assert done.stdout.split() == [b"%d" % len(REPLY)] * 30
+    said = done.stderr.decode().splitlines()
+    assert len(said) == 3  # the path, that it is full, and how many calls were recorded
+    assert "cannot be written" in said[1]
+    (path,) = recordings(tmp_path)
+    assert path.stat().st_size <= full
+    assert 0 < len(load_session(path).calls) < 30
