@@ -32,6 +32,7 @@ class ScorerInfo(msgspec.Struct, frozen=True):
         max_tokens: Longest sequence it can score, in tokens; None if unknown.
         vocab_size: Ids must be below this; None if unknown.
         reuses_prefixes: Whether a request computes only what follows the prefix shared with earlier requests.
+        prefix_cache_tokens: About how many tokens it keeps for that; None if it does not report it.
         notes: Messages to the user, one line each.
         canary: Log-probabilities of a fixed sequence in nats, if `weights` is derived from them.
         verified: Whether its scores were compared with the log-probabilities of tokens that it generated.
@@ -47,6 +48,7 @@ class ScorerInfo(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     vocab_size: int | None = None
     reuses_prefixes: bool = False
+    prefix_cache_tokens: int | None = None
     notes: tuple[str, ...] = ()
     canary: tuple[float, ...] = ()
     verified: bool = False

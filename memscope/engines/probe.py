@@ -36,6 +36,7 @@ class _Model(msgspec.Struct):
     weights: str = ""
     dtype: str = ""
     prefix_cache: bool = False
+    prefix_cache_tokens: int | None = None
     note: str | None = None
 
     def __post_init__(self) -> None:
@@ -142,6 +143,7 @@ async def identify(dialect: Dialect, before: ScorerInfo | None = None) -> Scorer
         max_tokens=None if limit is None else limit - dialect.features.reserved_tokens,
         vocab_size=served.vocab_size,
         reuses_prefixes=served.prefix_cache and dialect.features.prefix_reuse,
+        prefix_cache_tokens=served.prefix_cache_tokens or None,
         notes=tuple(notes),
         canary=canary,
     )

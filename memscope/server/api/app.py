@@ -94,6 +94,7 @@ class _Api:
             "dtype": loaded.dtype,
             "device": loaded.device,
             "prefix_cache": loaded.path.prefix_cache,
+            "prefix_cache_tokens": loaded.prefix_cache_tokens,
             "path": loaded.path.name,
             "attention": loaded.path.attention,
             "note": loaded.path.note,

@@ -79,6 +79,17 @@ class LoadedModel:
         return vocabulary_size(self.model)
 
     @property
+    def prefix_cache_tokens(self) -> int:
+        """About how many tokens' keys and values fit into the prefix store; 0 if prefixes are not reused."""
+        if not self.path.prefix_cache:
+            return 0
+        config = self.model.config.get_text_config()
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        per_token = 2 * config.num_hidden_layers * heads * width * self.model.dtype.itemsize
+        return self.store.budget_bytes // int(per_token)
+
+    @property
     def eos_ids(self) -> frozenset[int]:
         """The ids that end a generation: the model's own, and the tokenizer's."""
         own = getattr(self.model.generation_config, "eos_token_id", None)
