@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from memscope.errors import SessionError
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
+from memscope.session.formats.fields import field_error
 from memscope.session.json_text import parse_json
 from memscope.session.nodes import Session
 
@@ -83,7 +84,12 @@ def whole_file_format(
 
 def _read_document(data: bytes, name: str, new_detector: NewDetector, *, read: ReadDocument) -> Session:
     _check_alone(data, name)
-    return read(parse_json(data, name), name, new_detector)
+    document = parse_json(data, name)
+    if isinstance(document, str):
+        document = parse_json(document.encode(), name)  # some programs write their JSON as a JSON string
+    if not isinstance(document, dict | list):
+        raise field_error(name, "", "a JSON object or list", document)
+    return read(document, name, new_detector)
 
 
 def _check_alone(data: bytes, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from memscope.errors import SessionError
 
-__all__ = ["Fields", "field_error"]
+__all__ = ["Fields", "checked_content", "field_error"]
 
 _SHOWN_CHARACTERS = 60
 
@@ -54,6 +54,20 @@ class Fields:
         """Return the error for a field, or for the object itself."""
         field = f"{self._path}{name}" if name else self._path.rstrip(".")
         return field_error(self._where, field, expected, value)
+
+
+def checked_content(content: Any, where: str, field: str = "content") -> Any:
+    """Return a message's content, if it is a string, a list of strings and objects, or absent.
+
+    Raises:
+        SessionError: It is not; the error names the field.
+    """
+    if content is not None and not isinstance(content, str | list):
+        raise field_error(where, field, "a string or a list of blocks", content)
+    for number, block in enumerate(content if isinstance(content, list) else []):
+        if not isinstance(block, str | dict):
+            raise field_error(where, f"{field}[{number}]", "a string or a block", block)
+    return content
 
 
 def field_error(where: str, field: str, expected: str, value: Any) -> SessionError:

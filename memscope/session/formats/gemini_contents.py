@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
-from memscope.session.apis.base import Part
+from memscope.session.apis.base import Message, Part
 from memscope.session.apis.parts import marked_key, opaque, text, thinking, tool_call, tool_result
 from memscope.session.formats.base import FileHead, NewDetector
 from memscope.session.formats.chat_tools import chat_tool
@@ -16,7 +17,7 @@ from memscope.session.formats.fields import Fields, field_error
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 
-__all__ = ["FORMAT", "content_parts", "read_contents"]
+__all__ = ["FORMAT", "content_parts", "read_contents", "turn_messages"]
 
 _ROLES: Mapping[str, str] = {"user": "user", "model": "assistant", "function": "user", "system": "system"}
 _SYSTEM = ("systemInstruction", "system_instruction")
@@ -42,7 +43,8 @@ def read_contents(document: Any, name: str, new_detector: NewDetector) -> Sessio
         transcript.add({"role": "system", "content": _instruction(system, where)}, where)
     for number, content in enumerate([*_contents(document, name), *_answer(holder)]):
         where = f"{name}: content {number}"
-        transcript.add(_message(content, where), where)
+        for message in _messages(content, where):
+            transcript.add(message, where)
     if not transcript.has_system_message:
         transcript.builder.note("the system prompt is not in the file")
     return transcript.session(
@@ -72,6 +74,19 @@ def content_parts(value: Any, where: str, field: str = "content") -> Iterator[Pa
             yield _part(part, where, f"{field}[{number}]")
         else:
             raise field_error(where, f"{field}[{number}]", "a string or a part", part)
+
+
+def turn_messages(role: str, parts: Iterable[Part]) -> list[Message]:
+    """Return a turn as messages: one of role `tool` for each stretch of tool results, and one for each of the rest.
+
+    Args:
+        role: The role of the turn.
+        parts: Its parts.
+    """
+    return [
+        {"role": "tool" if results else role, "content": list(stretch)}
+        for results, stretch in groupby(parts, lambda part: part["type"] == "tool_result")
+    ]
 
 
 def _part(part: Mapping[str, Any], where: str, field: str) -> Part:
@@ -120,14 +135,14 @@ def _answer(holder: Mapping[str, Any]) -> Iterator[Any]:
             yield answer
 
 
-def _message(content: Any, where: str) -> Part:
+def _messages(content: Any, where: str) -> list[Message]:
     match content:
         case {"candidates": [{"content": answer}, *_]}:
             content = answer
     fields = Fields(content, where)
     role = fields.take("role", str, "a string", "user")
     parts = fields.take("parts", list, "a list of parts", [])
-    return {"role": _ROLES.get(role, role), "content": list(content_parts(parts, where, "parts"))}
+    return turn_messages(_ROLES.get(role, role), content_parts(parts, where, "parts"))
 
 
 def _instruction(system: Any, where: str) -> list[Part]:

@@ -40,7 +40,7 @@ def _read_logs(entries: list[Any], name: str, new_detector: NewDetector) -> Sess
                 content = [{"type": "text", "text": said}]
                 transcript.add({"role": "user", "content": content}, f"{name}: entry {number}")
             case _:
-                transcript.builder.skip("entry of an unknown type")
+                transcript.builder.skip("unknown row")
     return transcript.session(whole=False)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from memscope.session.apis.base import Part
-from memscope.session.apis.parts import as_dict, opaque, tool_call, tool_result
+from memscope.session.apis.parts import as_dict, as_text, opaque, tool_call, tool_result
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.fields import Fields, field_error
-from memscope.session.formats.gemini_contents import content_parts
+from memscope.session.formats.gemini_contents import content_parts, turn_messages
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 from memscope.session.timestamps import as_timestamp
@@ -23,8 +23,6 @@ from memscope.session.timestamps import as_timestamp
 __all__ = ["GeminiRecords"]
 
 Record = Mapping[str, Any]
-_UNSENT = ("info", "error", "warning")
-"""Types of messages that are shown to the user only."""
 
 
 class GeminiRecords:
@@ -67,7 +65,7 @@ class GeminiRecords:
         for history in (*self._past, tuple(self._history.values())):
             writer.write(history)
         if self._unknown:
-            builder.skip("row of an unknown type", self._unknown)
+            builder.skip("unknown row", self._unknown)
         summary = self._metadata.get("summary")
         return transcript.session(
             begins=self._metadata.get("sessionId"), title=summary if isinstance(summary, str) else "", whole=False
@@ -114,10 +112,10 @@ class _Writer:
             if kind == "gemini":
                 prompt += self._turn(record, where, prompt, results)
             elif kind == "user":
-                prompt += self._added(record, where, [{"role": "user", "content": _content(record, where)}])
+                prompt += self._added(record, where, turn_messages("user", _content(record, where)))
             elif record["id"] not in self._unsent:
                 self._unsent.add(record["id"])
-                self._transcript.builder.skip(f"{kind} message" if kind in _UNSENT else f"message of type {kind}")
+                self._transcript.builder.skip(f"{kind} message")
 
     def _turn(self, record: Record, where: str, prompt: Sequence[int], results: set[str]) -> list[int]:
         """Add what a model wrote, or Gemini CLI in its name: such a record has no model, and is no response."""
@@ -151,13 +149,16 @@ def _turn(record: Record, where: str, results: set[str]) -> Iterator[Part]:
     calls = _tool_calls(record, where)
     said = set(_ids(record.get("content"), "functionCall"))
     parts = [*_thoughts(record), *_content(record, where)]
-    parts += [tool_call(call.get("id"), call["name"], call.get("args")) for call in calls if call.get("id") not in said]
+    parts += [
+        tool_call(call.get("id"), call["name"], call.get("args"))
+        for call in calls
+        if as_text(call.get("id")) not in said
+    ]
     if not any(part["type"] != "opaque" for part in parts):
         return
     yield {"role": "assistant", "content": parts}
-    answers = [part for call in calls if call.get("id") not in results for part in _result(call, where)]
-    if answers:
-        yield {"role": "user", "content": answers}
+    answers = [part for call in calls if as_text(call.get("id")) not in results for part in _result(call, where)]
+    yield from turn_messages("tool", answers)
 
 
 def _thoughts(record: Record) -> Iterator[Part]:

@@ -50,7 +50,7 @@ def sample_names(samples: Iterable[tuple[Any, Any]]) -> list[str]:
     Args:
         samples: Id and epoch of each sample.
     """
-    known = [(str(id_), epoch) for id_, epoch in samples]
+    known = [(str(id_), str(epoch)) for id_, epoch in samples]
     several = len({epoch for _, epoch in known}) > 1
     return [f"{id_}/{epoch}" if several else id_ for id_, epoch in known]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from memscope.session.apis.base import Part
-from memscope.session.apis.parts import marked_key, opaque, text, thinking, tool_call, tool_result
+from memscope.session.apis.parts import as_text, marked_key, opaque, text, thinking, tool_call, tool_result
 from memscope.session.formats.base import FileHead, NewDetector
 from memscope.session.formats.document import document_format
 from memscope.session.formats.fields import Fields, field_error
@@ -32,8 +32,6 @@ _ROLES: Mapping[str, str] = {
 _TYPES = {*_ROLES, "remove"}
 _HOLDERS = ("messages", "values", "channel_values", "kwargs", "inputs", "input")
 """The fields that lead to a list of messages, in the order in which they are tried."""
-_CALL_BLOCKS = {"tool_use", "tool_call", "function_call", "input_json_delta", "tool_call_chunk"}
-"""Blocks that repeat a call which is among the message's `tool_calls`."""
 
 
 class LangChainMessages:
@@ -53,7 +51,7 @@ class LangChainMessages:
         if kind in _ROLES:
             self._transcript.add(_canonical(kind, value, where), where, model=_model(value))
         else:
-            self._transcript.builder.skip(f"message of type {kind}")
+            self._transcript.builder.skip(f"{kind} message")
 
     def session(self) -> Session:
         """Return the session of the messages added so far."""
@@ -158,7 +156,7 @@ def _content(fields: Fields, value: Mapping[str, Any]) -> Iterator[Part]:
         return
     if not isinstance(content, list):
         raise fields.error("content", "a string or a list of blocks", content)
-    repeated = {call.get("id") for call in _all_calls(value) if isinstance(call, dict)}
+    repeated = {as_text(call.get("id")) for call in _all_calls(value) if isinstance(call, dict)}
     for number, block in enumerate(content):
         if isinstance(block, str):
             yield text(block)
@@ -166,8 +164,8 @@ def _content(fields: Fields, value: Mapping[str, Any]) -> Iterator[Part]:
             yield from _block(fields.child("content", number, block), block, repeated)
 
 
-def _block(fields: Fields, block: Mapping[str, Any], repeated: set[Any]) -> Iterator[Part]:
-    kind = block.get("type")
+def _block(fields: Fields, block: Mapping[str, Any], repeated: set[str]) -> Iterator[Part]:
+    """Yield the part of a block; none for one that repeats a call which is among the message's `tool_calls`."""
     match block:
         case {"type": "text" | "output_text" | "input_text"}:
             yield text(fields.text("text"), marked_key(block))
@@ -175,10 +173,12 @@ def _block(fields: Fields, block: Mapping[str, Any], repeated: set[Any]) -> Iter
             yield thinking(thought)
         case {"type": "reasoning_content", "reasoning_content": {"text": str(thought)}}:
             yield thinking(thought)
-        case {"type": str()} if kind in _CALL_BLOCKS:
-            called = block.get("id") if kind != "function_call" else block.get("call_id", block.get("id"))
-            if called not in repeated and isinstance(block.get("name"), str):
-                yield tool_call(called, block["name"], block.get("input", block.get("args", block.get("arguments"))))
+        case {"type": "input_json_delta"} if repeated:
+            return
+        case {"type": "tool_use" | "tool_call" | "function_call", "name": str(name)} if name:
+            called = as_text(block.get("call_id", block.get("id")))
+            if called not in repeated:
+                yield tool_call(called, name, block.get("input", block.get("args", block.get("arguments"))))
         case _:
             yield opaque(block)
 

@@ -19,7 +19,6 @@ from memscope.session.formats.letta_blocks import block_label, marked_blocks, re
 from memscope.session.formats.letta_messages import letta_message
 from memscope.session.formats.selection import Candidate, choose
 from memscope.session.formats.transcript import Transcript
-from memscope.session.json_text import parse_json
 from memscope.session.nodes import Session
 from memscope.terminal.counts import counted
 
@@ -60,7 +59,7 @@ def read_letta(document: Any, name: str, new_detector: NewDetector, *, pick: str
     """Convert a decoded document.
 
     Args:
-        document: An agent file, or a string that holds one as JSON.
+        document: An agent file.
         name: The file name, for error messages.
         new_detector: Creates the memory detector.
         pick: Name of the agent to read; None for the first with memories and responses.
@@ -69,8 +68,6 @@ def read_letta(document: Any, name: str, new_detector: NewDetector, *, pick: str
         SessionError: A field is invalid; the error names it.
         UsageError: No agent has the name `pick`.
     """
-    if isinstance(document, str):
-        document = parse_json(document.encode("utf-8", "surrogatepass"), name)
     if not isinstance(document, dict):
         raise field_error(name, "", "an agent file", document)
     file = _Record(document, name)
@@ -135,7 +132,7 @@ def _add(record: _Record, labels: Sequence[str], transcript: Transcript) -> None
     """Add a message; in a system message the blocks are the memories, and nothing else is."""
     message = letta_message(record.value, record.where)
     if message is None:
-        transcript.builder.skip("message without content")
+        transcript.builder.skip("empty message")
         return
     is_system = message["role"] == "system"
     if is_system:

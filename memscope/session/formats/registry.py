@@ -25,6 +25,8 @@ _MODULES = (
     "gemini_contents",
     "gemini_document",
     "letta",
+    "anthropic",
+    "responses",
     "inspect_log",
     "chat_lines",
     "chat",

@@ -77,6 +77,15 @@ class Transcript:
         """Whether the conversation begins with a system message."""
         return self._head is not None
 
+    def note_hosted(self, kinds: Iterable[str]) -> None:
+        """Note tools that the service defines itself.
+
+        Args:
+            kinds: Their types.
+        """
+        for kind in kinds:
+            self.builder.note(f"the definition of the tool {kind} is the service's own and not in the file")
+
     def session(
         self,
         *,
