@@ -176,6 +176,19 @@ class Grid:
         """Return how many cells of a row are above `SET_ABOVE`."""
         return sum(1 for v in self.values[row] if v > SET_ABOVE)
 
+    def cited(self, column: int) -> tuple[tuple[str, float | None], ...]:
+        """Return the memories that a response itself cites.
+
+        Returns:
+            Each key with its divergence for the response in signed nats: NaN if it was not scored, None if the memory
+            was not in the response's prompt.
+        """
+        return tuple((key, self._cited_value(key, column)) for key in self.columns[column].cited)
+
+    def _cited_value(self, key: str, column: int) -> float | None:
+        row = self.layout.row_index(key)
+        return self.values[row][column] if row is not None and self.rows[row].affects(column) else None
+
     def scored(self, row: int, column: int) -> bool:
         """Return whether a cell has been scored."""
         return not math.isnan(self.values[row][column])

@@ -137,6 +137,7 @@ def _response(grid: Grid, column: Column) -> dict[str, Any]:
         "dependence": grid.dependence(column.index),
         "preview": column.preview,
         "timestamp": column.timestamp,
+        "cited": list(column.cited),
         **({"cut": True} if column.cut else {}),
     }
 

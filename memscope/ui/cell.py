@@ -96,6 +96,7 @@ class CellWatch:
             grid.noise_floor,
             self._earlier(grid.rows[row].key, grid.columns[column].id) if self.delta else None,
             version_before(self._run.session, key, column) if key and len(grid.rows[row].versions) > 1 else "",
+            grid.cited(column),
         )
 
     def _earlier(self, key: str, response: str) -> float:

@@ -47,6 +47,7 @@ class CellFacts(msgspec.Struct, frozen=True):
         noise_floor: Differences of at most this many nats are indistinguishable from zero; None until measured.
         earlier: The value before the weights changed; None if it is not shown.
         version: The text of the memory that the response's prompt contains, if it has several; "" otherwise.
+        cited: The memories that the response itself cites, and their divergence for it; see `Grid.cited`.
     """
 
     measure: Measure
@@ -58,6 +59,7 @@ class CellFacts(msgspec.Struct, frozen=True):
     noise_floor: float | None
     earlier: float | None = None
     version: str = ""
+    cited: tuple[tuple[str, float | None], ...] = ()
 
     @property
     def absent(self) -> bool:
@@ -108,11 +110,25 @@ def _numbers(cell: CellFacts, tokens: CellTokens | None) -> Iterator[tuple[str, 
     yield str(column.index), _BOLD
     yield (f"  {', '.join(facts)}\n" if facts else "\n"), _DIM
     yield from _divergence(cell)
+    yield from _cited(cell)
     if tokens is not None:
         present, absent = _CONDITIONS[cell.measure]
         with_, without = fsum(tokens.with_memory), fsum(tokens.without_memory)
         yield f"log p {with_:.2f} with {present}, {without:.2f} with {absent}\n", _DIM
     yield "\n", _PLAIN
+
+
+def _cited(cell: CellFacts) -> Iterator[tuple[str, Style]]:
+    """Yield what the response cites against what was measured."""
+    if cell.cited:
+        yield f"cites {', '.join(f'{one_line(key)} ({_nats(value)})' for key, value in cell.cited)}", _PLAIN
+        yield ("" if any(key == cell.row.key for key, _ in cell.cited) else ", but not this memory") + "\n", _PLAIN
+
+
+def _nats(value: float | None) -> str:
+    if value is None:
+        return "not in the prompt"
+    return "not scored yet" if isnan(value) else f"{value:+.3f} nats"
 
 
 def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:

@@ -124,7 +124,8 @@ def report(label: str, size: int, read: Callable[..., Session], *arguments: obje
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     longest = max(len(one.prompt) for one in session.calls)
     sys.stdout.write(
-        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s, layout {laid_out:6.2f} s; {len(session.calls)} calls, {len(session.nodes)} nodes, "
+        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s, layout {laid_out:6.2f} s; "
+        f"{len(session.calls)} calls, {len(session.nodes)} nodes, "
         f"longest prompt {longest} messages, {len(session.memory_keys())} memories; peak {peak:.0f} MB\n"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from msgspec.structs import replace
 
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Layout, Row
@@ -78,3 +79,13 @@ def test_other_weights_begin_an_empty_table() -> None:
     known.set_table(AblationTable())
     assert (known.blank, known.errors, known.status) == (True, {}, ["waiting", "waiting"])
     assert list(before.values[0]) == [1.0] * 3
+
+
+def test_what_a_response_cites_comes_with_what_was_measured() -> None:
+    row = Row("db", "conversation", "", 1, range(1, 3))
+    before, after = columns(2)
+    grid = filled([row], [before, replace(after, cited=("db", "gone"))], [[2.5]])
+    assert grid.cited(0) == ()
+    assert grid.cited(1) == (("db", 2.5), ("gone", None))
+    early = filled([row], [replace(before, cited=("db",)), after])
+    assert early.cited(0) == (("db", None),)

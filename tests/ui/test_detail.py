@@ -46,6 +46,14 @@ def test_every_state_has_its_words(cell: CellFacts, words: str) -> None:
     assert words in said(cell)
 
 
+def test_what_the_response_cites_stands_against_what_was_measured() -> None:
+    cited = (("db", 5.5), ("tea", nan), ("gone", None))
+    line = "cites db (+5.500 nats), tea (not scored yet), gone (not in the prompt)"
+    assert f"{line}\n" in said(replace(CELL, cited=cited))
+    assert "cites tea (-0.100 nats), but not this memory\n" in said(replace(CELL, cited=(("tea", -0.1),)))
+    assert "cites" not in said(CELL)
+
+
 def test_tokens_are_shaded_by_their_own_change() -> None:
     content = describe(CELL, TOKENS, "", "full", dark=True)
     assert "log p -2.60 with everything present, -8.10 with this memory left out" in content.plain
