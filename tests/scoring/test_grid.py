@@ -84,7 +84,7 @@ def test_other_weights_begin_an_empty_table() -> None:
 def test_what_a_response_cites_comes_with_what_was_measured() -> None:
     row = Row("db", "conversation", "", 1, range(1, 3))
     before, after = columns(2)
-    grid = filled([row], [before, replace(after, cited=("db", "gone"))], [[2.5]])
+    grid = filled([row], [before, replace(after, cited=("db", "gone"))], [[0.0, 2.5]])
     assert grid.cited(0) == ()
     assert grid.cited(1) == (("db", 2.5), ("gone", None))
     early = filled([row], [replace(before, cited=("db",)), after])
