@@ -10,16 +10,7 @@ import pytest
 from memscope.demo.live import agent as module
 from memscope.demo.live.agent import Agent, main
 from memscope.demo.live.notebook import Note
-from memscope.demo.live.script import TURNS
 from tests.conftest import ScorerAddress
-
-_ANSWERS = {
-    "Which port does the staging database use?": ("7432", "5117"),
-    "Where does Mira sit?": ("D340",),
-    "What port is the search cache on?": ("8250",),
-    "Run the deploy script for orchid.": ("ops/ship.sh",),
-    "Who owns the ledger gateway?": ("I don't know",),
-}
 
 
 @pytest.fixture
@@ -27,18 +18,6 @@ def client(scorer: ScorerAddress) -> Iterator[httpx.Client]:
     key = {"Authorization": f"Bearer {scorer.token}"}
     with httpx.Client(base_url=scorer.url, headers=key, timeout=60) as client:
         yield client
-
-
-def test_the_answers_state_what_the_memories_say_at_that_time(client: httpx.Client) -> None:
-    said: list[tuple[str, str]] = []
-    agent = Agent(client, "tiny", lambda speaker, text: said.append((speaker, text)))
-    for turn in TURNS:
-        agent.take(turn)
-    questions = [at for at, (speaker, _) in enumerate(said) if speaker == "user"]
-    assert [said[at][1] for at in questions] == [turn for turn in TURNS if isinstance(turn, str)]
-    for question, answers in _ANSWERS.items():
-        for at, answer in zip((at for at in questions if said[at][1] == question), answers, strict=True):
-            assert answer in said[at + 1][1]
 
 
 def test_a_memory_is_marked_and_the_best_match_stands_next_to_the_question(scorer: ScorerAddress) -> None:
