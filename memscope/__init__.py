@@ -10,6 +10,14 @@ As a library, for notebooks and scripts:
 `memscope.load(path)` reads a session without scoring it. Whatever goes wrong is a `memscope.MemscopeError`. Names are
 imported lazily, on first use.
 
+An agent in Python can record its calls itself, for `memscope run.jsonl` to open or, with `--follow`, to watch:
+
+    >>> with memscope.Recorder("run.jsonl") as recorder:
+    ...     memory = recorder.memory("db/port", "The staging database listens on port 7432.")
+    ...     messages = [{"role": "system", "content": [memory]}, {"role": "user", "content": "Which port?"}]
+    ...     # response = client.chat.completions.create(model="m", messages=recorder.unmarked(messages))
+    ...     recorder.call(messages, "It listens on port 7432.", model="m")  # or the response itself
+
 The packages, from the top layer down; each imports only from those below it:
 
     cli, commands/   one module per command, its arguments in commands/parsers/; they call run/ or ui/
@@ -35,8 +43,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from memscope.errors import MemscopeError
     from memscope.library import Matrix, load, score
+    from memscope.record.recorder import Recorder
 
-__all__ = ["Matrix", "MemscopeError", "__version__", "load", "score"]
+__all__ = ["Matrix", "MemscopeError", "Recorder", "__version__", "load", "score"]
 
 __version__ = "0.1.0"
 
@@ -44,6 +53,10 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'memscope' has no attribute {name!r}")
+    if name == "Recorder":
+        from memscope.record.recorder import Recorder
+
+        return Recorder
     from memscope import library
 
     return getattr(library, name)

@@ -22,6 +22,12 @@ RENDERING = (
     "from memscope.prompt.rendering import render\n"
     "render(load_session(session_path()), Tokenizer.load(model_folder()))"
 )
+RECORDING = (
+    "import memscope, os, tempfile\n"
+    "with memscope.Recorder(os.path.join(tempfile.mkdtemp(), 'run.jsonl')) as recorder:\n"
+    "    recorder.call([{'role': 'user', 'content': [recorder.memory('k', 'a')]}], 'b')\n"
+    "    recorder.call('a', {'content': [], 'stop_reason': 'end_turn'}, api='anthropic-messages')"
+)
 
 
 def loaded_after(program: str) -> set[str]:
@@ -47,6 +53,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         ("import memscope.commands.screen", MODEL | SERVER | {"httpx", "tokenizers"}),
         ("import memscope.ui.app", MODEL | SERVER | {"httpx", "tokenizers"}),
         ("import memscope.terminal.safe", MODEL | SERVER | {"textual", "httpx", "rich", "msgspec"}),
+        (RECORDING, MODEL | SERVER | {"textual", "httpx", "msgspec", "numpy", "starlette", "asyncio", "dataclasses"}),
         ("import memscope.demo", MODEL | SERVER | {"msgspec"}),
         ("import memscope.server.arguments", MODEL | SERVER),
         (RENDERING, MODEL | SERVER | {"textual", "httpx"}),
@@ -57,7 +64,8 @@ def test_an_entrance_imports_nothing_heavy(program: str, unwanted: set[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "room", ["commands", "engines", "prompt", "run", "scoring", "session", "store", "terminal", "training", "ui"]
+    "room",
+    ["commands", "engines", "prompt", "record", "run", "scoring", "session", "store", "terminal", "training", "ui"],
 )
 def test_no_module_of_a_room_needs_torch(room: str) -> None:
     assert loaded_after(ROOM.format(room=room)) & {"torch", "peft", "memscope.server.compute.worker"} == set()

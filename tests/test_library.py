@@ -69,12 +69,16 @@ def test_an_interruption_ends_it_where_an_event_loop_runs(
     assert [event.cancelled for event in events if isinstance(event, Finished)] == [True]
 
 
-def test_the_example_of_the_docstring_runs(small_file: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [line.strip().removeprefix(">>> ") for line in (memscope.__doc__ or "").splitlines() if ">>>" in line]
+def test_the_examples_of_the_docstring_run(
+    small_file: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line[8:] for line in (memscope.__doc__ or "").splitlines() if line.startswith(("    >>> ", "    ... "))]
     example = "\n".join(lines).replace("session.jsonl", str(small_file))
     assert 'model="path/or/hub-name"' in example
     monkeypatch.setenv("MEMSCOPE_STATE", str(config.state))
+    monkeypatch.chdir(tmp_path)
     exec(example.replace('model="path/or/hub-name"', f'url="{config.url}"'), {})
+    assert memscope.load("run.jsonl").memory_keys() == ("db/port",)
 
 
 def test_what_is_wrong_is_an_error_of_memscope(tmp_path: Path, small_file: Path) -> None:

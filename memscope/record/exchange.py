@@ -3,86 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from memscope.errors import SessionError
-from memscope.record.encodings import BODY_LIMIT, UnreadableError, decoded_body, encoded_body
+from memscope.record.call_api import CallApi, api_for
+from memscope.record.encodings import BODY_LIMIT, UnreadableError, decoded_body
 from memscope.record.lines import utc_now
-from memscope.record.marks import without_marks
 from memscope.record.writer import RecordingWriter
-from memscope.session.apis import anthropic_messages, openai_chat, openai_completions, openai_responses
 from memscope.session.apis.base import CallReply, CallRequest
 from memscope.session.apis.sse import is_event_stream, streamed_objects
 
 __all__ = ["CallApi", "Exchange", "api_for"]
 
 _FIRST_ERROR_STATUS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class CallApi:
-    """One of the APIs whose calls are recorded.
-
-    Attributes:
-        name: Its name in recordings: "openai-chat", "openai-responses", "openai-completions", "anthropic-messages".
-        request: Reads the body of a request.
-        reply: Reads the body of a response.
-        streamed: Reads the events of a streamed response.
-    """
-
-    name: str
-    request: Callable[[Mapping[str, Any], str], CallRequest]
-    reply: Callable[[Mapping[str, Any]], CallReply]
-    streamed: Callable[[Sequence[Mapping[str, Any]]], CallReply]
-
-    def without_marks(self, body: bytes, content_encoding: str = "") -> bytes:
-        """Return a request's body without its `memory` marks; the same object if it has none.
-
-        Only the marks' own bytes are removed; a body that cannot be read is returned as it is. A compressed body with
-        marks is compressed again.
-
-        Args:
-            body: The body as the agent sent it.
-            content_encoding: The request's `Content-Encoding`.
-        """
-        try:
-            plain = decoded_body(body, content_encoding)
-        except UnreadableError:
-            return body
-        cut = without_marks(plain)
-        return body if cut is plain else encoded_body(cut, content_encoding)
-
-
-_APIS = {
-    "/chat/completions": CallApi(openai_chat.NAME, openai_chat.request, openai_chat.reply, openai_chat.streamed),
-    "/completions": CallApi(
-        openai_completions.NAME, openai_completions.request, openai_completions.reply, openai_completions.streamed
-    ),
-    "/responses": CallApi(
-        openai_responses.NAME, openai_responses.request, openai_responses.reply, openai_responses.streamed
-    ),
-    "/messages": CallApi(
-        anthropic_messages.NAME, anthropic_messages.request, anthropic_messages.reply, anthropic_messages.streamed
-    ),
-}
-"""The APIs by the end of their path; the first one that matches counts."""
-_OTHER_MESSAGES = "/threads/"
-"""In the path of requests that end like a call of Anthropic's API and only add a message to a stored conversation."""
-
-
-def api_for(method: str, path: str) -> CallApi | None:
-    """Return the API that a request calls; None if it is none of the recorded ones.
-
-    Args:
-        method: The HTTP method.
-        path: The path, with or without its query.
-    """
-    plain = path.partition("?")[0].rstrip("/")
-    if method.upper() != "POST" or _OTHER_MESSAGES in plain:
-        return None
-    return next((api for end, api in _APIS.items() if plain.endswith(end)), None)
 
 
 class Exchange:
@@ -163,7 +96,7 @@ class Exchange:
         reply = self._api.streamed(stream.objects)
         if stream.damaged:
             self._writer.report("a streamed response holds an event that is not JSON: it is recorded up to there")
-            return replace(reply, status="cut") if reply.message else reply
+            return reply._replace(status="cut") if reply.message else reply
         return reply
 
 

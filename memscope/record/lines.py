@@ -11,10 +11,12 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memscope.errors import SessionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["AppendedFile", "content_id", "encoded", "new_name", "utc_now"]
 

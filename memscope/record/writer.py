@@ -11,14 +11,16 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memscope.errors import SessionError
 from memscope.record.conversations import Conversation, Conversations
 from memscope.record.lines import AppendedFile, content_id, encoded, new_name
 from memscope.session.apis.base import CallReply, CallRequest, Message
 from memscope.session.limits import LINE_LIMIT, RECORDING_VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["RecordingWriter", "new_recording"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from memscope.session.formats.fields import field_error
 
@@ -33,8 +32,7 @@ _LIMITS = {"length", "max_tokens", "max_output_tokens", "model_context_window_ex
 """Stop reasons of responses that a limit ended before the model did: they have no end of turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallRequest:
+class CallRequest(NamedTuple):
     """What a call sent.
 
     Attributes:
@@ -58,8 +56,7 @@ class CallRequest:
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CallReply:
+class CallReply(NamedTuple):
     """What a call received.
 
     Attributes:
@@ -74,7 +71,7 @@ class CallReply:
     message: Message | None
     model: str = ""
     status: ReplyStatus = "complete"
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, int] = {}
     id: str = ""
     stop: str = ""
 
