@@ -303,7 +303,9 @@ def test_a_stdout_without_unicode_gets_readable_text_and_exact_json(
             env=environment,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.returncode == 0
+        (warning,) = done.stderr.splitlines()
+        assert warning.startswith(b"memscope: note: this model hardly expects these answers")
         return done.stdout.decode(encoding)
 
     as_json = printed("json")

@@ -15,6 +15,7 @@ from memscope.scoring.events import (
     ScorerLost,
     ScorerReady,
     ScorerStarting,
+    SessionNotes,
     StrippedDone,
 )
 from memscope.terminal.safe import one_line
@@ -36,6 +37,9 @@ class ProgressLine:
         match event:
             case Notice(text):
                 self._line(f"note: {text}")
+            case SessionNotes(lines):
+                for line in lines:
+                    self._line(f"note: {line}")
             case RowFailed(key=key, error=error):
                 self._line(f"memory {key} failed: {error}")
             case ScorerLost(last_lines=lines):

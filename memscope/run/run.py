@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from memscope.config import Config
 from memscope.errors import MemscopeError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
+from memscope.run.notices import Notices
 from memscope.run.source import ScorerSource
 from memscope.scoring.events import (
     Event,
     Failed,
     Finished,
-    Notice,
     PromptReady,
     ScorerLost,
     ScorerReady,
@@ -63,6 +63,7 @@ class Run:
         grids: One view of the table per measure; they exist from the beginning, initially unscored.
         earlier_grids: The grids from before the scorer's weights last changed.
         database: The state database.
+        notices: What the user was told.
         settings: Values that persist between runs.
         scorer: The scorer in use; None before it is known.
         state: The current state.
@@ -92,8 +93,8 @@ class Run:
         self._gate = asyncio.Event()
         self._gate.set()
         self._job: asyncio.Task[None] | None = None
-        self._noted: set[str] = set()
-        self._stop_listening = database.listen(lambda error: self._emit_notices([f"{error}: a setting was not saved"]))
+        self.notices = Notices(self.emit)
+        self._stop_listening = database.listen(lambda error: self.notices.tell([f"{error}: a setting was not saved"]))
 
     def listen(self, callback: Callable[[Event], None]) -> Callable[[], None]:
         """Call back with every event from now on. Returns a function that stops this."""
@@ -132,9 +133,10 @@ class Run:
             if self._rescorer is not None:
                 return
             self._set_state("starting")
+            self.notices.tell_session(self.session)
             self.emit(ScorerStarting(self._source.description))
             try:
-                scorer = await self._source.open(on_wait=lambda line: self._emit_notices([line]))
+                scorer = await self._source.open(on_wait=lambda line: self.notices.tell([line]))
                 self._rescorer = Rescorer(scorer, self._store)
                 another = self.scorer is not None and self.scorer.model != scorer.info.model
                 self._announce_scorer()
@@ -283,7 +285,8 @@ class Run:
         async def score() -> None:
             scorer = self.ablation_scorer()
             self.cost = scorer.cost
-            await MatrixJob(scorer, grid, self.emit, self._gate.wait, fresh, responses).run(keys)
+            emit = self.notices.watching(self.grids["necessity"])
+            await MatrixJob(scorer, grid, emit, self._gate.wait, fresh, responses).run(keys)
 
         state: RunState = "failed"
         try:
@@ -309,7 +312,7 @@ class Run:
         self.emit(
             Finished(cost.calls, cost.tokens_naive, cost.tokens_forwarded, self.seconds, failed, state == "cancelled")
         )
-        self._emit_notices(self._store.notes)
+        self.notices.tell(self._store.notes)
         self._set_state(state)
 
     async def retry_if_weights_change(self, score: Callable[[], Awaitable[T]], *, tries: int = 2) -> T:
@@ -344,7 +347,8 @@ class Run:
             info.kind, info.model, info.dtype, info.url, info.dialect, info.weights, info.verified
         )
         self.emit(self.scorer)
-        self._emit_notices([*self.database.notes, *info.notes])
+        self.notices.tell_scorer(self.layout, self.scorer)
+        self.notices.tell([*self.database.notes, *info.notes])
 
     def _keep_earlier_grids(self) -> None:
         self.table = AblationTable()
@@ -360,7 +364,8 @@ class Run:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
         self.session, self.layout, self._prompt = session, layout, prompt
         self._update_grid_layouts()
-        self._emit_notices(prompt.notes)
+        self.notices.tell_session(session)
+        self.notices.tell(prompt.notes)
         self.emit(PromptReady(prompt.tokens, prompt.template))
 
     def _update_grid_layouts(self) -> None:
@@ -382,12 +387,6 @@ class Run:
         if state != self.state:
             self.state = state
             self.emit(StateChanged(state))
-
-    def _emit_notices(self, notes: Sequence[str]) -> None:
-        for note in notes:
-            if note not in self._noted:
-                self._noted.add(note)
-                self.emit(Notice(note))
 
     def emit(self, event: Event) -> None:
         """Send an event to every listener."""

@@ -31,6 +31,7 @@ __all__ = [
     "ScorerLost",
     "ScorerReady",
     "ScorerStarting",
+    "SessionNotes",
     "ShipmentChanged",
     "StateChanged",
     "StrippedDone",
@@ -190,6 +191,12 @@ class Notice(msgspec.Struct, frozen=True):
     text: str
 
 
+class SessionNotes(msgspec.Struct, frozen=True):
+    """What was skipped, changed or guessed when the session was read, one line each."""
+
+    text: tuple[str, ...]
+
+
 class Failed(msgspec.Struct, frozen=True):
     """An operation failed, described on one line; its call raises the same error."""
 
@@ -217,4 +224,5 @@ Event: TypeAlias = (
     | StateChanged
     | Finished
     | Notice
+    | SessionNotes
 )

@@ -12,6 +12,7 @@ from typing import Any
 from memscope.scoring.events import ScorerReady
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Column
+from memscope.scoring.plausibility import answered_by_another, doubt, mean_logprob
 from memscope.scoring.rescoring import Cost
 from memscope.session.nodes import Header
 from memscope.terminal.counts import counted
@@ -42,6 +43,7 @@ def matrix_report(header: Header, scorer: ScorerReady, grid: Grid, cost: Cost, s
         "responses": [_response(grid, column) for column in grid.columns],
         "divergence": [_row(grid, index) for index in range(len(grid.rows))],
         "noise_floor": grid.noise_floor,
+        "warnings": [line for line in (answered_by_another(grid.layout, scorer.model), doubt(grid)) if line],
         "cost": {
             "calls": cost.calls,
             "tokens_naive": cost.tokens_naive,
@@ -137,6 +139,8 @@ def _response(grid: Grid, column: Column) -> dict[str, Any]:
         "dependence": grid.dependence(column.index),
         "preview": column.preview,
         "timestamp": column.timestamp,
+        "model": column.model or None,
+        "mean_logprob": _none_if_nan(mean_logprob(grid, column)),
         "cited": list(column.cited),
         **({"cut": True} if column.cut else {}),
     }

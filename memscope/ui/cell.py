@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memscope.errors import MemscopeError
 from memscope.scoring.grid import Measure
+from memscope.scoring.plausibility import mean_logprob
 from memscope.session.presence import version_before
 from memscope.ui.detail import CellFacts, DetailPane
 from memscope.ui.heatmap.view import HeatmapView
@@ -97,6 +98,8 @@ class CellWatch:
             self._earlier(grid.rows[row].key, grid.columns[column].id) if self.delta else None,
             version_before(self._run.session, key, column) if key and len(grid.rows[row].versions) > 1 else "",
             grid.cited(column),
+            self._run.scorer.model if self._run.scorer else "",
+            mean_logprob(self._run.grids["necessity"], grid.columns[column]),
         )
 
     def _earlier(self, key: str, response: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import fsum, isnan
+from math import fsum, isnan, nan
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -17,6 +17,7 @@ from textual.widgets import Static
 
 from memscope.scoring.grid import Measure, RowStatus
 from memscope.scoring.layout import Column, Row
+from memscope.scoring.plausibility import LEAST_EXPECTED, is_same_model
 from memscope.terminal.safe import one_line, visible
 from memscope.ui.keys import DETAIL
 from memscope.ui.palette import Colours, token_style
@@ -48,6 +49,8 @@ class CellFacts(msgspec.Struct, frozen=True):
         earlier: The value before the weights changed; None if it is not shown.
         version: The text of the memory that the response's prompt contains, if it has several; "" otherwise.
         cited: The memories that the response itself cites, and their divergence for it; see `Grid.cited`.
+        scorer: The name of the model that scores; "" before it is known.
+        mean_logprob: The response's log-probability with all memories, in nats per token; NaN if not scored.
     """
 
     measure: Measure
@@ -60,6 +63,8 @@ class CellFacts(msgspec.Struct, frozen=True):
     earlier: float | None = None
     version: str = ""
     cited: tuple[tuple[str, float | None], ...] = ()
+    scorer: str = ""
+    mean_logprob: float = nan
 
     @property
     def absent(self) -> bool:
@@ -109,6 +114,7 @@ def _numbers(cell: CellFacts, tokens: CellTokens | None) -> Iterator[tuple[str, 
     yield "response ", _DIM
     yield str(column.index), _BOLD
     yield (f"  {', '.join(facts)}\n" if facts else "\n"), _DIM
+    yield from _model(cell)
     yield from _divergence(cell)
     yield from _cited(cell)
     if tokens is not None:
@@ -129,6 +135,14 @@ def _nats(value: float | None) -> str:
     if value is None:
         return "not in the prompt"
     return "not scored yet" if isnan(value) else f"{value:+.3f} nats"
+
+
+def _model(cell: CellFacts) -> Iterator[tuple[str, Style]]:
+    model = cell.column.model
+    if model and cell.scorer and not is_same_model(model, cell.scorer):
+        yield f"answered by {one_line(model)}, scored by {one_line(cell.scorer)}\n", _DIM
+    if cell.mean_logprob < LEAST_EXPECTED:
+        yield f"hardly expected by this model: {cell.mean_logprob:.1f} nats per token\n", _BOLD
 
 
 def _divergence(cell: CellFacts) -> Iterator[tuple[str, Style]]:

@@ -25,6 +25,7 @@ from memscope.scoring.events import (
     ScorerLost,
     ScorerReady,
     ScorerStarting,
+    SessionNotes,
     ShipmentChanged,
     StrippedDone,
 )
@@ -113,6 +114,10 @@ class Batch(msgspec.Struct):
             case Notice(text) | Failed(text):
                 self.lines.append(text)
                 self.notices.append(text)
+            case SessionNotes(lines):
+                self.lines += lines
+                more = f" ({len(lines) - 1} more in the log)" if len(lines) > 1 else ""
+                self.notices.append(f"session file: {lines[0]}{more}")
             case Finished():
                 self.finished = event
                 self.lines.append(_finished(event))

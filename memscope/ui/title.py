@@ -68,6 +68,8 @@ class Title(OneLine):
         yield shorten(run.session.header.title or run.session.header.id, width * 3 // 10), _BOLD
         if run.scorer is not None and not run.scorer.verified:
             yield "scorer not verified", _BOLD
+        if run.notices.model_doubted:
+            yield "wrong model?", _BOLD
         yield f"{counted(len(grid.rows), 'memory', 'memories')} × {counted(len(grid.columns), 'response')}", _PLAIN
         yield self._measure, _DIM
         if self.delta:

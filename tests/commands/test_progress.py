@@ -7,7 +7,9 @@ import io
 import pytest
 
 from memscope.commands.progress import ProgressLine
-from memscope.scoring.events import Finished, Notice, Progress, ScorerStarting
+from memscope.scoring.events import Finished, Notice, Progress, ScorerStarting, SessionNotes
+
+NOTES = "memscope: note: 1 image skipped\nmemscope: note: reconstructed\nmemscope: note: beware\n"
 
 
 class Terminal(io.StringIO):
@@ -22,6 +24,7 @@ def written(stream: io.StringIO) -> str:
     for event in (
         ScorerStarting("starting"),
         Progress(1, 2, 1.0, 1.0),
+        SessionNotes(("1 image skipped", "reconstructed")),
         Notice("beware"),
         Progress(2, 2, 1.0, 0.0),
         Finished(1, 2, 3, 4.0, failed=0, cancelled=False),
@@ -42,9 +45,9 @@ def test_a_dumb_terminal_gets_no_escape_sequence(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("TERM", raising=False)
     if term is not None:
         monkeypatch.setenv("TERM", term)
-    assert written(Terminal()) == "memscope: note: beware\n"
+    assert written(Terminal()) == NOTES
 
 
 def test_a_file_gets_only_notices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    assert written(io.StringIO()) == "memscope: note: beware\n"
+    assert written(io.StringIO()) == NOTES

@@ -54,6 +54,16 @@ def test_what_the_response_cites_stands_against_what_was_measured() -> None:
     assert "cites" not in said(CELL)
 
 
+def test_another_model_and_a_response_it_hardly_expects_are_named() -> None:
+    column = replace(CELL.column, model="claude-x")
+    text = said(replace(CELL, column=column, scorer="Qwen/tiny", mean_logprob=-5.25))
+    assert "answered by claude-x, scored by Qwen/tiny\n" in text
+    assert "hardly expected by this model: -5.2 nats per token\n" in text
+    own = said(replace(CELL, column=replace(column, model="Tiny"), scorer="Qwen/tiny", mean_logprob=-0.5))
+    assert "answered by" not in own
+    assert "hardly" not in own
+
+
 def test_tokens_are_shaded_by_their_own_change() -> None:
     content = describe(CELL, TOKENS, "", "full", dark=True)
     assert "log p -2.60 with everything present, -8.10 with this memory left out" in content.plain

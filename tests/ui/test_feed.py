@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from memscope.scoring.events import Finished, Notice, Progress, RowDone, RowFailed
+from memscope.scoring.events import Finished, Notice, Progress, RowDone, RowFailed, SessionNotes
 from memscope.ui.feed import Batch, Feed
 
 pytestmark = pytest.mark.anyio
@@ -33,3 +33,10 @@ async def test_thousands_of_rows_arrive_as_one_batch() -> None:
     ]
     feed(Notice("again"))
     assert (await arrived.get()).lines == ["again"]
+
+
+def test_notes_on_the_session_are_log_lines_and_one_short_message() -> None:
+    batch = Batch()
+    batch.add(SessionNotes(("3 images skipped", "a note")))
+    assert batch.lines == ["3 images skipped", "a note"]
+    assert batch.notices == ["session file: 3 images skipped (1 more in the log)"]

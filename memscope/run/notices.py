@@ -1,0 +1,74 @@
+"""What a run tells its user in words, each line once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from memscope.scoring.events import BaselineDone, Event, Notice, ScorerReady, SessionNotes
+from memscope.scoring.grid import Grid
+from memscope.scoring.layout import Layout
+from memscope.scoring.plausibility import answered_by_another, doubt
+from memscope.session.nodes import Session
+
+__all__ = ["Notices"]
+
+_NUMBER = re.compile(r"\d[\d.,]*")
+
+
+class Notices:
+    """Emits notices; a line that differs from an earlier one only in its numbers is the same.
+
+    While a session is followed its counts grow, and are not news.
+
+    Attributes:
+        model_doubted: Whether the model hardly expects most of the responses.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        """Create notices that are emitted as events."""
+        self._emit = emit
+        self._told: set[str] = set()
+        self.model_doubted = False
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Emit the lines that were not emitted yet, exactly as they are."""
+        for line in lines:
+            if line not in self._told:
+                self._told.add(line)
+                self._emit(Notice(line))
+
+    def tell_session(self, session: Session) -> None:
+        """Emit what was skipped, changed or guessed when the session was read."""
+        if new := [line for line in session.source.notes if self._is_news(line)]:
+            self._emit(SessionNotes(tuple(new)))
+
+    def tell_scorer(self, layout: Layout, scorer: ScorerReady) -> None:
+        """Emit a line if the model that scores is not the one that answered."""
+        self._tell_once(answered_by_another(layout, scorer.model))
+
+    def watching(self, grid: Grid) -> Callable[[Event], None]:
+        """Return a function that emits events and, after each baseline, questions the model.
+
+        Args:
+            grid: The grid whose baseline is the prompt with all memories.
+        """
+
+        def emit(event: Event) -> None:
+            self._emit(event)
+            if isinstance(event, BaselineDone):
+                question = doubt(grid)
+                self.model_doubted = question is not None
+                self._tell_once(question)
+
+        return emit
+
+    def _tell_once(self, line: str | None) -> None:
+        if line is not None and self._is_news(line):
+            self._emit(Notice(line))
+
+    def _is_news(self, line: str) -> bool:
+        kind = _NUMBER.sub("#", line)
+        is_new = kind not in self._told
+        self._told.add(kind)
+        return is_new
