@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from memscope.commands.progress import ProgressLine
 from memscope.config import Config
@@ -16,17 +17,38 @@ from memscope.run.run import Run
 from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 
-__all__ = ["load_configured_session", "load_scorable_session", "open_finetuning", "open_run", "repeated_options"]
+__all__ = [
+    "load_configured_session",
+    "load_scorable_session",
+    "open_finetuning",
+    "open_run",
+    "repeated_options",
+    "session_file",
+]
 
 
-def load_configured_session(path: str | None, config: Config) -> Session:
-    """Read a session file with the configured detectors; without a path, the bundled demo session.
+def session_file(path: str | None, config: Config) -> str | Path:
+    """Return the session file to open: the given one, or else a transcript of the configured agent, or the demo.
+
+    Raises:
+        UsageError: No transcript was chosen.
+    """
+    if path or not config.source_format:
+        return path or session_path()
+    from memscope.commands.transcripts import chosen_transcript
+
+    return chosen_transcript(config.source_format)
+
+
+def load_configured_session(path: str | Path | None, config: Config) -> Session:
+    """Read a session file with the configured detectors; without a path, the one that `session_file` returns.
 
     Raises:
         SessionError: It cannot be read.
+        UsageError: No transcript was chosen.
     """
     return load_session(
-        path or session_path(),
+        path or session_file(None, config),
         rules=config.rules,
         pattern=config.memory_regex,
         source_format=config.source_format,
@@ -46,12 +68,14 @@ def load_scorable_session(path: str | None, config: Config) -> Session:
 
     Raises:
         SessionError: It cannot be read, or has no memories or no responses.
+        UsageError: No transcript was chosen.
     """
-    session = load_configured_session(path, config)
+    file = session_file(path, config)
+    session = load_configured_session(file, config)
     if trouble := problems(session):
         from memscope.session.advice import advice
 
-        raise SessionError(f"{path or session_path()}: {trouble[0]}", advice(session, repeated_options(config)))
+        raise SessionError(f"{file}: {trouble[0]}", advice(session, repeated_options(config)))
     return session
 
 

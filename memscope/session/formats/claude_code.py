@@ -116,7 +116,7 @@ class ClaudeCodeReader:
         tree, built = self._tree, self._built
         model = next((name for name, _ in built.models.most_common(1)), "")
         title = tree.title or PurePath(self._name).stem
-        session = built.builder.session(id=self._id(), title=title, model=model)
+        session = built.builder.session(id=self._id(), title=title, model=model, extra=_folder(tree.folder))
         source, notes = session.source, (*self._notes(), *session.source.notes)
         source = msgspec.structs.replace(source, context=self._context(), notes=notes)
         return msgspec.structs.replace(session, source=source)
@@ -312,6 +312,10 @@ def _at(found: Sequence[tuple[int, _T]], number: int) -> _T | None:
     """Return the last of numbered values before a row, or else the first one."""
     before = [value for at, value in found if at < number]
     return before[-1] if before else found[0][1] if found else None
+
+
+def _folder(path: str) -> dict[str, Any]:
+    return {"cwd": path} if path else {}
 
 
 def _results(response: Response | None) -> dict[str, tuple[int, list[Part]]]:

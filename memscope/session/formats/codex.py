@@ -99,7 +99,8 @@ class CodexReader:
         digest = hashlib.blake2b(place.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         model = next((name for name, _ in self._models.most_common(1)), "")
         title = self._title or self._prompt or PurePath(self._name).stem
-        session = self._builder.session(id=f"codex-{digest}", title=title, model=model, whole=False)
+        folder = {"cwd": self._memories.folder} if self._memories.folder else {}
+        session = self._builder.session(id=f"codex-{digest}", title=title, model=model, whole=False, extra=folder)
         source = session.source
         source = msgspec.structs.replace(source, notes=(*self._notes(), *source.notes))
         return msgspec.structs.replace(session, source=source)
