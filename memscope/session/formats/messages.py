@@ -60,6 +60,7 @@ class MessageConverter:
         self._first: Any = None
         self._skipped: dict[str, int] = {}
         self._searches: set[str] = set()
+        self._lines: list[str] = []
 
     def take(self, message: Any, where: str) -> None:
         """Add the next message.
@@ -83,6 +84,10 @@ class MessageConverter:
         elif self._first is None:
             self._first = message
         self._nodes.append(self._branch(role, section, message))
+
+    def note(self, line: str) -> None:
+        """Add a line about what was not read."""
+        self._lines.append(line)
 
     def session(self, *, title: str = "", model: str = "", tools: Sequence[Any] = ()) -> Session:
         """Return the session of the messages added so far.
@@ -110,7 +115,7 @@ class MessageConverter:
             f"{counted(count, 'content block')} of type {kind} skipped: only text is scored"
             for kind, count in self._skipped.items()
         ]
-        return (*skipped, *self._texts.notes)
+        return (*self._lines, *skipped, *self._texts.notes)
 
     def _branch(self, role: str, section: Section, message: dict[str, Any]) -> Branch:
         leaves = self._reasoning(message) + self._content(role, message) + self._calls(message)

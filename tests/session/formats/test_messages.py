@@ -202,6 +202,17 @@ def test_tools_that_are_not_a_list_of_objects_are_reported() -> None:
         read({"role": "user", "content": "a"}, tools=["sh"])
 
 
+def test_fields_of_a_document_that_look_like_content_and_are_not_read_are_named() -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    unread = {"instructions": "You are Bob.", "memories": [{"text": "Mira likes"}, {"text": "green tea"}]}
+    labels = {"id": "abc-1234567890123", "created_at": "2026-11-20T10:00:00Z", "temperature": 0.5, "user": "mira b"}
+    session = read_chat({"messages": messages, "title": "a long title", **unread, **labels}, "s.json", Detector())
+    assert session.source.notes == (
+        "the field 'instructions' of the document is not read: 12 characters of text",
+        "the field 'memories' of the document is not read: 19 characters of text",
+    )
+
+
 def test_a_memory_element_that_no_rule_takes_is_reported() -> None:
     text = '<memory key="a">one</memory> <memory>two</memory> <memory name="x">three</memory>'
     session = read_chat([{"role": "system", "content": text}], "s.json", Detector(["tags"]))
