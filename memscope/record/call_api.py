@@ -1,13 +1,15 @@
-"""The APIs whose calls are recorded, and which of them a request calls."""
+"""The APIs whose calls are recorded, and which of them a request calls.
+
+The module that reads an API's bodies is imported with the first call of that API, so that a recorder adds next to
+nothing to the start of an agent.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple, cast
 
-from memscope.record.encodings import UnreadableError, decoded_body, encoded_body
-from memscope.record.marks import without_marks
-from memscope.session.apis import anthropic_messages, openai_chat, openai_completions, openai_responses
 from memscope.session.apis.base import CallReply, CallRequest
 
 __all__ = ["CallApi", "api_for", "api_named"]
@@ -18,15 +20,21 @@ class CallApi(NamedTuple):
 
     Attributes:
         name: Its name in recordings: "openai-chat", "openai-responses", "openai-completions", "anthropic-messages".
-        request: Reads the body of a request.
-        reply: Reads the body of a response.
-        streamed: Reads the events of a streamed response.
     """
 
     name: str
-    request: Callable[[Mapping[str, Any], str], CallRequest]
-    reply: Callable[[Mapping[str, Any]], CallReply]
-    streamed: Callable[[Sequence[Mapping[str, Any]]], CallReply]
+
+    def request(self, body: Mapping[str, Any], where: str) -> CallRequest:
+        """Read the body of a request; see the API's module in `memscope.session.apis`."""
+        return cast(CallRequest, self._module().request(body, where))
+
+    def reply(self, body: Mapping[str, Any]) -> CallReply:
+        """Read the body of a response that was not streamed; see the API's module."""
+        return cast(CallReply, self._module().reply(body))
+
+    def streamed(self, events: Sequence[Mapping[str, Any]]) -> CallReply:
+        """Read the events of a streamed response; see the API's module."""
+        return cast(CallReply, self._module().streamed(events))
 
     def without_marks(self, body: bytes, content_encoding: str = "") -> bytes:
         """Return a request's body without its `memory` marks; the same object if it has none.
@@ -38,24 +46,23 @@ class CallApi(NamedTuple):
             body: The body as the agent sent it.
             content_encoding: The request's `Content-Encoding`.
         """
-        try:
-            plain = decoded_body(body, content_encoding)
-        except UnreadableError:
-            return body
-        cut = without_marks(plain)
-        return body if cut is plain else encoded_body(cut, content_encoding)
+        from memscope.record.marks import without_marks_encoded
+
+        return without_marks_encoded(body, content_encoding)
+
+    def _module(self) -> Any:
+        return import_module(f"memscope.session.apis.{self.name.replace('-', '_')}")
 
 
-_MODULES = {
-    "/chat/completions": openai_chat,
-    "/completions": openai_completions,
-    "/responses": openai_responses,
-    "/messages": anthropic_messages,
+_APIS = {
+    "/chat/completions": CallApi("openai-chat"),
+    "/completions": CallApi("openai-completions"),
+    "/responses": CallApi("openai-responses"),
+    "/messages": CallApi("anthropic-messages"),
 }
-_APIS = {end: CallApi(module.NAME, module.request, module.reply, module.streamed) for end, module in _MODULES.items()}
 """The APIs by the end of their path; the first one that matches counts."""
 _OTHER_MESSAGES = "/threads/"
-"""In the path of requests that end like a call of Anthropic's API and only add a message to a stored conversation."""
+"""In the path of requests that end like a call of Anthropic's API but add a message to a stored conversation."""
 
 
 def api_for(method: str, path: str) -> CallApi | None:

@@ -11,12 +11,9 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memscope.errors import SessionError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["AppendedFile", "content_id", "encoded", "new_name", "utc_now"]
 
@@ -71,7 +68,7 @@ class AppendedFile:
     a reader finds the whole line after the damaged one; a truncation instead would disturb who follows the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         """Open a file, or create it.
 
         Args:
@@ -118,7 +115,7 @@ class AppendedFile:
         """Close the file."""
         os.close(self._file)
 
-    def _claim(self, path: Path) -> None:
+    def _claim(self, path: str) -> None:
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
             raise SessionError(f"{path}: is not a regular file, to which calls could be appended")
         try:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from memscope.record.encodings import UnreadableError, decoded_body, encoded_body
 from memscope.session.apis.parts import marked_key
 
-__all__ = ["without_marks"]
+__all__ = ["without_marks", "without_marks_encoded"]
 
 _ESCAPED_LETTER = re.compile(rb"\\u00[67]")
 """A letter of the name `memory` as no encoder writes it, though it may."""
@@ -48,6 +49,21 @@ def without_marks(body: bytes) -> bytes:
         return body
     kept = zip([0, *(end for _, end in cuts)], [*(start for start, _ in cuts), len(text)], strict=True)
     return "".join(text[start:end] for start, end in kept).encode("utf-8", "surrogateescape")
+
+
+def without_marks_encoded(body: bytes, content_encoding: str) -> bytes:
+    """Return a body that may be compressed without its marks; the same object if it has none, or cannot be read.
+
+    Args:
+        body: The body as it was sent.
+        content_encoding: Its `Content-Encoding`; "" if it has none.
+    """
+    try:
+        plain = decoded_body(body, content_encoding)
+    except UnreadableError:
+        return body
+    cut = without_marks(plain)
+    return body if cut is plain else encoded_body(cut, content_encoding)
 
 
 def _cuts_in_body(text: str) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,6 @@ from memscope.record.lines import utc_now
 from memscope.record.writer import RecordingWriter
 from memscope.session.apis.base import CallReply, usage_of
 from memscope.session.apis.parts import as_dict, as_list, marked_key
-from memscope.session.timestamps import is_timestamp
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -49,9 +48,7 @@ class Recorder:
         Raises:
             SessionError: The file cannot be written, another recorder writes it, or it is not a recording.
         """
-        from pathlib import Path
-
-        self._writer = RecordingWriter(Path(path), title=title, on_problem=_tell)
+        self._writer = RecordingWriter(path, title=title, on_problem=_tell)
 
     def memory(self, key: str, text: str) -> dict[str, Any]:
         """Return a part of a message's content that is marked as a memory; send messages that hold one `unmarked`.
@@ -108,7 +105,7 @@ class Recorder:
             reply = _reply(known, response)
             counts = usage_of(usage, ["input"], "output") or reply.usage
             reply = reply._replace(model=model or reply.model, usage=counts)
-            self._writer.add(request, reply, api=known.name, timestamp=_checked(timestamp or utc_now()))
+            self._writer.add(request, reply, api=known.name, timestamp=_checked(timestamp) if timestamp else utc_now())
         except (SessionError, TypeError, ValueError, RecursionError) as error:
             self._writer.report(f"a call could not be recorded: {error}")
 
@@ -130,6 +127,8 @@ def _tell(problem: str) -> None:
 
 
 def _checked(timestamp: str) -> str:
+    from memscope.session.timestamps import is_timestamp
+
     if not is_timestamp(timestamp):
         raise ValueError(f"timestamp {timestamp!r}: expected an RFC 3339 time such as 2026-11-20T10:00:00Z")
     return timestamp

@@ -20,6 +20,7 @@ from memscope.session.apis.base import CallReply, CallRequest, Message
 from memscope.session.limits import LINE_LIMIT, RECORDING_VERSION
 
 if TYPE_CHECKING:
+    from os import PathLike
     from pathlib import Path
 
 __all__ = ["RecordingWriter", "new_recording"]
@@ -38,7 +39,12 @@ class RecordingWriter:
     """
 
     def __init__(
-        self, path: Path, *, title: str = "", client: str = "", on_problem: Callable[[str], None] | None = None
+        self,
+        path: str | PathLike[str],
+        *,
+        title: str = "",
+        client: str = "",
+        on_problem: Callable[[str], None] | None = None,
     ) -> None:
         """Create the file with its header, or continue the recording in it.
 
@@ -51,7 +57,7 @@ class RecordingWriter:
         Raises:
             SessionError: The file cannot be written, another recorder writes it, or it is not a recording.
         """
-        self.path = path
+        self.path = os.fspath(path)
         self.calls = 0
         self._on_problem = on_problem or (lambda _: None)
         self._problems: set[str] = set()
@@ -60,7 +66,7 @@ class RecordingWriter:
         self._written: set[str] = set()
         self._overlong: set[str] = set()
         self._conversations = Conversations()
-        self._file: AppendedFile | None = AppendedFile(path)
+        self._file: AppendedFile | None = AppendedFile(self.path)
         try:
             self._begin(self._file, _given(title=title, client=client))
         except BaseException:
@@ -108,7 +114,8 @@ class RecordingWriter:
         if (first := next(lines, None)) is not None:
             self._continue(first, lines)
             return
-        name = self.path.stem if _NAME.fullmatch(self.path.stem) else new_name(_ID_DIGITS)
+        stem = os.path.basename(self.path).partition(".")[0]  # noqa: PTH119 - pathlib is not imported for this
+        name = stem if _NAME.fullmatch(stem) else new_name(_ID_DIGITS)
         try:
             file.append(encoded({"type": "recording", "version": RECORDING_VERSION, "id": name, **named}))
         except OSError as error:

@@ -144,11 +144,11 @@ def test_a_full_disk_fails_no_call_and_is_told_once(tmp_path: Path) -> None:
     problems: list[str] = []
     writer = RecordingWriter(tmp_path / "run.jsonl", on_problem=problems.append)
     writer.add(request("first"), reply("kept"))
-    with file_limit(writer.path.stat().st_size + 40):
+    with file_limit(Path(writer.path).stat().st_size + 40):
         for number in range(3):
             writer.add(request(f"lost {number}"), reply("lost"))
     writer.add(request("last"), reply("kept too"))
-    assert texts(writer.path) == ["kept", "kept too"]
+    assert texts(Path(writer.path)) == ["kept", "kept too"]
     assert len(problems) == 1
     assert problems[0].endswith("calls are missing in it")
 
@@ -156,10 +156,10 @@ def test_a_full_disk_fails_no_call_and_is_told_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", range(0, 420, 7))
 def test_wherever_the_disk_is_full_what_comes_later_is_whole(tmp_path: Path, room: int) -> None:
     writer = RecordingWriter(tmp_path / "run.jsonl")
-    with file_limit(writer.path.stat().st_size + room):
+    with file_limit(Path(writer.path).stat().st_size + room):
         writer.add(request("a", "b"), reply("c"))
     writer.add(request("a", "b", "d"), reply("e"))
-    assert texts(writer.path)[-1] == "e"
+    assert texts(Path(writer.path))[-1] == "e"
     assert len(load_session(writer.path).calls) == writer.calls
 
 
@@ -211,7 +211,7 @@ def test_a_killed_writer_leaves_a_readable_recording(tmp_path: Path) -> None:
 def test_a_text_that_no_reader_would_take_is_left_out(tmp_path: Path) -> None:
     writer = RecordingWriter(tmp_path / "run.jsonl")
     writer.add(request("a" * 33 * 2**20, "b"), reply("c"))
-    assert texts(writer.path) == ["c"]
+    assert texts(Path(writer.path)) == ["c"]
     session = load_session(writer.path)
     assert "1 overlong text part skipped" in session.source.notes
     assert session.source.context == "reconstructed"
