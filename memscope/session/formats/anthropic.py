@@ -90,12 +90,18 @@ def _recognises(head: FileHead) -> bool:
         case {"request": dict(body), "response": {"type": "message", "role": "assistant"}} if "messages" in body:
             return True
         case {"messages": list(messages), **rest}:
-            roles = "core_memory" not in rest and all("role" in as_dict(message) for message in messages[:1])
-            named = "system" in rest or "anthropic_version" in rest
-            return roles and (named or _is_anthropic(messages, rest.get("tools")))
+            if "core_memory" in rest or _is_typed(messages):
+                return False
+            return "system" in rest or "anthropic_version" in rest or _is_anthropic(messages, rest.get("tools"))
         case [{"role": _}, *_] as messages:
             return _is_anthropic(messages, None)
     return False
+
+
+def _is_typed(messages: Sequence[Any]) -> bool:
+    """Return whether messages have a type in place of a role, as those of other frameworks do."""
+    first = as_dict(messages[0]) if messages else {}
+    return "type" in first and "role" not in first
 
 
 def _is_anthropic(messages: Sequence[Any], tools: Any) -> bool:

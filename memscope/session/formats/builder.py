@@ -87,8 +87,7 @@ class SessionBuilder:
             where: File and line, or file and place, for errors.
             section: Its section; by default "system" for a system message that precedes all others.
             detect: Whether to look for memories in texts that are not marked.
-            once: Return the position of an equal message that was added before, if there is one; ids and
-                sections do not count.
+            once: Return the position of an equal message that was added before, if there is one; ids do not count.
 
         Raises:
             SessionError: The message is invalid; the error names the field.
@@ -105,8 +104,10 @@ class SessionBuilder:
         key = _mark(fields)
         origin = origin_of(role) if detect else None
         leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, key, origin)]
-        node = Branch(role=role, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
-        return self._append_once(node, section) if once else self._append(_in_section(node, section))
+        if section != "conversation":
+            leaves = [msgspec.structs.replace(leaf, section=section) for leaf in leaves]
+        node = Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
+        return self._append_once(node) if once else self._append(node)
 
     def call(
         self,
@@ -178,12 +179,12 @@ class SessionBuilder:
             return self._append(msgspec.structs.replace(node, section="conversation"))
         return self._append(node) if response in self._answered or response in prompt else response
 
-    def _append_once(self, node: Branch, section: Section) -> int:
+    def _append_once(self, node: Branch) -> int:
         extra = {name: value for name, value in node.extra.items() if name != "id"}
         content = repr(msgspec.structs.replace(node, extra=extra)).encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(content, digest_size=16).digest()
         if digest not in self._equal:
-            self._equal[digest] = self._append(_in_section(node, section))
+            self._equal[digest] = self._append(node)
         return self._equal[digest]
 
     def _append(self, node: Branch) -> int:
@@ -226,14 +227,6 @@ class SessionBuilder:
             else msgspec.structs.replace(leaf, extra=result)
             for leaf in leaves
         ]
-
-
-def _in_section(node: Branch, section: Section) -> Branch:
-    """Return a node of the conversation as one of a section."""
-    if section == "conversation":
-        return node
-    leaves = tuple(msgspec.structs.replace(leaf, section=section) for leaf in node.children)
-    return msgspec.structs.replace(node, section=section, children=leaves)
 
 
 def _parts(fields: Fields) -> Iterator[Fields]:

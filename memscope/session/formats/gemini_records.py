@@ -135,9 +135,7 @@ class _Writer:
     def _added(self, record: Record, where: str, messages: Iterable[Part]) -> list[int]:
         stamp = as_timestamp(record.get("timestamp"))
         stamped = {"timestamp": stamp} if stamp else {}
-        return [
-            self._transcript.add(message | stamped, where, model=record.get("model"), once=True) for message in messages
-        ]
+        return [self._transcript.add_once(message | stamped, where, model=record.get("model")) for message in messages]
 
 
 def _content(record: Record, where: str) -> list[Part]:

@@ -86,7 +86,7 @@ class _Messages:
     def add(self, message: Any, where: str, model: Any = None) -> int:
         canonical = inspect_message(message, self._attachments, where)
         self.lacks |= any(part.get("kind") == "missing attachment" for part in canonical["content"])
-        return self.transcript.add(canonical, where, model=model, once=True)
+        return self.transcript.add_once(canonical, where, model=model)
 
     def prompt(self, event: Record, where: str) -> list[int]:
         return [

@@ -110,12 +110,12 @@ class _Reader:
         request = exchange.request
         self._note_lacks(exchange, request)
         reply = openai_responses.reply(exchange.response or {})
-        added = [self._transcript.add(message, exchange.where, once=True) for message in request.messages]
+        added = [self._transcript.add_once(message, exchange.where) for message in request.messages]
         own, said = added[: request.own], [*self._before(request), *added[request.own :]]
         model = reply.model or request.model
         response = None
         if reply.message is not None:
-            response = self._transcript.add(reply.message, exchange.where, model=model, once=True)
+            response = self._transcript.add_once(reply.message, exchange.where, model=model)
         self._transcript.call(
             id=reply.id or str(number),
             prompt=[*own, *said],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
+
+import msgspec
 
 from memscope.session.apis.base import Message
 from memscope.session.formats.base import NewDetector
@@ -38,8 +41,9 @@ class Transcript:
         self._first: Message | None = None
         self._calls_tools = False
         self._has_tools = False
+        self._positions: dict[bytes, int] = {}
 
-    def add(self, message: Message, where: str, *, model: Any = None, detect: bool = True, once: bool = False) -> int:
+    def add(self, message: Message, where: str, *, model: Any = None, detect: bool = True) -> int:
         """Add the next message and return its position.
 
         Args:
@@ -47,12 +51,11 @@ class Transcript:
             where: File and place, for errors.
             model: Name of the model that wrote it; anything but a name is ignored.
             detect: See `SessionBuilder.message`.
-            once: See `SessionBuilder.message`.
 
         Raises:
             SessionError: The message is invalid; the error names the field.
         """
-        position = self.builder.message(message, where, detect=detect, once=once)
+        position = self.builder.message(message, where, detect=detect)
         if isinstance(model, str) and model:
             self.models.setdefault(model)
         self._calls_tools |= any(part["type"] == "tool_call" for part in message["content"])
@@ -61,6 +64,16 @@ class Transcript:
         else:
             self._first = self._first or message
         return position
+
+    def add_once(self, message: Message, where: str, *, model: Any = None) -> int:
+        """Return the position of an equal message that was added this way before, or add it; see `add`.
+
+        What the prompts of several calls share is searched for memories once.
+        """
+        identity = hashlib.blake2b(msgspec.json.encode(message), digest_size=16).digest()
+        if identity not in self._positions:
+            self._positions[identity] = self.add(message, where, model=model)
+        return self._positions[identity]
 
     def call(self, *, tools: Sequence[Mapping[str, Any]] = (), **fields: Any) -> None:
         """Add a call; see `SessionBuilder.call`.
