@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from memscope.run.session_ids import shared_id_warning
 from memscope.scoring.events import BaselineDone, Event, Notice, ScorerReady, SessionNotes
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Layout
 from memscope.scoring.plausibility import answered_by_another, doubt
 from memscope.session.nodes import Session
+from memscope.store.settings import Settings
 
 __all__ = ["Notices"]
 
@@ -38,10 +40,11 @@ class Notices:
                 self._told.add(line)
                 self._emit(Notice(line))
 
-    def tell_session(self, session: Session) -> None:
-        """Emit what was skipped, changed or guessed when the session was read."""
+    def tell_session(self, session: Session, settings: Settings) -> None:
+        """Emit what was skipped, changed or guessed when the session was read, and whether its id is another's too."""
         if new := [line for line in session.source.notes if self._is_news(line)]:
             self._emit(SessionNotes(tuple(new)))
+        self._tell_once(shared_id_warning(session, settings))
 
     def tell_scorer(self, layout: Layout, scorer: ScorerReady) -> None:
         """Emit a line if the model that scores is not the one that answered."""

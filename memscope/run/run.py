@@ -133,7 +133,7 @@ class Run:
             if self._rescorer is not None:
                 return
             self._set_state("starting")
-            self.notices.tell_session(self.session)
+            self.notices.tell_session(self.session, self.settings)
             self.emit(ScorerStarting(self._source.description))
             try:
                 scorer = await self._source.open(on_wait=lambda line: self.notices.tell([line]))
@@ -364,7 +364,7 @@ class Run:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
         self.session, self.layout, self._prompt = session, layout, prompt
         self._update_grid_layouts()
-        self.notices.tell_session(session)
+        self.notices.tell_session(session, self.settings)
         self.notices.tell(prompt.notes)
         self.emit(PromptReady(prompt.tokens, prompt.template))
 

@@ -48,6 +48,13 @@ def test_a_file_is_recognised_by_its_own_format_only(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_two_files_have_different_session_ids_unless_the_file_names_its_own(name: str) -> None:
+    found = format_of(FILES[name], "a file")
+    ids = {found.read(FILES[name], path, Detector).header.id for path in ("one", "other")}
+    assert len(ids) == (1 if name in ("native", "recording") else 2)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_last_newline_makes_no_difference(name: str) -> None:
     found = format_of(FILES[name], "file")
     nodes = [found.read(data, "file", Detector).nodes for data in (FILES[name], FILES[name].rstrip())]
