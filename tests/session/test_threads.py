@@ -17,6 +17,12 @@ def test_retrieval_that_changes_the_system_message_stays_one_thread() -> None:
     assert numbers(retrieving_agent(5, memories=4)) == [0] * 5
 
 
+def test_every_system_message_at_the_head_of_a_prompt_is_of_the_system_section() -> None:
+    session = call_session(retrieving_agent(3, memories=2))
+    assert len(session.section("system")) == 3
+    assert {presence.section for presence in memory_presence(session).values()} == {"system"}
+
+
 def test_a_side_call_is_a_thread_of_its_own_and_hidden_while_another_has_most_responses() -> None:
     agent = retrieving_agent(3, memories=2)
     title = Exchange([TITLE, message("user", "Title of: …")], message("assistant", "Ports"))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -104,9 +105,9 @@ class SessionBuilder:
         key = _mark(fields)
         origin = origin_of(role) if detect else None
         leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, key, origin)]
+        node = Branch(role=role, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
         if section != "conversation":
-            leaves = [msgspec.structs.replace(leaf, section=section) for leaf in leaves]
-        node = Branch(role=role, section=section, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
+            node = _in_section(node, section)
         return self._append_once(node) if once else self._append(node)
 
     def call(
@@ -119,6 +120,8 @@ class SessionBuilder:
     ) -> None:
         """Add a call whose prompt and response are positions that `message` returned.
 
+        System messages at the beginning of its prompt belong to the system section, whenever they were first sent.
+
         Args:
             id: Its identity within the session.
             prompt: Positions of the prompt's messages, in the order they were sent.
@@ -129,6 +132,9 @@ class SessionBuilder:
         if response is not None:
             response = self._own_response(response, prompt)
             self._answered.add(response)
+        for position in takewhile(lambda position: self._nodes[position].role in HEAD_ROLES, prompt):
+            if self._nodes[position].section != "system":
+                self._nodes[position] = _in_section(self._nodes[position], "system")
         self._calls.append(Call(id=id, prompt=tuple(prompt), response=response, **fields))
 
     def note(self, line: str) -> None:
@@ -227,6 +233,11 @@ class SessionBuilder:
             else msgspec.structs.replace(leaf, extra=result)
             for leaf in leaves
         ]
+
+
+def _in_section(node: Branch, section: Section) -> Branch:
+    leaves = tuple(msgspec.structs.replace(leaf, section=section) for leaf in node.children)
+    return msgspec.structs.replace(node, section=section, children=leaves)
 
 
 def _parts(fields: Fields) -> Iterator[Fields]:

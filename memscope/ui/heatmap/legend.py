@@ -74,12 +74,12 @@ class Legend(OneLine):
 
     def _words(self) -> Iterator[str]:
         rows = self._view.rows
+        if hidden := rows.shown.words:
+            yield f"{hidden}: {key_of(self.app, 'threads')}"
         if rows.sort != "appearance":
             yield _SORTED[rows.sort]
         if self._clips():
             yield f"peak {rows.peak():.1f}: {key_of(self.app, 'rescale')} fits"
-        if hidden := rows.shown.words:
-            yield f"{hidden} ({key_of(self.app, 'threads')})"
         if rows.filter:
             yield f"{len(rows.order)} of {len(rows.versions)} match {rows.filter!r}"
         if zoomed := _ZOOMED[self._view.zoom]:

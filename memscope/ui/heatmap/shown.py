@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from memscope.scoring.layout import Column
+from memscope.terminal.counts import counted
 
 __all__ = ["ShownColumns", "ThreadChoice"]
 
@@ -76,5 +77,4 @@ class ShownColumns:
         """What is not shown, in a few words; "" if everything is."""
         if not self.hidden:
             return ""
-        which = "side calls" if self.choice == "main" else f"all but thread {self.choice}"
-        return f"{self.hidden} of {len(self._columns)} responses hidden: {which}"
+        return f"{counted(self.hidden, 'side call')} hidden" if self.choice == "main" else f"thread {self.choice} only"
