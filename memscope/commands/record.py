@@ -28,6 +28,8 @@ __all__ = ["record"]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 2.0
 """How long calls in flight are waited for before the user is told."""
+_SWITCH_SECONDS = 0.0005
+"""How long the thread that writes the recording may keep the interpreter from streams; Python's default is 5 ms."""
 
 
 def record(command: Sequence[str], config: Config, out: str | None) -> int:
@@ -59,6 +61,7 @@ def record(command: Sequence[str], config: Config, out: str | None) -> int:
     except BaseException:
         listener.close()
         raise
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         return asyncio.run(_record(command, upstream, listener, writer, messages))
     finally:

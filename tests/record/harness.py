@@ -43,12 +43,16 @@ class RunningProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def finish(self) -> list[dict[str, Any]]:
-        """End it when all that is in flight is written, and return the lines of the recording."""
+    def stop(self) -> None:
+        """Begin to end it."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(20)
-            assert not self._thread.is_alive()
+
+    def finish(self) -> list[dict[str, Any]]:
+        """End it when all that is in flight is written, and return the lines of the recording."""
+        self.stop()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
     def calls(self) -> list[dict[str, Any]]:

@@ -92,6 +92,15 @@ def test_cookies_of_one_response_are_not_sent_with_the_next_request(start_proxy:
     assert b"secret" not in upstream.requests[1]
 
 
+def test_the_http_proxy_of_the_environment_is_used(start_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scripted(ANSWER) as gateway:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{gateway.port}")
+        proxy = start_proxy("http://model.example/v1")
+        got = exchange_bytes(proxy.port, request("GET", "/v1/models"))
+    assert body_of(got) == b"{}"
+    assert gateway.requests[0].startswith(b"GET http://model.example/v1/models HTTP/1.1")
+
+
 def test_marks_are_removed_before_forwarding(start_proxy: StartProxy) -> None:
     with scripted(answer(REPLY)) as upstream:
         proxy = start_proxy(upstream.url)

@@ -198,3 +198,34 @@ def test_secrets_are_not_recorded(start_proxy: StartProxy) -> None:
     assert len(proxy.calls()) == 1
     assert "hidden" not in proxy.path.read_text() + "".join(proxy.problems)
     assert Path(proxy.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_calls_in_flight_at_the_end_are_waited_for_and_written(start_proxy: StartProxy) -> None:
+    asked, ending = threading.Event(), threading.Event()
+
+    def late(connection: socket.socket, received: bytes) -> None:
+        if b"POST" in received:
+            asked.set()
+            assert ending.wait(10)
+        connection.sendall(answer(REPLY))
+
+    with scripted(late) as upstream:
+        proxy = start_proxy(upstream.url)
+        at = ("127.0.0.1", proxy.port)
+        with socket.create_connection(at, timeout=10) as idle, socket.create_connection(at, timeout=10) as waiting:
+            idle.sendall(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert read_response(idle) == REPLY
+            waiting.sendall(request("POST", CHAT, f"content-length: {len(UNMARKED)}", body=UNMARKED))
+            assert asked.wait(10)
+            proxy.stop()
+            assert idle.recv(1) == b""  # the end has begun
+            ending.set()
+            assert read_response(waiting) == REPLY
+    assert [call["status"] for call in proxy.calls()] == ["complete"]
+
+
+def read_response(connection: socket.socket) -> bytes:
+    read = b""
+    while not body_of(read):
+        read += connection.recv(65536)
+    return body_of(read)
