@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from memscope.session.formats.base import NewDetector
@@ -82,6 +82,7 @@ class _Messages:
         attachments, data = sample.get("attachments"), sample.get("events_data")
         self._attachments: Attachments = attachments if isinstance(attachments, dict) else {}
         self._pool = _list(data if isinstance(data, dict) else {}, "messages", where)
+        self._pool_positions: dict[int, int] = {}
 
     def add(self, message: Any, where: str, model: Any = None) -> int:
         canonical = inspect_message(message, self._attachments, where)
@@ -89,23 +90,24 @@ class _Messages:
         return self.transcript.add_once(canonical, where, model=model)
 
     def prompt(self, event: Record, where: str) -> list[int]:
-        return [
-            self.add(message, f"{where}: input {number}") for number, message in enumerate(self._input(event, where))
-        ]
+        references = _list(event, "input_refs", where)
+        if not references:
+            messages = enumerate(_list(event, "input", where))
+            return [self.add(message, f"{where}: input {number}") for number, message in messages]
+        return [self._pooled(at, where) for reference in references for at in self._range(reference, event, where)]
 
-    def _input(self, event: Record, where: str) -> Iterator[Any]:
-        references = event.get("input_refs")
-        if references is None:
-            yield from _list(event, "input", where)
-            return
-        for reference in _list(event, "input_refs", where):
-            match reference:
-                case [int(start), int(end)] if 0 <= start <= end <= len(self._pool):
-                    yield from self._pool[start:end]
-                case _:
-                    raise field_error(
-                        where, "input_refs", f"ranges of the {len(self._pool)} pooled messages", references
-                    )
+    def _range(self, reference: Any, event: Record, where: str) -> range:
+        match reference:
+            case [int(start), int(end)] if 0 <= start <= end <= len(self._pool):
+                return range(start, end)
+        expected = f"ranges of the {len(self._pool)} pooled messages"
+        raise field_error(where, "input_refs", expected, event["input_refs"])
+
+    def _pooled(self, at: int, where: str) -> int:
+        """Return the position of a message of the pool, which every later call of the sample may refer to."""
+        if at not in self._pool_positions:
+            self._pool_positions[at] = self.add(self._pool[at], f"{where}: pooled message {at}")
+        return self._pool_positions[at]
 
 
 def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> None:

@@ -178,7 +178,7 @@ WRONG: list[tuple[str, Any, str]] = [
     (
         "events_data.messages.1.content",
         3,
-        "model event 0: input 1: field 'content': expected a string or a list of parts, got 3",
+        "model event 0: pooled message 1: field 'content': expected a string or a list of parts, got 3",
     ),
 ]
 
