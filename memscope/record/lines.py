@@ -18,6 +18,8 @@ from memscope.errors import SessionError
 __all__ = ["AppendedFile", "content_id", "encoded", "new_name", "utc_now"]
 
 _HASH_BYTES = 8
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SORTING = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 _MODE = 0o600
@@ -34,7 +36,7 @@ def encoded(value: Any, *, sort: bool = False) -> bytes:
         ValueError: It has a number that is not finite.
         RecursionError: It is nested too deeply.
     """
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=sort, separators=(",", ":"))
+    text = (_SORTING if sort else _ENCODER).encode(value)
     try:
         return text.encode()
     except UnicodeEncodeError:

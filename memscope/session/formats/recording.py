@@ -19,8 +19,9 @@ skipped and counted; so are, with their errors, lines that are not JSON, as a ki
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -52,9 +53,9 @@ class RecordingReader:
         self._lines = LineReader(name, skip_blank=True, on_invalid=self._skip_invalid)
         self._builder = SessionBuilder(name, FORMAT.name, new_detector())
         self._header: dict[str, Any] = {}
-        self._messages = _Messages(self._builder)
+        self._seen = _Seen()
+        self._messages = _Messages(self._builder, self._seen)
         self._tools: dict[str, tuple[Mapping[str, Any], ...]] = {}
-        self._rows: dict[str, bytes] = {}
         self._models: set[str] = set()
         self._whole = True
 
@@ -100,18 +101,19 @@ class RecordingReader:
         tools = fields.take("tools", list, "a list of tools")
         for number, tool in enumerate(tools):
             fields.child("tools", number, tool)
-        if _is_new(self._rows, f"tools {name}", tools, fields):
+        if self._seen.is_new("tools", name, tools, fields):
             self._tools[name] = tuple(chat_tool(tool) for tool in tools)
+            self._seen.add("tools", name, tools)
 
     def _add_call(self, fields: Fields) -> None:
         call = fields.extra.copy()
         name = fields.text("id", empty=False)
-        if not _is_new(self._rows, f"call {name}", call, fields):
+        if not self._seen.is_new("call", name, call, fields):
             return
         prompt = fields.take("prompt", list, "a list of message ids")
         response = fields.take("response", str, "the id of a message", None)
         status = _status(fields, response)
-        positions = [self._messages.position(fields, f"prompt[{n}]", message) for n, message in enumerate(prompt)]
+        positions = self._messages.positions(fields, prompt)
         if response in prompt:
             raise fields.error(
                 "response", "a message that is not in the call's own prompt (a repeated text needs a new id)", response
@@ -127,6 +129,7 @@ class RecordingReader:
             status=status,
             extra=fields.extra,
         )
+        self._seen.add("call", name, call)
         self._note(fields)
 
     def _named_tools(self, fields: Fields) -> tuple[Mapping[str, Any], ...]:
@@ -166,19 +169,26 @@ _CHOICES = "some calls asked for several responses: the first one is recorded"
 class _Messages:
     """The messages of a recording by their ids; the same content under several ids is one node."""
 
-    def __init__(self, builder: SessionBuilder) -> None:
-        self._builder = builder
+    def __init__(self, builder: SessionBuilder, seen: _Seen) -> None:
+        self._builder, self._seen = builder, seen
         self._positions: dict[str, int] = {}
-        self._rows: dict[str, bytes] = {}
         self._roles: dict[str, str] = {}
 
     def add(self, fields: Fields, where: str) -> None:
         """Add a message, unless it was added before."""
         message = fields.extra.copy()
         name = fields.text("id", empty=False)
-        if _is_new(self._rows, name, fields.extra, fields):
+        if self._seen.is_new("message", name, message, fields):
             self._positions[name] = self._builder.message(message, where, detect=not _has_mark(message), once=True)
             self._roles[name] = message["role"]
+            self._seen.add("message", name, message)
+
+    def positions(self, fields: Fields, names: Sequence[Any]) -> list[int]:
+        """Return the positions of the messages of a call's prompt."""
+        try:
+            return [self._positions[name] for name in names]
+        except (KeyError, TypeError):
+            return [self.position(fields, f"prompt[{number}]", name) for number, name in enumerate(names)]
 
     def position(self, fields: Fields, field: str, name: Any) -> int:
         """Return the position of a message that a call names."""
@@ -200,22 +210,30 @@ def _has_mark(message: Mapping[str, Any]) -> bool:
     return any("memory" in value for value in (message, *parts))
 
 
-def _is_new(rows: dict[str, bytes], name: str, value: Any, fields: Fields) -> bool:
-    """Return whether an id is new; the same row again is allowed.
+class _Seen:
+    """The rows read so far, of which each may come again with the same content, and none with another."""
 
-    Raises:
-        SessionError: Another row has this id.
-    """
-    content = _encoded(value)
-    if rows.setdefault(name, content) is content:
-        return True
-    if rows[name] != content:
-        raise fields.error("id", "an id of its own: an earlier line has it with another content", name.split(" ")[-1])
-    return False
+    def __init__(self) -> None:
+        self._digests: dict[tuple[str, str], bytes] = {}
+
+    def is_new(self, kind: str, name: str, value: Any, fields: Fields) -> bool:
+        """Return whether a row is new.
+
+        Raises:
+            SessionError: An earlier row of this kind has its id, and another content.
+        """
+        known = self._digests.get((kind, name))
+        if known is not None and known != _digest(value):
+            raise fields.error("id", "an id of its own: an earlier line has it with another content", name)
+        return known is None
+
+    def add(self, kind: str, name: str, value: Any) -> None:
+        """Note a row that was read without an error."""
+        self._digests[kind, name] = _digest(value)
 
 
-def _encoded(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="deterministic")
+def _digest(value: Any) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(value, order="deterministic"), digest_size=16).digest()
 
 
 def _status(fields: Fields, response: str | None) -> CallStatus:

@@ -102,6 +102,16 @@ def test_a_message_that_answers_two_calls_is_a_response_of_each() -> None:
     assert session.nodes[1] is session.nodes[2]
 
 
+def test_a_call_that_was_wrong_may_come_again_when_its_messages_are_there() -> None:
+    reader = RecordingReader("run.jsonl", Detector)
+    reader.feed(lines())
+    row = written([call("c1", ["m1"])])
+    with pytest.raises(SessionError, match="expected the id of a message on an earlier line"):
+        reader.feed(row)
+    reader.feed(written([message("m1")]) + row + row)
+    assert len(reader.session().calls) == 1
+
+
 def test_an_answer_in_the_words_of_an_earlier_one_has_an_id_of_its_own() -> None:
     answer = message("m2", "Yes.", "assistant")
     again = answer | {"id": "m3"}
