@@ -11,6 +11,7 @@ BODY_LIMIT = 128 * 2**20
 """Maximum length of a decoded body in bytes: a few bytes of gzip can stand for gigabytes."""
 
 _GZIP = 31
+_GZIP_MAGIC = b"\x1f\x8b"
 _ZLIB = 15
 _RAW = -15
 
@@ -55,9 +56,11 @@ def _names(content_encoding: str) -> list[str]:
 
 
 def _gunzip(body: bytes) -> bytes:
-    """Decode gzip, of which there may be several pieces one after the other."""
+    """Decode gzip: there may be several pieces one after the other, and padding after the last one."""
+    if body and not body.startswith(_GZIP_MAGIC):
+        raise UnreadableError("damaged gzip")
     made = b""
-    while body:
+    while body.startswith(_GZIP_MAGIC):
         unpacker = zlib.decompressobj(wbits=_GZIP)
         made += _unpacked(unpacker, body, BODY_LIMIT + 1 - len(made))
         body = unpacker.unused_data

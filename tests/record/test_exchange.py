@@ -168,13 +168,21 @@ def test_an_event_that_is_not_json_ends_the_response_and_is_told(recorded: Recor
         ("deflate", zlib.compress),
         ("deflate", lambda body: zlib.compress(body, wbits=-15)),
         ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ("gzip", lambda body: gzip.compress(body) + bytes(9)),
         ("identity", bytes),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_encoded_bodies_are_decoded(recorded: Recorded, encoding: str, encode: Any) -> None:
     recorded.exchange(reply=encode(json.dumps(ANSWER).encode()), encoding=encoding)
     assert recorded.texts() == ["7432."]
+
+
+def test_a_compressed_stream_that_ends_early_is_recorded_as_far_as_it_came(recorded: Recorded) -> None:
+    packer = zlib.compressobj(wbits=31)
+    begun = packer.compress(b'data: {"choices":[{"index":0,"delta":{"content":"Po"}}]}\n\n')
+    recorded.exchange(reply=begun + packer.flush(zlib.Z_SYNC_FLUSH), encoding="gzip", complete=False)
+    assert (recorded.call().status, recorded.texts()) == ("cut", ["Po"])
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,17 @@ ReplyStatus: TypeAlias = Literal["complete", "cut", "failed"]
 REPLY = "the response"
 """The place that errors about a reply name."""
 
-_LIMITS = {"length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"}
-"""Stop reasons of responses that a limit ended before the model did: they have no end of turn."""
+_STOPPED = {
+    "content_filter",
+    "length",
+    "max_output_tokens",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "pause_turn",
+    "refusal",
+    "stop_sequence",
+}
+"""The service's reasons for ending a response that the model did not end: it has no end of turn to be scored."""
 
 
 class CallRequest(NamedTuple):
@@ -84,7 +93,7 @@ def status_of(message: Message | None, stop: str, *, ended: bool) -> ReplyStatus
         stop: The service's reason why it ended.
         ended: Whether the service said that it ended.
     """
-    if not ended or stop in _LIMITS:
+    if not ended or stop in _STOPPED:
         return "cut" if message and message["content"] else "failed"
     return "complete" if message else "failed"
 

@@ -61,10 +61,9 @@ def message(value: Any, where: str, path: str = "") -> Message:
     role = given.get("role")
     if not isinstance(role, str) or not role:
         raise field_error(where, f"{path}.role".lstrip("."), "a non-empty string", role)
-    if role in ("tool", "function"):
-        call_id = given.get("tool_call_id", given.get("name"))
-        return {"role": "tool", "content": _results(given, call_id)}
     named = {"name": given["name"]} if isinstance(given.get("name"), str) else {}
+    if role in ("tool", "function"):
+        return {"role": "tool", **named, "content": _results(given, given.get("tool_call_id", given.get("name")))}
     return {"role": role, **named, "content": [*_reasoning(given), *_content(given), *_calls(given)]}
 
 
@@ -76,8 +75,8 @@ def reply(body: Mapping[str, Any]) -> CallReply:
     """
     choice = _first_choice(body)
     given = choice.get("message")
-    answer = message({"role": "assistant", **given}, REPLY, "choices[0].message") if isinstance(given, dict) else None
-    return _reply(body, answer, as_text(choice.get("finish_reason")), ended=True)
+    answer = message({**given, "role": "assistant"}, REPLY, "choices[0].message") if isinstance(given, dict) else None
+    return _reply(body, answer, _stop(choice), ended=True)
 
 
 def streamed(events: Sequence[Mapping[str, Any]]) -> CallReply:
@@ -92,7 +91,7 @@ def streamed(events: Sequence[Mapping[str, Any]]) -> CallReply:
     for event in events:
         head |= {name: value for name, value in event.items() if name in ("id", "model", "usage") and value}
         choice = _first_choice(event)
-        stop = as_text(choice.get("finish_reason")) or stop
+        stop = _stop(choice) or stop
         deltas.add(as_dict(choice.get("delta")))
     return _reply(head, message(deltas.message(), REPLY), stop, ended=bool(stop))
 
@@ -179,6 +178,11 @@ def _first_choice(body: Mapping[str, Any]) -> dict[str, Any]:
         if choice.get("index", 0) == 0:
             return choice
     return {}
+
+
+def _stop(choice: Mapping[str, Any]) -> str:
+    """Return why a response ended; some servers tell whether it was a text of the request's `stop`."""
+    return "stop_sequence" if as_text(choice.get("stop_reason")) else as_text(choice.get("finish_reason"))
 
 
 def _reply(body: Mapping[str, Any], answer: Message | None, stop: str, *, ended: bool) -> CallReply:

@@ -68,8 +68,8 @@ def test_the_size_of_a_block_does_not_follow_how_it_is_cached() -> None:
     assert user([block]) == user([{**block, "cache_control": {"type": "ephemeral"}}])
 
 
-@pytest.mark.parametrize("stop", ["max_tokens", "model_context_window_exceeded"])
-def test_a_response_that_a_limit_ended_is_cut(stop: str) -> None:
+@pytest.mark.parametrize("stop", ["max_tokens", "model_context_window_exceeded", "stop_sequence", "refusal"])
+def test_a_response_that_the_service_ended_is_cut(stop: str) -> None:
     assert reply({"content": [text("a")], "stop_reason": stop}).status == "cut"
 
 

@@ -68,7 +68,7 @@ def test_a_tool_message_is_a_result_with_its_marks() -> None:
     assert marked["content"] == [{**result, "memory": {"key": "k"}}]
     assert message({**given, "content": ""}, "body")["content"] == [{**result, "text": ""}]
     old = {"role": "function", "name": "sh", "content": "a.py"}
-    assert message(old, "body") == {"role": "tool", "content": [{**result, "id": "sh"}]}
+    assert message(old, "body") == {"role": "tool", "name": "sh", "content": [{**result, "id": "sh"}]}
 
 
 def test_calls_of_every_kind() -> None:
@@ -131,10 +131,19 @@ def test_streams_of_refusals_audio_and_old_calls_are_assembled() -> None:
     assert [part["type"] for part in message(whole, "body")["content"]] == ["text", "opaque", "tool_call"]
 
 
-@pytest.mark.parametrize("stop", ["length", "max_tokens"])
-def test_a_response_that_a_limit_ended_is_cut(stop: str) -> None:
+@pytest.mark.parametrize("stop", ["length", "max_tokens", "content_filter"])
+def test_a_response_that_the_service_ended_is_cut(stop: str) -> None:
     body = {"choices": [{"message": {"content": "a"}, "finish_reason": stop}]}
     assert (reply(body).status, reply(body).stop) == ("cut", stop)
+
+
+@pytest.mark.parametrize(("reason", "status"), [("###", "cut"), (151645, "complete"), (None, "complete")])
+def test_a_response_that_a_stop_text_ended_is_cut_and_one_that_a_stop_token_ended_is_not(
+    reason: Any, status: str
+) -> None:
+    ended = {"finish_reason": "stop", "stop_reason": reason}
+    assert reply({"choices": [{"message": {"content": "a"}, **ended}]}).status == status
+    assert streamed([delta(content="a"), {"choices": [{"index": 0, "delta": {}, **ended}]}]).status == status
 
 
 def test_an_empty_response_is_complete_if_the_model_ended_it() -> None:
