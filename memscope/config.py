@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 
-from memscope.errors import ConfigError
+from memscope.errors import ConfigError, UsageError
 from memscope.secret import redacted_url
 
 __all__ = ["Config", "TemplateChoice", "config_path", "load_config", "recordings_folder", "state_folder"]
@@ -62,6 +62,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     pick: str | None = None
     """Id of the conversation to read from a file that holds several, such as the samples of an evaluation log."""
 
+    follow: bool = False
+    """Show a session file, by default the newest recording, while another process appends to it."""
+
+    read_only: bool | None = None
+    """Send nothing to training and change nothing that is stored; None means if and only if a session is followed."""
+
     agent: str | None = None
     """Agent that the memories belong to, for `memscope importance`; None uses the session header or file name."""
 
@@ -82,6 +88,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     debug: bool = False
     """Include session text in the debug log."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing may be sent to training or changed."""
+        return self.follow if self.read_only is None else self.read_only
+
+    def require_writable(self) -> None:
+        """Check that sending and changing is allowed.
+
+        Raises:
+            UsageError: Everything is read-only.
+        """
+        if self.is_read_only:
+            raise UsageError("read-only: nothing is sent to training or changed; --no-read-only allows it")
 
     def state_folder(self) -> Path:
         """Return the state folder, without creating it."""
@@ -182,7 +202,7 @@ def _split(name: str, value: str) -> Any:
         if wrong := [part for part in parts if "=" not in part]:
             raise ConfigError(f"MEMSCOPE_KEYMAP: expected binding=key;binding=key, got {wrong[0]!r}")
         return dict(part.split("=", 1) for part in parts)
-    if name == "debug":
+    if name in ("debug", "follow", "read_only"):
         return {"0": False, "1": True}.get(value, value)
     return value
 

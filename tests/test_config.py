@@ -41,6 +41,8 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
         "state": "/somewhere",
         "record_to": "http://h:2/v1",
         "record_port": "9000",
+        "follow": "1",
+        "read_only": "0",
         "theme": "nord",
         "keymap": "sort=f3;quit=f10",
         "debug": "1",
@@ -51,6 +53,7 @@ def test_every_option_has_a_variable(tmp_path: Path) -> None:
     assert config.rules == ("tags", "mem0")
     assert config.keymap == {"sort": "f3", "quit": "f10"}
     assert config.debug is True
+    assert (config.follow, config.read_only) == (True, False)
     assert config.state_folder() == Path("/somewhere")
     assert config.record_port == 9000
 

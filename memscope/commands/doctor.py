@@ -63,6 +63,7 @@ async def _scorer(config: Config, session: Session | None) -> dict[str, Any]:
         scorer = await source.open()
         facts |= msgspec.to_builtins(scorer.info) | {"canary": ()}
         if session is not None:
+            await source.load_tokenizer()
             prompt = await source.render(session)
             facts |= {"template": prompt.template, "tokens": prompt.tokens, "rendering": list(prompt.notes)}
     except MemscopeError as error:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from memscope.commands.opening import load_scorable_session
-from memscope.config import Config
+from memscope.config import Config, recordings_folder
 from memscope.run.debug_log import DebugLog
 from memscope.run.run import Run
+from memscope.session.nodes import Session
 from memscope.store.database import Database
 from memscope.ui.app import run_app
+
+if TYPE_CHECKING:
+    from memscope.run.following import Following
 
 __all__ = ["screen"]
 
@@ -16,15 +24,32 @@ def screen(path: str | None, config: Config) -> int:
     """Open a session on the screen and return the exit status.
 
     Raises:
-        MemscopeError: The session cannot be read, or has no memories or responses.
+        MemscopeError: The session cannot be read, or has no memories or responses; or it cannot be followed.
     """
-    session = load_scorable_session(path, config)
+    if config.follow:
+        return _follow(path, config)
+    return _show(load_scorable_session(path, config), config)
+
+
+def _follow(path: str | None, config: Config) -> int:
+    # Imported here, since a session that is not followed is painted without it.
+    from memscope.run.following import Following
+    from memscope.session.follow import FollowedFile, empty_session
+
+    place = recordings_folder(config) if path is None else Path(path)
+    newest = path is None or place.is_dir()
+    file = FollowedFile(place, newest=newest, rules=config.rules, pattern=config.memory_regex)
+    first = file.poll()
+    return _show(first.session or empty_session(file), config, lambda run: Following(run, file, first.notices))
+
+
+def _show(session: Session, config: Config, follow: Callable[[Run], Following] | None = None) -> int:
     database = Database(config.state_folder())
     run = Run(session, config, database)
     log = DebugLog(config, session)
     run.listen(log)
     try:
-        return run_app(run)
+        return run_app(run, following=follow(run) if follow else None)
     finally:
         log.close()
         database.close()

@@ -52,16 +52,18 @@ class Candidates:
 
     @threshold.setter
     def threshold(self, nats: float) -> None:
+        self._run.config.require_writable()
         self._threshold = max(0.0, nats)
         self._run.settings.set("threshold", self._threshold)
 
     @property
     def alternates_on(self) -> bool:
         """Whether alternates are generated for candidates."""
-        return self._run.settings.get("alternates", False)
+        return not self._run.config.is_read_only and self._run.settings.get("alternates", False)
 
     @alternates_on.setter
     def alternates_on(self, on: bool) -> None:
+        self._run.config.require_writable()
         self._run.settings.set("alternates", on)
 
     @property
@@ -109,7 +111,11 @@ class Candidates:
         Returns:
             A future that is done once the decision is on disk. It raises StoreError if the decision could not be
             written, in which case it no longer applies.
+
+        Raises:
+            UsageError: Everything is read-only.
         """
+        self._run.config.require_writable()
         return self._marks.decide(list(responses), decision)
 
     def decisions(self) -> dict[str, Decision]:

@@ -8,29 +8,30 @@ id; positions belong to one layout, and the session may be replaced by a longer 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from memscope.config import Config
-from memscope.errors import MemscopeError, ScorerGoneError, UsageError
+from memscope.errors import MemscopeError, PromptError, ScorerGoneError, UsageError
 from memscope.prompt.prompt import Prompt
+from memscope.run.event_source import EventSource
+from memscope.run.job_slot import JobSlot
 from memscope.run.notices import Notices
 from memscope.run.source import ScorerSource
 from memscope.scoring.events import (
-    Event,
     Failed,
     Finished,
     PromptReady,
     ScorerLost,
     ScorerReady,
     ScorerStarting,
+    SessionGrown,
     StateChanged,
 )
 from memscope.scoring.grid import MEASURES, Grid, Measure
 from memscope.scoring.growth import changed_responses
-from memscope.scoring.layout import layout_of
+from memscope.scoring.layout import Layout, layout_of
 from memscope.scoring.matrix import MatrixJob
 from memscope.scoring.rescoring import AblationScorer, Cost, Rescorer, WeightsChangedError
 from memscope.scoring.table import AblationTable
@@ -52,7 +53,7 @@ T = TypeVar("T")
 RunState: TypeAlias = Literal["idle", "starting", "ready", "scoring", "paused", "done", "cancelled", "failed"]
 
 
-class Run:
+class Run(EventSource):
     """One session, scored by one scorer, with results in one store.
 
     Attributes:
@@ -72,8 +73,8 @@ class Run:
     """
 
     def __init__(self, session: Session, config: Config, database: Database) -> None:
-        self.session = session
-        self.config = config
+        super().__init__()
+        self.session, self.config, self.database = session, config, database
         self.layout = layout_of(session)
         self.table = AblationTable()
         self.grids: dict[Measure, Grid] = {measure: Grid(self.layout, self.table, measure) for measure in MEASURES}
@@ -81,25 +82,17 @@ class Run:
         self.settings = Settings(database)
         self.scorer: ScorerReady | None = None
         self.state: RunState = "idle"
-        self.cost = Cost()
-        self.seconds = 0.0
+        self.cost, self.seconds = Cost(), 0.0
         self._store = ScoreStore(database)
-        self.database = database
         self._source = ScorerSource(config)
-        self._listeners: list[Callable[[Event], None]] = []
         self._rescorer: Rescorer | None = None
         self._prompt: Prompt | None = None
-        self._opening = asyncio.Lock()
+        self._opening, self._rendering = asyncio.Lock(), asyncio.Lock()
         self._gate = asyncio.Event()
         self._gate.set()
-        self._job: asyncio.Task[None] | None = None
+        self._slot = JobSlot()
         self.notices = Notices(self.emit)
         self._stop_listening = database.listen(lambda error: self.notices.tell([f"{error}: a setting was not saved"]))
-
-    def listen(self, callback: Callable[[Event], None]) -> Callable[[], None]:
-        """Call back with every event from now on. Returns a function that stops this."""
-        self._listeners.append(callback)
-        return lambda: self._listeners.remove(callback)
 
     @property
     def is_open(self) -> bool:
@@ -118,10 +111,15 @@ class Run:
 
     @property
     def prompt(self) -> Prompt:
-        """The tokenised session; requires `open`."""
+        """The tokenised session; requires `open`, and a session that can be rendered."""
         if self._prompt is None:
-            raise RuntimeError("the run is not open")
+            raise PromptError("nothing can be scored yet: the session has no responses")
         return self._prompt
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether another matrix waits for its turn."""
+        return self._slot.is_awaited
 
     async def open(self) -> None:
         """Start or connect to the scorer and tokenise the session; does nothing if already open.
@@ -141,7 +139,9 @@ class Run:
                 another = self.scorer is not None and self.scorer.model != scorer.info.model
                 self._announce_scorer()
                 if self._prompt is None or another:
-                    await self._set_prompt(self.session, await self._source.render(self.session))
+                    await self._source.load_tokenizer()
+                    async with self._rendering:
+                        await self._render(self.session)
             except BaseException as error:
                 await self._close_scorer()
                 if isinstance(error, MemscopeError):
@@ -159,12 +159,11 @@ class Run:
         Raises:
             MemscopeError: The session cannot be rendered; the run keeps the previous version.
         """
-        async with self._opening:
-            if self._prompt is not None:
-                await self._set_prompt(session, await self._source.render_again(session))
+        async with self._rendering:
+            if self._source.can_render:
+                await self._render(session)
             else:  # it is rendered once a scorer is open
-                self.session, self.layout = session, layout_of(session)
-                self._update_grid_layouts()
+                self._use_layout(session, layout_of(session))
 
     async def matrix(
         self,
@@ -173,30 +172,34 @@ class Run:
         keys: Sequence[str] | None = None,
         responses: Collection[str] | None = None,
         fresh: bool = False,
+        stop: Callable[[], bool] = lambda: False,
+        routine: bool = False,
     ) -> None:
         """Score everything in a grid that is not scored yet, or only some rows or responses.
+
+        One matrix is scored at a time; another one waits for its turn.
 
         Args:
             measure: Which grid.
             keys: The memory keys of the rows; None for all.
             responses: Response ids; None for all.
             fresh: Score again even if a score is known or stored.
+            stop: Asked before each row; once it returns True, no further rows are started.
+            routine: Whether this is one of many that follow a growing session; see `Finished`.
 
         Raises:
             MemscopeError: The matrix cannot continue; finished rows are kept. A single failed row raises nothing.
         """
-        await self.open()
-        if self._job is not None and not self._job.done():
-            raise RuntimeError("a matrix is being scored")
-        self._job = asyncio.create_task(self._matrix(measure, keys, responses, fresh))
-        try:
-            await asyncio.shield(self._job)
-        except asyncio.CancelledError:
-            if not self._job.cancelled():  # the caller was cancelled, not the job
-                self._job.cancel()
-                with contextlib.suppress(asyncio.CancelledError, MemscopeError):
-                    await self._job
-                raise
+
+        def job(scorer: AblationScorer) -> MatrixJob:
+            emit = self.notices.watching(self.grids["necessity"])
+            return MatrixJob(scorer, self.grids[measure], emit, self._gate.wait, stop, fresh, responses)
+
+        async def work() -> None:
+            await self.open()
+            await self._matrix(measure, keys, job, routine)
+
+        await self._slot.run(work)
 
     def pause(self) -> None:
         """Start no further rows until `resume`."""
@@ -212,8 +215,7 @@ class Run:
 
     def cancel(self) -> None:
         """Stop the matrix, keeping finished rows."""
-        if self._job is not None:
-            self._job.cancel()
+        self._slot.cancel()
 
     async def tokens(self, measure: Measure, key: str, response: str) -> CellTokens:
         """Return one cell token by token, scoring it if needed.
@@ -259,9 +261,7 @@ class Run:
 
     async def close(self) -> None:
         """Stop the matrix and close the scorer."""
-        if self._job is not None and not self._job.done():
-            self._job.cancel()
-            await asyncio.gather(self._job, return_exceptions=True)
+        await self._slot.close()
         await self._close_scorer()
         await self.database.run(self._store.trim)  # queued after all earlier writes
         self._stop_listening()
@@ -274,19 +274,17 @@ class Run:
         return self._rescorer
 
     async def _matrix(
-        self, measure: Measure, keys: Sequence[str] | None, responses: Collection[str] | None, fresh: bool
+        self, measure: Measure, keys: Sequence[str] | None, job: Callable[[AblationScorer], MatrixJob], routine: bool
     ) -> None:
         began = time.monotonic()
         self.cost = Cost()
         self._gate.set()
         self._set_state("scoring")
-        grid = self.grids[measure]
 
         async def score() -> None:
             scorer = self.ablation_scorer()
             self.cost = scorer.cost
-            emit = self.notices.watching(self.grids["necessity"])
-            await MatrixJob(scorer, grid, emit, self._gate.wait, fresh, responses).run(keys)
+            await job(scorer).run(keys)
 
         state: RunState = "failed"
         try:
@@ -303,15 +301,13 @@ class Run:
             raise
         finally:
             self.seconds = time.monotonic() - began
-            self._finish(grid, state)
+            self._finish(self.grids[measure].status.count("failed"), state, routine)
 
-    def _finish(self, grid: Grid, state: RunState) -> None:
+    def _finish(self, failed: int, state: RunState, routine: bool) -> None:
         self._gate.set()
-        failed = sum(status == "failed" for status in grid.status)
         cost = self.cost
-        self.emit(
-            Finished(cost.calls, cost.tokens_naive, cost.tokens_forwarded, self.seconds, failed, state == "cancelled")
-        )
+        tokens = cost.tokens_naive, cost.tokens_forwarded
+        self.emit(Finished(cost.calls, *tokens, self.seconds, failed, state == "cancelled", routine))
         self.notices.tell(self._store.notes)
         self._set_state(state)
 
@@ -357,20 +353,34 @@ class Run:
                 self.earlier_grids[measure] = grid.with_layout(grid.layout)
             grid.set_table(self.table)
 
+    async def _render(self, session: Session) -> None:
+        """Switch to a session; one without responses is shown even if the model's template cannot render it yet."""
+        try:
+            await self._set_prompt(session, await self._source.render(session))
+        except PromptError:
+            if (layout := layout_of(session)).columns:
+                raise
+            self._prompt = None
+            self.table.forget(self.layout.responses)
+            self._use_layout(session, layout)
+
     async def _set_prompt(self, session: Session, prompt: Prompt) -> None:
         """Switch to a session and its prompt, dropping scores that are no longer valid."""
         layout, before = layout_of(session).with_token_counts(prompt), self._prompt
         if before is not None:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
-        self.session, self.layout, self._prompt = session, layout, prompt
-        self._update_grid_layouts()
-        self.notices.tell_session(session, self.settings)
+        self._prompt = prompt
+        self._use_layout(session, layout)
         self.notices.tell(prompt.notes)
-        self.emit(PromptReady(prompt.tokens, prompt.template))
+        if before is None or before.template != prompt.template:
+            self.emit(PromptReady(prompt.tokens, prompt.template))
 
-    def _update_grid_layouts(self) -> None:
+    def _use_layout(self, session: Session, layout: Layout) -> None:
+        self.session, self.layout = session, layout
         for grid in self.grids.values():
-            grid.set_layout(self.layout)
+            grid.set_layout(layout)
+        self.notices.tell_session(session, self.settings)
+        self.emit(SessionGrown(len(layout.rows), len(layout.columns)))
 
     async def _close_scorer(self) -> None:
         self._rescorer = None
@@ -387,8 +397,3 @@ class Run:
         if state != self.state:
             self.state = state
             self.emit(StateChanged(state))
-
-    def emit(self, event: Event) -> None:
-        """Send an event to every listener."""
-        for listener in tuple(self._listeners):
-            listener(event)

@@ -131,9 +131,11 @@ class Shipping:
         Raises:
             TrainingError: It was refused, failed, or is in doubt, as recorded in the ledger.
             StoreError: The ledger cannot be written: nothing was sent.
+            UsageError: Everything is read-only.
         """
         from memscope.training.send import ship
 
+        self._run.config.require_writable()
         if self._run.database.path is None:
             raise StoreError(
                 "the state database is in memory only and could not record what was sent: nothing was sent"

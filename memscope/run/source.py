@@ -53,14 +53,19 @@ class ScorerSource:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer in use; requires `render`."""
+        """The tokenizer in use; requires `load_tokenizer`."""
         return self._session_renderer.tokenizer
 
     @property
     def _session_renderer(self) -> SessionRenderer:
         if self._renderer is None:
-            raise RuntimeError("no session has been rendered")
+            raise RuntimeError("no tokenizer is loaded")
         return self._renderer
+
+    @property
+    def can_render(self) -> bool:
+        """Whether a tokenizer is loaded, which also stays after the scorer was lost."""
+        return self._renderer is not None
 
     async def open(self, on_wait: Callable[[str], None] = lambda _: None) -> Scorer:
         """Return a connected scorer whose numbers were checked.
@@ -95,11 +100,11 @@ class ScorerSource:
             raise
         return self._scorer
 
-    async def render(self, session: Session) -> Prompt:
-        """Render a session with the served model's tokenizer, off the event loop.
+    async def load_tokenizer(self) -> None:
+        """Load the served model's tokenizer, off the event loop.
 
         Raises:
-            PromptError: No tokenizer is available, or it cannot render the session.
+            PromptError: None is available.
         """
         from memscope.prompt.rendering import SessionRenderer
         from memscope.prompt.tokenizer import Tokenizer
@@ -109,10 +114,9 @@ class ScorerSource:
         place = await self._tokenizer_location(self._scorer)
         tokenizer = await asyncio.to_thread(Tokenizer.load, place)
         self._renderer = SessionRenderer(tokenizer, self._config.template)
-        return await self.render_again(session)
 
-    async def render_again(self, session: Session) -> Prompt:
-        """Render another version of the session; this also works after the scorer was lost.
+    async def render(self, session: Session) -> Prompt:
+        """Render a session with the loaded tokenizer, off the event loop.
 
         Raises:
             PromptError: The tokenizer cannot render the session.

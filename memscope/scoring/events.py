@@ -31,6 +31,7 @@ __all__ = [
     "ScorerLost",
     "ScorerReady",
     "ScorerStarting",
+    "SessionGrown",
     "SessionNotes",
     "ShipmentChanged",
     "StateChanged",
@@ -67,7 +68,7 @@ class ScorerLost(msgspec.Struct, frozen=True):
 
 
 class PromptReady(msgspec.Struct, frozen=True):
-    """The session was tokenised, initially or after it grew: the grids now have a layout with token counts.
+    """The session was tokenised for the first time, or is rendered otherwise: the layout now has token counts.
 
     Attributes:
         tokens: Number of tokens of the longest sequence.
@@ -76,6 +77,13 @@ class PromptReady(msgspec.Struct, frozen=True):
 
     tokens: int
     template: str
+
+
+class SessionGrown(msgspec.Struct, frozen=True):
+    """The session was replaced by another version, usually a longer one: the grids have its memories and responses."""
+
+    memories: int
+    responses: int
 
 
 class BaselineDone(msgspec.Struct, frozen=True):
@@ -175,7 +183,17 @@ class StateChanged(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """A matrix ended, at this cost. `cancelled`: the user stopped it; partial results are kept."""
+    """A matrix ended, at this cost.
+
+    Attributes:
+        calls: Requests sent.
+        tokens_naive: Tokens without any reuse.
+        tokens_forwarded: Tokens forwarded through the model.
+        seconds: Its duration.
+        failed: Number of rows that failed.
+        cancelled: Whether the user stopped it; partial results are kept.
+        routine: Whether it was one of many that follow a growing session, and not worth a line of its own.
+    """
 
     calls: int
     tokens_naive: int
@@ -183,6 +201,7 @@ class Finished(msgspec.Struct, frozen=True):
     seconds: float
     failed: int
     cancelled: bool
+    routine: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -214,6 +233,7 @@ Event: TypeAlias = (
     | ScorerReady
     | ScorerLost
     | PromptReady
+    | SessionGrown
     | BaselineDone
     | NoiseFloorMeasured
     | StrippedDone

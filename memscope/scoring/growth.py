@@ -11,9 +11,10 @@ __all__ = ["changed_responses"]
 
 
 def changed_responses(before: Prompt, old: Layout, after: Prompt, new: Layout) -> set[str]:
-    """Return the ids of responses in both versions whose text or context changed, so that their scores are invalid.
+    """Return the ids of responses whose text or context changed, or that are gone, so that their scores are invalid.
 
-    Appending to the conversation changes none; adding a memory to the prompt's head changes all.
+    Appending to the conversation changes none; adding a memory to the prompt's head changes all. A response that is
+    gone may come back later, after a different context.
 
     Args:
         before: The tokenised old version.
@@ -22,7 +23,7 @@ def changed_responses(before: Prompt, old: Layout, after: Prompt, new: Layout) -
         new: Its layout.
     """
     contents = _contents(after, new)
-    return {id_ for id_, content in _contents(before, old).items() if contents.get(id_, content) != content}
+    return {id_ for id_, content in _contents(before, old).items() if contents.get(id_) != content}
 
 
 def _contents(prompt: Prompt, layout: Layout) -> dict[str, bytes]:

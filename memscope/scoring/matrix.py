@@ -65,6 +65,7 @@ class MatrixJob:
         grid: The grid to fill.
         emit: Called with every event.
         gate: Awaited before each row; pausing closes it.
+        stop: Asked before each row; once it returns True, no further rows are started.
         fresh: Score again even if a score is known or stored.
         responses: Score only these response ids; other cells keep their values. None for all.
     """
@@ -73,6 +74,7 @@ class MatrixJob:
     grid: Grid
     emit: Callable[[Event], None]
     gate: Callable[[], Awaitable[object]]
+    stop: Callable[[], bool] = lambda: False
     fresh: bool = False
     responses: Collection[str] | None = None
     _done: int = 0
@@ -96,8 +98,7 @@ class MatrixJob:
         keys = self.scorer.layout.keys if keys is None else keys
         self.emit(Progress(0, len(keys), None, None))
         await self._baseline()
-        if self._wants_noise_floor(keys):
-            await self._noise_floor()
+        await self._without_memories(measure_floor=self._wants_noise_floor(keys))
         await self._rows(keys)
 
     def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
@@ -114,25 +115,29 @@ class MatrixJob:
         self.grid.refresh()
         self.emit(BaselineDone(self.grid.measure))
 
+    async def _without_memories(self, *, measure_floor: bool) -> None:
+        try:
+            if measure_floor or not self.fresh:
+                await self.scorer.fill(ALL_LEFT_OUT, self.responses, fresh=self.fresh)
+                self.grid.refresh_responses()
+                self.emit(StrippedDone())
+            if measure_floor and not self.stop():
+                await self._noise_floor()
+        except (ScorerGoneError, WeightsChangedError):
+            raise
+        except ScorerError as error:
+            self.emit(Notice(f"the noise floor was not measured: {error}"))
+
     async def _noise_floor(self) -> None:
-        """Score all responses without memories, and a sample of them along another computation path too.
+        """Score a sample of the responses without memories along a second computation path, and compare.
 
         With memories a model is often certain of its responses, and certain tokens have little rounding error; without
         memories the differences are largest.
         """
         scorer = self.scorer
-        try:
-            await scorer.fill(ALL_LEFT_OUT, self.responses, fresh=self.fresh)
-            self.grid.refresh_responses()
-            self.emit(StrippedDone())
-            variants = _sample(scorer.variants(ALL_LEFT_OUT, self.responses))
-            again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
-            scorer.expect_same_weights()
-        except (ScorerGoneError, WeightsChangedError):
-            raise
-        except ScorerError as error:
-            self.emit(Notice(f"the noise floor was not measured: {error}"))
-            return
+        variants = _sample(scorer.variants(ALL_LEFT_OUT, self.responses))
+        again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
+        scorer.expect_same_weights()
         columns = scorer.layout.columns
         found = {n: score.total - scorer.table.get(ALL_LEFT_OUT, columns[n].id) for n, score in again.items()}
         differences = {n: nats for n, nats in found.items() if not math.isnan(nats)}
@@ -158,7 +163,12 @@ class MatrixJob:
             while waiting or running:
                 while waiting and len(running) < self.scorer.rescorer.scorer.concurrency:
                     await self.gate()
-                    running.add(asyncio.create_task(self._row(waiting.pop())))
+                    if self.stop():
+                        waiting.clear()
+                    else:
+                        running.add(asyncio.create_task(self._row(waiting.pop())))
+                if not running:
+                    break
                 finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in finished:
                     task.result()

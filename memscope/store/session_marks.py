@@ -77,16 +77,21 @@ class SessionMarks:
         """
         self._saved, self._shipments = await self._database.run(self._read)
 
-    async def refresh(self) -> bool:
-        """Read everything again if another process changed the database.
+    async def refresh(self, session: str) -> bool:
+        """Read everything again if another process changed the database, or the session's id is known only now.
+
+        Args:
+            session: The session's id; that of a session that is followed is known once its file begins.
 
         Returns:
-            Whether the database had changed.
+            Whether it was read again.
 
         Raises:
             StoreError: The database cannot be read; the copy is unchanged.
         """
-        if changed := await self._database.run(self._database.changed_elsewhere):
+        changed = await self._database.run(self._database.changed_elsewhere) or session != self._session
+        if changed:
+            self._session = session
             await self.reload()
         return changed
 

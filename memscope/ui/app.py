@@ -45,6 +45,7 @@ from memscope.ui.tasks import Tasks
 from memscope.ui.title import Title
 
 if TYPE_CHECKING:
+    from memscope.run.following import Following
     from memscope.run.run import Run
 
 __all__ = ["MemscopeApp", "run_app"]
@@ -52,6 +53,7 @@ __all__ = ["MemscopeApp", "run_app"]
 _SMALLEST = (80, 24)
 _QUIT_WINDOW_SECONDS = 3.0
 _NOTICES_PER_FRAME = 3
+_LAG_REFRESH_SECONDS = 1.0
 _MARKS_REFRESH_SECONDS = 5.0
 """How often to check for decisions and shipments of other processes."""
 
@@ -73,8 +75,9 @@ class MemscopeApp(AppShell):
         Binding("ctrl+c", "interrupt", "interrupt", show=False, priority=True, system=True),
     ]
 
-    def __init__(self, run: Run, options: UiOptions) -> None:
+    def __init__(self, run: Run, options: UiOptions, following: Following | None = None) -> None:
         super().__init__()
+        self._following = following
         self.measured = run
         self.options = options
         self.measure: Measure = "necessity"
@@ -82,7 +85,7 @@ class MemscopeApp(AppShell):
         self._heatmap = HeatmapPane(run.grids[self.measure], colours, id="heatmap")
         self._detail = DetailPane(colours, id="detail")
         self._log_pane = LogPane(id="log")
-        self._title_line = Title(run)
+        self._title_line = Title(run, following)
         self._tasks = Tasks(self)
         self.candidates = CandidatesController(self, run, self._tasks)
         self._workspace = Workspace(
@@ -119,13 +122,17 @@ class MemscopeApp(AppShell):
         for line in complaints:
             self.say(line, warn=True)
         self._workspace.open("heatmap")
+        self._show_waiting()
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:
         """Start scoring and garbage collection after the first paint."""
         gc.enable()
         self.set_interval(_MARKS_REFRESH_SECONDS, self._refresh_marks)
-        if self.options.score:
+        if self._following is not None:
+            self.set_interval(_LAG_REFRESH_SECONDS, self._title_line.refresh)
+            self._tasks.start(self._following.follow())
+        elif self.options.score:
             self._score_queue.add(ScoreRequest(self.measure))
 
     def say(self, line: str, *, warn: bool = False) -> None:
@@ -161,6 +168,7 @@ class MemscopeApp(AppShell):
         if not self.is_running or not self._title_line.is_attached:
             return
         if batch.reload:
+            self._show_waiting()
             self._comparison.show(self.measure)
         else:
             self._comparison.refresh_rows(batch.rows.get(self.measure, ()))
@@ -175,6 +183,9 @@ class MemscopeApp(AppShell):
             self.candidates.take(batch)
         self._progress = batch.progress or self._progress
         self._title_line.update_run(self.measure, self._progress)
+
+    def _show_waiting(self) -> None:
+        self._heatmap.view.waiting_for = self._following.waiting_for if self._following else ""
 
     def _tell(self, batch: Batch) -> None:
         if batch.lines:
@@ -243,7 +254,7 @@ class MemscopeApp(AppShell):
             return
         if self._workspace.current != "heatmap":
             self._workspace.open("heatmap")
-        elif self.measured.state in ("scoring", "paused"):
+        elif self._following is None and self.measured.state in ("scoring", "paused"):
             self._score_queue.stop()
             self.say(f"scoring stopped, results are kept; {key_of(self, 'score')} continues")
 
@@ -256,15 +267,19 @@ class MemscopeApp(AppShell):
         self._comparison.show(self.measure)
         self._cell.moved(self.measure)
         self._title_line.update_run(self.measure, self._progress)
-        if self.options.score and "done" not in grid.status:
+        if self._following is not None:
+            self._following.score(self.measure)
+        elif self.options.score and "done" not in grid.status:
             self._score_queue.add(ScoreRequest(self.measure))
 
     def action_pause(self) -> None:
         """Pause or resume."""
-        if self.measured.state == "paused":
-            self.measured.resume()
+        scoring = self._following or self.measured
+        if self.measured.state == "paused" or (self._following and self._following.status == "paused"):
+            scoring.resume()
         else:
-            self.measured.pause()
+            scoring.pause()
+        self._title_line.refresh()
 
     def action_score(self) -> None:
         """Ask what to score again."""
@@ -301,10 +316,11 @@ class MemscopeApp(AppShell):
 
     def action_help(self) -> None:
         """Show the keys of the current pane."""
-        live = [
-            (self.get_key_display(active.binding), active.binding) for active in self.screen.active_bindings.values()
-        ]
-        self.push_screen(Help(f"keys · {self._workspace.current}", help_text(live, min(self.size.width, 100) - 8)))
+        active = self.screen.active_bindings.values()
+        keys = [(self.get_key_display(one.binding), one.binding) for one in active]
+        disabled = {one.binding.id for one in active if one.binding.id and not one.enabled}
+        text = help_text(keys, min(self.size.width, 100) - 8, disabled)
+        self.push_screen(Help(f"keys · {self._workspace.current}", text))
 
     async def action_quit(self) -> None:
         """Quit like `q`, for the palette and ctrl+q."""
@@ -333,18 +349,18 @@ class MemscopeApp(AppShell):
             self.say(f"unknown theme {one_line(name)!r}; known themes: {', '.join(sorted(BUILTIN_THEMES))}", warn=True)
 
 
-def run_app(run: Run, options: UiOptions | None = None) -> int:
+def run_app(run: Run, options: UiOptions | None = None, following: Following | None = None) -> int:
     """Show the screen until the user quits, close the run, and return the exit status.
 
     Args:
         run: A run that is not open yet; it is used on the event loop started here.
         options: By default taken from the run's configuration.
+        following: Keeps the run at the latest version of a session that grows; None if the session is only shown.
     """
-    return asyncio.run(_run_app(run, options or UiOptions.of(run.config)))
+    return asyncio.run(_run_app(MemscopeApp(run, options or UiOptions.of(run.config), following), run))
 
 
-async def _run_app(run: Run, options: UiOptions) -> int:
-    app = MemscopeApp(run, options)
+async def _run_app(app: MemscopeApp, run: Run) -> int:
     try:
         await app.run_async()
         if app.failure is not None:

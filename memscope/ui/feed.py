@@ -25,6 +25,7 @@ from memscope.scoring.events import (
     ScorerLost,
     ScorerReady,
     ScorerStarting,
+    SessionGrown,
     SessionNotes,
     ShipmentChanged,
     StrippedDone,
@@ -120,7 +121,10 @@ class Batch(msgspec.Struct):
                 self.notices.append(f"session file: {lines[0]}{more}")
             case Finished():
                 self.finished = event
-                self.lines.append(_finished(event))
+                if not event.routine:
+                    self.lines.append(_finished(event))
+            case SessionGrown():
+                self.reload = True
             case _:
                 self._tuning(event)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from rich.style import Style
@@ -24,12 +24,13 @@ _BOLD, _DIM = TextualStyle.from_rich_style(Style(bold=True)), TextualStyle.from_
 _KEYS, _NAMES = 11, 18
 
 
-def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
+def help_text(bindings: Iterable[tuple[str, Binding]], width: int, disabled: Collection[str] = ()) -> Content:
     """Return a table of keys, their actions, and the binding ids for remapping.
 
     Args:
         bindings: Pairs of a displayed key and its binding; keys of one binding share a line.
         width: Line width in cells.
+        disabled: Ids of bindings that have no effect because the screen is read-only.
     """
     keys: dict[str, list[str]] = {}
     words: dict[str, str] = {}
@@ -39,13 +40,17 @@ def help_text(bindings: Iterable[tuple[str, Binding]], width: int) -> Content:
             words[binding.id] = binding.tooltip or binding.description
     lines = [
         Content.assemble(
-            (fit(" ".join(keys[name]), _KEYS), _BOLD),
-            fit(words[name], width - _KEYS - _NAMES - 1),
+            (fit(" ".join(keys[name]), _KEYS), _DIM if name in disabled else _BOLD),
+            _explained(words[name], width - _KEYS - _NAMES - 1, disabled=name in disabled),
             (f" {name}\n", _DIM),
         )
         for name in keys
     ]
     return Content.assemble(*lines, ("\nTo remap a key, set its name under [keymap] in the configuration.", _DIM))
+
+
+def _explained(words: str, width: int, *, disabled: bool) -> Content:
+    return Content.styled(fit(f"(read-only) {words}", width), _DIM) if disabled else Content(fit(words, width))
 
 
 class Help(ClosesOnce, ModalScreen[None]):

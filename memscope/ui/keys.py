@@ -45,6 +45,7 @@ HEATMAP: list[BindingType] = [
     _key("cursor.top", "ctrl+home", "edge('top')", "top", "Go to the first memory"),
     _key("cursor.bottom", "ctrl+end", "edge('bottom')", "bottom", "Go to the last memory"),
     _key("open", "enter", "open", "open", "Drill down: the cell token by token", show=True),
+    _key("newest", "F", "newest", "newest", "Ride on the newest response, like tail -f; again stops that"),
 ]
 
 HEATMAP_PANE: list[BindingType] = [

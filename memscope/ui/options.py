@@ -24,6 +24,7 @@ class UiOptions(msgspec.Struct, frozen=True):
         theme: Name of a theme; if it is unknown, that is reported and the default is used.
         keymap: Keys by binding id.
         score: Whether to start scoring after the first paint.
+        read_only: Whether keys that send or change anything are disabled.
         undo_seconds: Delay before sending to training, during which it can be cancelled.
         colours: Force colours or glyphs; None detects the terminal's support.
     """
@@ -32,10 +33,11 @@ class UiOptions(msgspec.Struct, frozen=True):
     theme: str = "textual-dark"
     keymap: Mapping[str, str] = msgspec.field(default_factory=dict)
     score: bool = True
+    read_only: bool = False
     undo_seconds: int = 5
     colours: Colours | None = None
 
     @classmethod
     def of(cls, config: Config) -> UiOptions:
         """Return the screen's part of the configuration."""
-        return cls(config.state_folder(), config.theme, config.keymap)
+        return cls(config.state_folder(), config.theme, config.keymap, read_only=config.is_read_only)

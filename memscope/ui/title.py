@@ -12,6 +12,7 @@ from memscope.terminal.safe import cells, one_line, shorten
 from memscope.ui.line import OneLine, StyledText
 
 if TYPE_CHECKING:
+    from memscope.run.following import Following
     from memscope.run.run import Run
 from memscope.terminal.counts import counted
 
@@ -36,9 +37,9 @@ class Title(OneLine):
         delta: Whether the map shows changes since the weights changed.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, following: Following | None = None) -> None:
         super().__init__(id="title")
-        self._run = run
+        self._run, self._following = run, following
         self._measure = "necessity"
         self.delta = False
         self._progress: Progress | None = None
@@ -78,6 +79,8 @@ class Title(OneLine):
             yield f"{one_line(run.scorer.model)} ({one_line(run.scorer.kind)} {one_line(run.scorer.dtype)})", _DIM
 
     def _right(self) -> list[StyledText]:
+        if self._following is not None:
+            return [(_following(self._following, self._run.state), _BOLD)]
         state, progress = self._run.state, self._progress
         if state not in ("scoring", "paused") or progress is None:
             return [(state, _BOLD)]
@@ -85,6 +88,16 @@ class Title(OneLine):
         rate = f" {progress.rows_per_second:.1f} rows/s" if progress.rows_per_second else ""
         words = f" {progress.done}/{progress.total}{rate}{eta}"
         return [(f"{state} ", _BOLD), (_bar(progress), _PLAIN), (words, _PLAIN)]
+
+
+def _following(following: Following, state: str) -> str:
+    """Return whether the session is live, what is not scored yet, and for how long it has been waiting."""
+    parts: list[str] = [following.status, *([state] if state in ("starting", "failed") else [])]
+    if pending := following.pending:
+        parts.append(f"{counted(pending, 'cell')} pending")
+    if (lag := following.lag_seconds) >= 1:
+        parts.append(f"{clock(lag)} behind")
+    return " · ".join(parts)
 
 
 def _bar(progress: Progress) -> str:

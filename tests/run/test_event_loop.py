@@ -71,7 +71,7 @@ async def test_a_whole_round_opens_no_transaction_on_the_loop(
         await tuning.verify(key)
         assert list(tuning.shipping.history.trained()) == [first.id]
         assert tuning.shipping.history.unmeasured() == ()
-        await tuning.marks.refresh()
+        await tuning.marks.refresh(run.session.header.id)
         await IncrementalScoring(run).score()
     finally:
         await run.close()

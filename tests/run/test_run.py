@@ -325,15 +325,43 @@ async def test_an_unusable_state_folder_is_reported_and_the_run_continues(
         assert any("without cache" in event.text for event in events if isinstance(event, Notice))
 
 
-async def test_two_matrices_at_once_are_refused(small_session: Session, config: Config) -> None:
+async def test_a_second_matrix_waits_for_the_first(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        started = asyncio.Event()
+        run.listen(lambda event: started.set() if isinstance(event, RowStarted) else None)
+        first = asyncio.create_task(run.matrix())
+        await started.wait()
+        await run.matrix("sufficiency")
+        assert first.done()
+        assert states(events) == ["starting", "ready", "scoring", "done", "scoring", "done"]
+        assert run.grids["sufficiency"].status == ["done"] * 3
+
+
+async def test_a_matrix_that_waits_for_its_turn_can_be_cancelled(small_session: Session, config: Config) -> None:
     async with opened(small_session, config) as (run, _):
         started = asyncio.Event()
         run.listen(lambda event: started.set() if isinstance(event, RowStarted) else None)
         first = asyncio.create_task(run.matrix())
         await started.wait()
-        with pytest.raises(RuntimeError, match="being scored"):
-            await run.matrix()
+        second = asyncio.create_task(run.matrix(fresh=True))
+        while not run._slot.is_awaited:
+            await asyncio.sleep(0)
+        second.cancel()
         await first
+        assert run.grids["necessity"].status == ["done"] * 3
+
+
+async def test_a_matrix_that_is_told_to_stop_finishes_the_rows_in_progress(
+    small_session: Session, config: Config
+) -> None:
+    async with opened(small_session, config) as (run, events):
+        await run.matrix(stop=lambda: any(isinstance(event, RowStarted) for event in events))
+        started = [event.key for event in events if isinstance(event, RowStarted)]
+        assert 0 < len(started) < 3
+        assert run.grids["necessity"].keys_with("done") == started
+        assert run.state == "done"
+        await run.matrix()
+        assert run.cost.calls == 3 - len(started), "what was finished is not asked for again"
 
 
 async def test_a_wrong_dialect_or_model_is_refused(small_session: Session, config: Config) -> None:
@@ -379,7 +407,7 @@ async def test_a_session_that_grows_during_a_run_loses_no_cell_and_asks_only_for
         known = [[value for value in row if not math.isnan(value)] for row in grid.values]
         assert [len(row) for row in known] == [2, 2, 2], "what the running matrix scored stays"
         await run.matrix()
-        assert run.cost.calls == 4, "the baseline and three rows, for the new response alone"
+        assert run.cost.calls == 5, "the baseline, no memories at all, and three rows, for the new response alone"
         assert [list(row) for row in grid.values] == [pytest.approx(row, abs=1e-3) for row in whole]
         if run.rescorer.scorer.info.reuses_prefixes:  # a machine may compute the model without
             assert [list(row) for row in grid.values] == whole, "the same to the last bit"

@@ -207,15 +207,15 @@ async def test_a_screen_sees_the_end_of_a_job_that_another_one_saw(tmp_path: Pat
     key = ledger.prepare("http://host", "tiny", "s", "without", [Sample("r1", 3, 12.5)])
     ledger.mark_sent(key)
     assert here.marks(["r1"]) == {}
-    assert await here.refresh()
+    assert await here.refresh("s")
     assert here.marks(["r1", "r2"]) == {"r1": "sending"}
     ledger.mark_accepted(key, "job-1")
     ledger.mark_failed(key, "the loss became nan")
-    assert await here.refresh()
+    assert await here.refresh("s")
     assert (here.marks(["r1"]), [s.state for s in here.shipments]) == ({}, ["failed"])
-    assert not await here.refresh()
+    assert not await here.refresh("s")
     Decisions(other).decide(["r1"], "rejected")
-    await here.refresh()
+    await here.refresh("s")
     assert here.decisions(["r1"]) == {"r1": "rejected"}
     other.close()
 

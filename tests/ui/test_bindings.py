@@ -172,6 +172,18 @@ async def _open(case: Case) -> None:
     assert case.calls == ["tokens"]
 
 
+@effect("newest")
+async def _newest(case: Case) -> None:
+    await case.large_map(40, 40)
+    await case.press()
+    assert (case.view.row, case.view.column) == (40, 89)
+    case.view.show_grid(make_grid(90, 91, lambda i, j: float(i == j)))
+    assert (case.view.row, case.view.column) == (40, 90), "it rides on the newest response"
+    await case.press()
+    case.view.show_grid(make_grid(90, 92, lambda i, j: float(i == j)))
+    assert (case.view.row, case.view.column) == (40, 90)
+
+
 @effect("sort")
 async def _sort(case: Case) -> None:
     case.view.show_grid(make_grid(5, 5, lambda i, j: float(i)))

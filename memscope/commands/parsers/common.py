@@ -28,6 +28,8 @@ _FLAGS = (
     "record_to",
     "record_port",
     "state",
+    "follow",
+    "read_only",
     "theme",
     "debug",
 )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from memscope import __version__
 from memscope.commands.parsers.common import add_common, add_session, configured, new_parser
+from memscope.errors import UsageError
 from memscope.terminal.streams import can_redraw
 
 __all__ = ["parser"]
@@ -26,6 +27,18 @@ def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
     made.epilog += "\n\nRun 'memscope COMMAND --help' for the options of a command."
     add_session(made)
     made.add_argument("--version", action="version", version=f"memscope {__version__}")
+    made.add_argument(
+        "--follow",
+        action="store_true",
+        default=None,
+        help="watch SESSION while an agent appends to it (default: the newest recording)",
+    )
+    made.add_argument(
+        "--read-only",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="send nothing to training and change nothing (default: with --follow)",
+    )
     add_common(made)
     return made
 
@@ -33,6 +46,8 @@ def parser(commands: Mapping[str, str]) -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     # The screen is drawn on stderr, as Textual does it.
     if not all(map(can_redraw, (sys.stdin, sys.stdout, sys.stderr))):
+        if options.follow:
+            raise UsageError("--follow needs a terminal; without it, memscope score prints the session as it is now")
         from memscope.commands.score import score
 
         return score(options.session, configured(options), "table", "necessity", fresh=False)

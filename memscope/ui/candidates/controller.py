@@ -93,7 +93,7 @@ class CandidatesController:
     async def refresh_marks(self) -> None:
         """Show decisions and shipments that another process changed."""
         try:
-            if await self.tasks.tuning.marks.refresh():
+            if await self.tasks.tuning.marks.refresh(self._run.session.header.id):
                 self.redraw()
         except StoreError as error:
             self._app.log_line(f"changes by other processes cannot be shown: {error}")

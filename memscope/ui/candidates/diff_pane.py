@@ -20,6 +20,7 @@ from memscope.terminal.diff_layout import DiffLine, split_rows, unified_lines
 from memscope.terminal.safe import cells, visible
 from memscope.ui.intents import CandidateIntent, Decide, ReviewSend, StepCandidate, ToggleAlternates, UserIntent
 from memscope.ui.keys import DIFF
+from memscope.ui.read_only import DimsChanges
 
 __all__ = ["DiffPane"]
 
@@ -34,7 +35,7 @@ _STYLES = {
 _DIM, _BOLD = Style(dim=True), Style(bold=True)
 
 
-class DiffPane(VerticalScroll, can_focus=True):
+class DiffPane(DimsChanges, VerticalScroll, can_focus=True):
     """Shows one candidate. The comparison runs in a thread, so that it never delays a key."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIFF

@@ -31,6 +31,7 @@ from memscope.ui.intents import (
     UserIntent,
 )
 from memscope.ui.keys import CANDIDATES
+from memscope.ui.read_only import DimsChanges
 
 __all__ = ["CandidatesPane", "CandidatesState"]
 
@@ -66,7 +67,7 @@ class CandidatesState(msgspec.Struct, frozen=True):
         return listed + [candidate for candidate in found if candidate.id not in self.trained]
 
 
-class CandidatesPane(ScrollView, can_focus=True):
+class CandidatesPane(DimsChanges, ScrollView, can_focus=True):
     """A list whose cursor stays on its response while the list changes."""
 
     ALLOW_SELECT = False

@@ -64,9 +64,8 @@ class GridRows:
         self._known: list[_RowSummary | None] = [None] * count
         self._counted: list[array[float] | None] = [None] * count
         self.dependence = array("d", [0.0]) * self.columns
-        for row, status in enumerate(self.grid.status):
-            if status != "waiting":
-                self._count(row)
+        for row in () if self.grid.blank else range(count):
+            self._count(row)
         self._rebuild_table()
         self.arrange()
 
@@ -131,8 +130,7 @@ class GridRows:
 
     def peak(self) -> float:
         """Return the largest divergence in nats, including the magnitude of negative ones if they are shown."""
-        known = (row for row, status in enumerate(self.grid.status) if status != "waiting")
-        peak = max(map(self.maximum, known), default=0.0)
+        peak = 0.0 if self.grid.blank else max(map(self.maximum, range(len(self.versions))), default=0.0)
         if self.scale.signed:
             peak = max(peak, -min(map(self.lowest, range(len(self.versions))), default=0.0))
         return max([peak, *map(abs, self._select(array("d", self.grid.stripped_contributions())))])

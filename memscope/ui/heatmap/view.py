@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual import events
 from textual.binding import BindingType
 from textual.geometry import Region, Size
@@ -16,7 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from memscope.scoring.grid import Grid
-from memscope.terminal.safe import cells, one_line
+from memscope.terminal.safe import cells, one_line, shorten
 from memscope.ui.heatmap.geometry import FOOTERS, HEADERS, SUMS, Geometry, Zoom, compute_layout, next_zoom
 from memscope.ui.heatmap.painter import Painter
 from memscope.ui.heatmap.rows import GridRows, Sort
@@ -36,6 +37,8 @@ class HeatmapView(ScrollView, can_focus=True):
         column: Position of the cursor among the shown responses.
         key: The memory under the cursor; None if no row is shown. The cursor follows it when rows are reordered.
         response: The id of the response under the cursor; None if there is none.
+        rides: Whether the cursor moves to every new response, until the user moves it away.
+        waiting_for: What the session lacks before there is a map, shown in its place; "" if nothing.
     """
 
     ALLOW_SELECT = False
@@ -56,6 +59,8 @@ class HeatmapView(ScrollView, can_focus=True):
         self.row = self.column = 0
         self.key: str | None = None
         self.response: str | None = None
+        self.rides = False
+        self.waiting_for = ""
         self.zoom: Zoom = "cells"
         self.colours: Colours = colours
         self._painter = Painter(self.rows, make_palette(colours, signed=False, dark=True))
@@ -164,11 +169,25 @@ class HeatmapView(ScrollView, can_focus=True):
         column = None if response is None else layout.column_index(response)
         self.row = order.index(row) if row in order else 0
         self.column = self.column if column is None else self.rows.shown.place_of(column)
+        if self.rides:
+            self.column = self.rows.columns - 1
 
     def action_move(self, down: int, right: int) -> None:
         """Move the cursor by displayed lines and cells."""
         row = self.row + down * (1 if self.zoom == "half" else self.geometry.rows_per_line)
-        self.go_to(row, self.column + right * self.geometry.columns_per_cell)
+        self._step_to(row, self.column + right * self.geometry.columns_per_cell)
+
+    def action_newest(self) -> None:
+        """Go to the newest response and ride on it, like `tail -f`; again stops that."""
+        self.rides = not self.rides
+        if self.rides:
+            self.go_to(self.row, self.rows.columns - 1)
+        self.post_message(self.LookChanged())
+
+    def _step_to(self, row: int, column: int) -> None:
+        """Move the cursor as the user asks, which ends the ride if it leaves the newest response."""
+        self.go_to(row, column)
+        self.rides = self.rides and self.column == self.rows.columns - 1
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by a page of rows."""
@@ -180,7 +199,7 @@ class HeatmapView(ScrollView, can_focus=True):
         row, column = self.row, self.column
         last_row, last_column = len(self.rows.order) - 1, self.rows.columns - 1
         targets = {"left": (row, 0), "right": (row, last_column), "top": (0, column), "bottom": (last_row, column)}
-        self.go_to(*targets[edge])
+        self._step_to(*targets[edge])
 
     def action_open(self) -> None:
         """Open the cell under the cursor."""
@@ -195,6 +214,8 @@ class HeatmapView(ScrollView, can_focus=True):
             strip = self._painter.header(g, width, scroll.x)
         elif y <= shown:
             strip = self._row_line(scroll.y + y - HEADERS, width, scroll.x)
+        elif self.waiting_for:
+            strip = self._waiting_line(y - shown - HEADERS, width)
         elif y == shown + 1:
             strip = self._painter.dependence(g, width, scroll.x)
         elif y == shown + 2:
@@ -202,6 +223,9 @@ class HeatmapView(ScrollView, can_focus=True):
         else:
             strip = Strip.blank(width)
         return strip.adjust_cell_length(width).apply_style(self.rich_style)
+
+    def _waiting_line(self, line: int, width: int) -> Strip:
+        return Strip([Segment(shorten(self.waiting_for, width))]) if line == 1 else Strip.blank(width)
 
     def _row_line(self, line: int, width: int, scroll_x: int) -> Strip:
         g = self.geometry
@@ -229,7 +253,7 @@ class HeatmapView(ScrollView, can_focus=True):
         if place is None:
             return
         again = place == (self.row, self.column)
-        self.go_to(*place)
+        self._step_to(*place)
         if again or event.chain > 1:
             self.action_open()
 

@@ -50,7 +50,7 @@ async def test_a_decision_made_elsewhere_is_shown(screens: Screens, run: Run) ->
 
 
 async def test_an_unreadable_database_is_logged(screens: Screens, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse() -> bool:
+    async def refuse(session: str) -> bool:
         raise StoreError("the database is locked")
 
     async with screens((160, 48)) as (app, pilot):
