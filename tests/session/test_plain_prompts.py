@@ -36,6 +36,11 @@ def keys(text: str) -> list[str]:
         "Use the following context:",
         "<user_memories>",
         "<preferences>",
+        "What you know about the user (use naturally, don't recite; important):",
+        "Relevant memories from past conversations:",
+        "Long-term memory:",
+        "    ## Memories",
+        "    MEMORIES:",
     ],
 )
 def test_items_under_a_heading_that_says_memories_are_memories(heading: str) -> None:
@@ -65,6 +70,12 @@ def test_items_under_a_heading_that_says_memories_are_memories(heading: str) -> 
         "Always save memories about:",
         "## Memories\n\n## Tools",
         "Memories:\nnone so far.\n",
+        "Memory types you manage:",
+        "Memory operations:",
+        "# Memory Agent Prompt\n\n## Core Responsibilities",
+        "You maintain small facts about each user, including:",
+        "Your capabilities (memories, preferences):",
+        "Provide personalized context:",
     ],
 )
 def test_items_under_any_other_heading_are_not(heading: str) -> None:
@@ -237,8 +248,11 @@ def test_memory_files_in_a_reminder_are_memories_by_file_and_heading() -> None:
     assert parts[3] == "## Style\nPlain words.\n- and short ones\n```\n# no heading\n```\n\n"
 
 
-def test_a_memory_file_outside_of_a_reminder_is_not_recognised() -> None:
+def test_a_memory_file_outside_of_a_reminder_needs_a_description() -> None:
     assert memories("Contents of /x/CLAUDE.md:\n- Run pytest\n", "agent-files") == []
+    described = "Contents of /x/CLAUDE.md (project instructions):\n- Run pytest\n"
+    assert memories(described, "agent-files") == ["- Run pytest\n"]
+    assert memories(f"{REMINDER}{described}{REMINDER}", "agent-files")[6] == "- Run pytest\n"
 
 
 def test_codex_instructions_are_memories_of_their_file() -> None:

@@ -1,8 +1,8 @@
 """Memory files that coding agents put into a message: CLAUDE.md, AGENTS.md, MEMORY.md and the like.
 
-Claude Code quotes them in `<system-reminder>` elements, Codex after `# AGENTS.md instructions for …`. A section that
-has only a list is one memory per item, any other section is one memory. Keys are the file with its folder, then the
-heading: `project/CLAUDE.md#Testing`.
+Claude Code quotes them in `<system-reminder>` elements or, with a description in parentheses, in the system prompt;
+Codex after `# AGENTS.md instructions for …`. A section that has only a list is one memory per item, any other section
+is one memory. Keys are the file with its folder, then the heading: `project/CLAUDE.md#Testing`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,24 @@ class _Section(NamedTuple):
 
 
 def _find(text: str) -> Iterator[Found]:
-    for element in elements(text, "system-reminder"):
-        for path, start, end in _files(text, element.body, element.body_end):
-            if _NAMES.search(path) or any(folder in path for folder in _FOLDERS):
-                yield from _memories(text, _short(path), start, end)
+    at = 0
+    for reminder in elements(text, "system-reminder"):
+        yield from _quoted(text, at, reminder.start, described=True)
+        yield from _quoted(text, reminder.body, reminder.body_end)
+        at = reminder.end
+    yield from _quoted(text, at, len(text), described=True)
     yield from _codex(text)
+
+
+def _quoted(text: str, start: int, end: int, *, described: bool = False) -> Iterator[Found]:
+    """Yield the memories of the files quoted between two positions, or only of those with a description."""
+    if text.find(_CONTENTS, start, end) < 0:
+        return
+    for title, begin, stop in _files(text, start, end):
+        path, is_described, _ = title.partition(" (")
+        is_memory_file = _NAMES.search(path) or any(folder in path for folder in _FOLDERS)
+        if is_memory_file and (is_described or not described):
+            yield from _memories(text, _short(path), begin, stop)
 
 
 def _codex(text: str) -> Iterator[Found]:
@@ -59,17 +72,17 @@ def _codex(text: str) -> Iterator[Found]:
 
 
 def _files(text: str, start: int, end: int) -> Iterator[tuple[str, int, int]]:
-    """Yield each quoted file: its path, and where its text begins and ends."""
-    path, begin = "", start
+    """Yield each quoted file: its path and description, and where its text begins and ends."""
+    title, begin = "", start
     for line in lines(text, start, end):
         is_contents = line.text.startswith(_CONTENTS) and line.text.rstrip().endswith(":")
         if is_contents or _HOST.match(line.text):
-            if path:
-                yield path, begin, line.start
-            path = line.text[len(_CONTENTS) :].rstrip().removesuffix(":").split(" (", 1)[0] if is_contents else ""
+            if title:
+                yield title, begin, line.start
+            title = line.text[len(_CONTENTS) :].rstrip().removesuffix(":") if is_contents else ""
             begin = line.end
-    if path:
-        yield path, begin, end
+    if title:
+        yield title, begin, end
 
 
 def _short(path: str) -> str:

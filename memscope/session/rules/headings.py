@@ -15,21 +15,23 @@ from memscope.session.rules.lists import Line, starts_item
 __all__ = ["Heading", "Level", "heading_of"]
 
 _LONGEST = 200
-_HASHES = re.compile(r"[ ]{0,3}(?P<hashes>#{1,6})[ \t]+(?P<title>\S.*)")
-_BOLD = re.compile(r"[ \t]*(?P<mark>\*\*|__)(?P<title>[^*_\n]+)(?P=mark)(?P<colon>:?)\Z")
-_TAG = re.compile(r"[ \t]*<(?P<title>[A-Za-z][\w.-]*)>\Z")
+_HASHES = re.compile(r"[ \t]{0,12}(?P<hashes>#{1,6})[ \t]+(?P<title>\S.*)")
+_BOLD = re.compile(r"[ \t]{0,12}(?P<mark>\*\*|__)(?P<title>[^*_\n]+)(?P=mark)(?P<colon>:?)\Z")
+_TAG = re.compile(r"[ \t]{0,12}<(?P<title>[A-Za-z][\w.-]*)>\Z")
+_ASIDE = re.compile(r"\([^()]*\)")
 
 _ALWAYS = re.compile(
-    r"\b(?:memory|memories|facts|preferences|remembered|(?:you|i) (?:already )?(?:know|remember)|"
+    r"\b(?:memory\Z|memories|facts|preferences|remembered|(?:you|i) (?:already )?(?:know|remember)|"
     r"about (?:me|(?:the |this |your )?(?:user|customer|person|human)))\b"
 )
 _SOMETIMES = re.compile(r"\b(?:notes|context)\b")
 _INSTRUCTIONS = re.compile(
     r"\b(?:rules?|instructions?|guidelines?|guidance|how|when|tools?|usage|steps?|tasks?|todos?|to-dos?|formats?|"
-    r"managements?|managing|metadata|polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|"
-    r"memory systems?|important|release notes)\b|"
-    r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|store|"
-    r"save|update)\b"
+    r"polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|important|release notes|"
+    r"management|managing|manages?|maintains?|tracks?|stores?|saves?|extracts?|retains?|identify|identifies|"
+    r"includ(?:e|es|ing)|types?|operations?|capabilit(?:y|ies)|responsibilit(?:y|ies)|process|patterns?)\b|"
+    r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|update|"
+    r"ask|check|search|read|add|create|delete|provide|maintain)\b"
 )
 
 
@@ -69,7 +71,8 @@ class Heading(NamedTuple):
 
     @property
     def _words(self) -> str:
-        return self.title.lower().replace("_", " ").replace("’", "'").strip(" *:")
+        title = _ASIDE.sub("", self.title.lower())
+        return title.replace("_", " ").replace("’", "'").strip(" *:#.")
 
 
 def heading_of(line: Line) -> Heading | None:

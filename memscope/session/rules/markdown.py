@@ -12,15 +12,17 @@ from memscope.session.rules.lists import FENCE, Line, line_at, list_at, starts_i
 
 __all__ = ["RULE"]
 
-_HINT = re.compile(r"memor|facts|about|preferences|know|remember|notes|context", re.IGNORECASE)
+_TITLE = re.compile(r"^(?:[ \t]{0,12}[#*_<][^\n]{0,200}|[^\n]{1,200}:)[ \t\r]{0,20}$", re.MULTILINE)
+"""A line that `heading_of` may accept: a quick test, so that long texts are not read line by line."""
+
 _FENCED_LINE = re.compile(rf"^{FENCE.pattern}", re.MULTILINE)
 
 
 def _find(text: str) -> Iterator[Found]:
     fences = _Fences(text)
     at = 0
-    while hint := _HINT.search(text, at):
-        line = line_at(text, text.rfind("\n", 0, hint.start()) + 1, len(text))
+    while title := _TITLE.search(text, at):
+        line = line_at(text, title.start(), len(text))
         at = line.end
         heading = heading_of(line)
         if heading and heading.says_memories and not fences.enclose(line.start):
