@@ -16,7 +16,7 @@ from memscope.session.formats.registry import all_formats, choose_format, format
 from tests.conftest import SMALL_SESSION
 from tests.session.formats.claude_files import small_transcript
 from tests.session.formats.codex_files import small_rollout
-from tests.session.formats.examples import EXAMPLES, example, format_name
+from tests.session.formats.examples import EXAMPLES, example, format_name, read
 from tests.session.recordings import RECORDING
 from tests.session.strategies import QUICK
 
@@ -52,6 +52,26 @@ def test_two_files_have_different_session_ids_unless_the_file_names_its_own(name
     found = format_of(FILES[name], "a file")
     ids = {found.read(FILES[name], path, Detector).header.id for path in ("one", "other")}
     assert len(ids) == (1 if name in ("native", "recording") else 2)
+
+
+OWN_IDS = ("native", "recording")
+"""The formats whose header holds the session's id."""
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, *(name for name in FILES if name not in OWN_IDS)])
+def test_copies_of_a_file_are_different_sessions(name: str, tmp_path: Path) -> None:
+    data = FILES[name] if name in FILES else example(name)
+    one, other = (read(data, str(tmp_path / folder / "session")) for folder in ("one", "other"))
+    assert one.header.id != other.header.id, "a response approved in one would count in the other"
+    assert read(data, f"{tmp_path}/other/../one/session").header.id == one.header.id
+
+
+@pytest.mark.parametrize("name", [one.name for one in all_formats() if one.appends])
+def test_the_id_stays_when_a_file_grows(name: str) -> None:
+    lines = FILES[name].splitlines(keepends=True)
+    found = format_of(FILES[name], "file")
+    ids = [found.read(b"".join(lines[:length]), "file", Detector).header.id for length in (3, len(lines))]
+    assert ids[0] == ids[1]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -98,6 +118,12 @@ def test_a_project_is_refused_where_no_file_is_missing_and_where_it_is_not_a_fol
         choose_format(FILES["native"], "file", project=tmp_path)
     with pytest.raises(UsageError, match="is not a folder"):
         choose_format(FILES["claude-code"], "file", project=tmp_path / "nowhere")
+
+
+def test_a_conversation_is_picked_where_a_file_may_hold_several() -> None:
+    assert choose_format(FILES["inspect"], "file", pick="port").read(FILES["inspect"], "file", Detector).calls
+    with pytest.raises(UsageError, match="not for the format native"):
+        choose_format(FILES["native"], "file", pick="port")
 
 
 def test_unrecognised_files_are_reported_with_what_each_format_expects() -> None:
