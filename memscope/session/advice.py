@@ -13,7 +13,7 @@ from memscope.terminal.counts import counted
 
 __all__ = ["advice"]
 
-_MARKABLE = ("chat", "chat-lines", "recording")
+_MARKABLE = ("chat", "chat-lines", "recording", "anthropic", "responses", "langchain", "langchain-lines")
 """Formats in which the user can mark a memory."""
 
 _MARK = '"memory": {"key": "user/name"}'

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from memscope.session.advice import advice
 from memscope.session.detectors import Detector
 from memscope.session.formats.chat import read_chat
 from memscope.session.formats.native import read_native
+from memscope.session.formats.registry import format_named, format_of
 from memscope.session.nodes import Session
 from memscope.session.suggestions import Suggestion, suggestions
 from memscope.session.text import leaf_text
+from tests.session.formats.test_registry import FILES
 from tests.session.strategies import PROMPTS, QUICK
 
 ANSWER = {"role": "assistant", "content": "Tea."}
@@ -125,3 +129,36 @@ def test_advice_for_a_native_session_is_a_line_to_add(small_session: Session) ->
     lines = advice(read_native(b'{"type":"session","version":1,"id":"a"}\n', "a.jsonl"))
     assert lines[1].startswith('a native session names its memories: add lines such as {"type":"memory",')
     assert lines[2].endswith("here: no turns")
+
+
+MARKED = {"type": "text", "text": "Likes tea", "memory": {"key": "tea"}}
+MARKABLE: dict[str, Any] = {
+    "chat": [{"role": "user", "content": [MARKED]}],
+    "anthropic": {"system": [MARKED], "messages": [{"role": "user", "content": "Tea?"}]},
+    "responses": {"model": "m", "input": [{"role": "user", "content": [{**MARKED, "type": "input_text"}]}]},
+    "langchain": [{"type": "human", "data": {"content": [MARKED]}}],
+}
+
+
+@pytest.mark.parametrize("name", MARKABLE)
+def test_a_mark_that_is_advised_is_read(name: str) -> None:
+    session = format_named(name).read(json.dumps(MARKABLE[name]).encode(), "file", Detector)
+    assert session.source.format == name
+    assert session.memory_keys() == ("tea",)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_any_format_without_memories_gives_commands_that_find_some(name: str) -> None:
+    session = format_of(FILES[name], "file").read(FILES[name], "file", lambda: Detector(()))
+    if session.memory_keys():
+        return
+    lines = advice(session)
+    assert lines[0].startswith("the file was read as ")
+    assert any("mark a message" in line or "memscope convert" in line for line in lines)
+    for suggestion in suggestions(session):
+        options = dict(zip(suggestion.options[::2], suggestion.options[1::2], strict=True))
+        rules = options.get("--rules", "").split(",") if "--rules" in options else ()
+        again = format_of(FILES[name], "file").read(
+            FILES[name], "file", partial(Detector, rules, options.get("--memory-regex"))
+        )
+        assert again.memory_keys()
