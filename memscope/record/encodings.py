@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 
-__all__ = ["BODY_LIMIT", "UnreadableError", "decoded_body", "encoded_body"]
+__all__ = ["BODY_LIMIT", "UnreadableError", "check_length", "decoded_body", "encoded_body"]
 
 BODY_LIMIT = 128 * 2**20
 """Maximum length of a decoded body in bytes: a few bytes of gzip can stand for gigabytes."""
@@ -37,9 +37,18 @@ def decoded_body(body: bytes, content_encoding: str) -> bytes:
             body = _DECODERS[name](body)
         except zlib.error as error:
             raise UnreadableError(f"damaged {name}") from error
-    if len(body) > BODY_LIMIT:
-        raise UnreadableError(f"longer than {BODY_LIMIT // 2**20} MiB")
+        check_length(len(body))
     return body
+
+
+def check_length(length: int) -> None:
+    """Check that a body is not too long.
+
+    Raises:
+        UnreadableError: It is longer than `BODY_LIMIT`.
+    """
+    if length > BODY_LIMIT:
+        raise UnreadableError(f"longer than {BODY_LIMIT // 2**20} MiB")
 
 
 def encoded_body(body: bytes, content_encoding: str) -> bytes:
@@ -62,7 +71,8 @@ def _gunzip(body: bytes) -> bytes:
     made = b""
     while body.startswith(_GZIP_MAGIC):
         unpacker = zlib.decompressobj(wbits=_GZIP)
-        made += _unpacked(unpacker, body, BODY_LIMIT + 1 - len(made))
+        made += unpacker.decompress(body, BODY_LIMIT + 1 - len(made))
+        check_length(len(made))
         body = unpacker.unused_data
     return made
 
@@ -70,16 +80,9 @@ def _gunzip(body: bytes) -> bytes:
 def _inflate(body: bytes) -> bytes:
     """Decode deflate, which some servers send without the header that belongs to it."""
     try:
-        return _unpacked(zlib.decompressobj(wbits=_ZLIB), body, BODY_LIMIT + 1)
+        return zlib.decompressobj(wbits=_ZLIB).decompress(body, BODY_LIMIT + 1)
     except zlib.error:
-        return _unpacked(zlib.decompressobj(wbits=_RAW), body, BODY_LIMIT + 1)
-
-
-def _unpacked(unpacker: zlib._Decompress, body: bytes, limit: int) -> bytes:
-    made = unpacker.decompress(body, max(limit, 1))
-    if unpacker.unconsumed_tail:
-        raise UnreadableError(f"longer than {BODY_LIMIT // 2**20} MiB")
-    return made
+        return zlib.decompressobj(wbits=_RAW).decompress(body, BODY_LIMIT + 1)
 
 
 _DECODERS: Mapping[str, Callable[[bytes], bytes]] = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate}

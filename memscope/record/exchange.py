@@ -7,7 +7,7 @@ from typing import Any
 
 from memscope.errors import SessionError
 from memscope.record.call_api import CallApi, api_for
-from memscope.record.encodings import BODY_LIMIT, UnreadableError, decoded_body
+from memscope.record.encodings import BODY_LIMIT, UnreadableError, check_length, decoded_body
 from memscope.record.lines import utc_now
 from memscope.record.writer import RecordingWriter
 from memscope.session.apis.base import CallReply, CallRequest
@@ -81,8 +81,7 @@ class Exchange:
         if status_code is None or status_code >= _FIRST_ERROR_STATUS:
             return CallReply(None, status="failed")
         try:
-            if self._length > BODY_LIMIT:
-                raise UnreadableError(f"longer than {BODY_LIMIT // 2**20} MiB")
+            check_length(self._length)
             return self._reply(decoded_body(b"".join(self._chunks), content_encoding))
         except (UnreadableError, SessionError, ValueError, RecursionError) as error:
             if complete:

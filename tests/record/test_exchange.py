@@ -204,8 +204,11 @@ def test_an_unreadable_reply_fails_the_call_in_the_recording_and_is_told_once(
     assert recorded.problems == [f"a response could not be read ({reason}): its call is recorded as failed"]
 
 
-def test_a_reply_that_would_unpack_to_gigabytes_is_not_unpacked(recorded: Recorded) -> None:
-    recorded.exchange(reply=gzip.compress(bytes(200 * 2**20), 1), encoding="gzip")
+@pytest.mark.parametrize("wbits", [31, 15, -15])
+def test_a_reply_that_would_unpack_to_gigabytes_is_not_unpacked(recorded: Recorded, wbits: int) -> None:
+    packer = zlib.compressobj(1, wbits=wbits)
+    packed = b"".join(packer.compress(bytes(2**20)) for _ in range(130))
+    recorded.exchange(reply=packed + packer.flush(), encoding="gzip" if wbits == 31 else "deflate")
     assert recorded.problems == ["a response could not be read (longer than 128 MiB): its call is recorded as failed"]
 
 

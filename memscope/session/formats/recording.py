@@ -12,6 +12,11 @@ Messages are those of `memscope.session.formats.builder`; memory rules look at t
 prompt of a raw completion is one message of role `prompt`, its response one of role `completion`; the text of either
 may be given by its exact ids, as a part `{"type":"tokens","ids":[…],"text":"…"}` whose text is optional.
 
+The recorders also give a call its `usage` (numbers of `input` and `output` tokens), the service's reason to `stop`, and
+where they apply its `http_status`, the number of `choices` that were asked for, the types of `hosted_tools`, whose
+definitions only the service knows, and `incomplete` where the service had context that was not sent. `response_id` and
+`own`, the number of messages at the front that are this call's alone, let a later call continue the conversation.
+
 A call has a `status`, which decides what is scored, so an unknown one is an error; an `api` only says where the call
 came from, so an unknown one is kept and rendered as chat. Rows of an unknown type, which a later version may write, are
 skipped and counted; so are, with their errors, lines that are not JSON, as a killed writer leaves one.
