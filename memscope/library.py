@@ -79,7 +79,7 @@ def load(path: str | PathLike[str], *, rules: Sequence[str] | None = None, memor
 
     Args:
         path: The file.
-        rules: Names of the detectors to apply to chat messages; None for all.
+        rules: Names of the memory rules to apply to the texts of a session; None for all but `paragraphs`.
         memory_regex: A custom detector: a regular expression with optional groups named `key`, `text` and `memory`.
 
     Raises:

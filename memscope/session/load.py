@@ -38,7 +38,7 @@ def load_session(
 
     Args:
         path: The file.
-        rules: Names of the memory rules to apply to chat messages; None for all.
+        rules: Names of the memory rules to apply; None for those that are applied by default.
         pattern: The user's memory pattern; see `memscope.session.detectors`.
         source_format: The name of the file's format; by default it is determined from the content.
         project: The folder of the project, to read memory files from that an agent's transcript lacks.

@@ -45,7 +45,7 @@ from memscope.session.text import origin_of
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
-__all__ = ["HEAD_ROLES", "SessionBuilder"]
+__all__ = ["HEAD_ROLES", "SessionBuilder", "has_mark"]
 
 HEAD_ROLES = ("system", "developer")
 """The roles whose messages belong to the system section while no other message precedes them."""
@@ -87,7 +87,8 @@ class SessionBuilder:
             value: The canonical message.
             where: File and line, or file and place, for errors.
             section: Its section; by default "system" for a system message that precedes all others.
-            detect: Whether to look for memories in texts that are not marked.
+            detect: Whether to look for memories by rule; a message with a mark is never searched, because a rule would
+                take in part an item that contains the mark.
             once: Return the position of an equal message that was added before, if there is one; ids do not count.
 
         Raises:
@@ -103,7 +104,7 @@ class SessionBuilder:
         if stamp is not None and not is_timestamp(stamp):
             raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
         key = _mark(fields)
-        origin = origin_of(role) if detect else None
+        origin = origin_of(role) if detect and not has_mark(value) else None
         leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, key, origin)]
         node = Branch(role=role, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
         if section != "conversation":
@@ -238,6 +239,13 @@ class SessionBuilder:
 def _in_section(node: Branch, section: Section) -> Branch:
     leaves = tuple(msgspec.structs.replace(leaf, section=section) for leaf in node.children)
     return msgspec.structs.replace(node, section=section, children=leaves)
+
+
+def has_mark(message: Mapping[str, Any]) -> bool:
+    """Return whether a message, or a part of its content, has an exact mark."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return any(isinstance(value, dict) and value.get("memory") is not None for value in (message, *parts))
 
 
 def _parts(fields: Fields) -> Iterator[Fields]:

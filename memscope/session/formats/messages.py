@@ -1,8 +1,8 @@
 """Convert OpenAI-style chat messages to the nodes of a session.
 
 The text the model saw is unchanged: the texts of a turn's leaves, joined, are the message's content. Memories are found
-by explicit marks (`"memory": {"key": …}` on a message or a text block) and by the rules of
-`memscope.session.detectors`, in every message that the model did not write.
+by explicit marks (`"memory": {"key": …}` on a message or a text block) and, in messages without a mark that the model
+did not write, by the rules of `memscope.session.detectors`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.formats.builder import HEAD_ROLES
+from memscope.session.formats.builder import HEAD_ROLES, has_mark
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.identity import file_session_id
@@ -60,6 +60,7 @@ class MessageConverter:
         self._first: Any = None
         self._skipped: dict[str, int] = {}
         self._searches: set[str] = set()
+        self._is_searched = True
         self._lines: list[str] = []
 
     def take(self, message: Any, where: str) -> None:
@@ -140,6 +141,7 @@ class MessageConverter:
             return []
         key = self._mark(message.get("memory"), "memory")
         results = role == "tool" and self._answers_search(message)
+        self._is_searched = not has_mark(message)
         if isinstance(content, str):
             return self._text(role, content, key, results)
         if not isinstance(content, list):
@@ -180,7 +182,8 @@ class MessageConverter:
         return text
 
     def _text(self, role: str, text: str, key: str | None, results: bool) -> list[Leaf]:
-        return self._texts.split(text, key=key, origin=origin_of(role), search_results=results)
+        origin = origin_of(role) if self._is_searched else None
+        return self._texts.split(text, key=key, origin=origin, search_results=results)
 
     def _mark(self, mark: Any, field: str) -> str | None:
         if mark is None:

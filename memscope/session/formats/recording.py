@@ -184,7 +184,7 @@ class _Messages:
         message = fields.extra.copy()
         name = fields.text("id", empty=False)
         if self._seen.is_new("message", name, message, fields):
-            self._positions[name] = self._builder.message(message, where, detect=not _has_mark(message), once=True)
+            self._positions[name] = self._builder.message(message, where, once=True)
             self._roles[name] = message["role"]
             self._seen.add("message", name, message)
 
@@ -207,12 +207,6 @@ class _Messages:
         if self._roles[name] not in WRITTEN_ROLES:
             raise fields.error("response", f"a message of role {' or '.join(WRITTEN_ROLES)}", self._roles[name])
         return position
-
-
-def _has_mark(message: Mapping[str, Any]) -> bool:
-    content = message.get("content")
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    return any("memory" in value for value in (message, *parts))
 
 
 class _Seen:

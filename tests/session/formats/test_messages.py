@@ -86,6 +86,16 @@ def test_a_marked_block_is_a_memory_between_contents() -> None:
     )
 
 
+def test_a_rule_takes_no_part_of_an_item_around_a_mark() -> None:
+    blocks = [
+        {"type": "text", "text": "Notes:\n- Mira likes "},
+        {"type": "text", "text": "green tea", "memory": {"key": "tea"}},
+        {"type": "text", "text": " a lot\n- Mira has a cat\n"},
+    ]
+    session = read({"role": "system", "content": blocks})
+    assert session.memory_keys() == ("tea",)
+
+
 def test_blocks_that_are_not_text_are_skipped_and_counted() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:…"}}
     session = read({"role": "user", "content": [image, {"type": "text", "text": "a"}, image, {"type": "audio"}]})
