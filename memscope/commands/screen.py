@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memscope.commands.opening import load_scorable_session
+from memscope.commands.opening import load_scorable_session, session_file
 from memscope.config import Config, recordings_folder
 from memscope.run.debug_log import DebugLog
 from memscope.run.run import Run
@@ -36,9 +36,19 @@ def _follow(path: str | None, config: Config) -> int:
     from memscope.run.following import Following
     from memscope.session.follow import FollowedFile, empty_session
 
-    place = recordings_folder(config) if path is None else Path(path)
-    newest = path is None or place.is_dir()
-    file = FollowedFile(place, newest=newest, rules=config.rules, pattern=config.memory_regex)
+    if path is None and config.source_format is None:
+        place, newest = recordings_folder(config), True
+    else:
+        place = Path(session_file(path, config))
+        newest = place.is_dir()
+    file = FollowedFile(
+        place,
+        newest=newest,
+        rules=config.rules,
+        pattern=config.memory_regex,
+        source_format=config.source_format,
+        project=config.project,
+    )
     first = file.poll()
     return _show(first.session or empty_session(file), config, lambda run: Following(run, file, first.notices))
 

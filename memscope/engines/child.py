@@ -18,6 +18,7 @@ from memscope.secret import Secret
 __all__ = ["EmbeddedServer"]
 
 _START_SECONDS = 300.0
+_BACKGROUND_NICENESS = 10
 _DEATH_SECONDS = 0.5
 """How long to wait for the exit of a scorer that does not answer."""
 _TOKEN_VARIABLE = "MEMSCOPE_SERVE_TOKEN"  # noqa: S105
@@ -41,11 +42,12 @@ class EmbeddedServer:
         self._process = process
 
     @classmethod
-    async def start(cls, model: str | None) -> EmbeddedServer:
+    async def start(cls, model: str | None, *, in_background: bool = False) -> EmbeddedServer:
         """Start a scorer and wait until it is ready.
 
         Args:
             model: A model folder or hub name; None for the bundled model.
+            in_background: Whether other processes take precedence over it, such as an agent at work.
 
         Raises:
             ScorerGoneError: It exited, or printed nothing for five minutes; the message has its last line.
@@ -55,6 +57,9 @@ class EmbeddedServer:
         command += ["--served-name", "memscope-demo"] if model is None else ["--model", model]
         environ = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"), _TOKEN_VARIABLE: token.reveal()}
         server = cls(await ChildProcess.start(command, environ, stdout=True), token)
+        if in_background:
+            with contextlib.suppress(OSError):  # it may have exited, which is reported below
+                os.setpriority(os.PRIO_PROCESS, server.pid, _BACKGROUND_NICENESS)
         try:
             server.url = await server._wait_for_announcement()
         except BaseException:

@@ -81,9 +81,14 @@ class Following:
         self._pending: int | None = None
 
     @property
+    def name(self) -> str:
+        """The file, or the folder in which one is awaited."""
+        return self._file.name
+
+    @property
     def status(self) -> FollowingStatus:
-        """Whether there is no session yet, scoring is paused, or the file is followed."""
-        if self._file.waiting:
+        """Whether there is nothing to score yet, scoring is paused, or the map follows the file."""
+        if self.waiting_for:
             return "waiting"
         return "paused" if self._paused else "live"
 

@@ -84,7 +84,7 @@ class ScorerSource:
         if self._config.url:
             transport, model = Transport(self._config.url, self._api_key()), self._config.model
         else:
-            self._server = await EmbeddedServer.start(self._config.model)
+            self._server = await EmbeddedServer.start(self._config.model, in_background=self._config.follow)
             transport, model = Transport(self._server.url, self._server.token, patient=True), None
         try:
             self._scorer = await connect(

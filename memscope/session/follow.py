@@ -11,17 +11,18 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from memscope.errors import SessionError
+from memscope.errors import MemscopeError, SessionError
 from memscope.session.detectors import Detector
 from memscope.session.formats.base import SessionReader
 from memscope.session.formats.lines import LINE_LIMIT
-from memscope.session.formats.registry import format_of
+from memscope.session.formats.registry import choose_format
 from memscope.session.nodes import Header, Session
 from memscope.terminal.counts import counted
 
@@ -91,7 +92,14 @@ class FollowedFile:
     """
 
     def __init__(
-        self, place: Path, *, newest: bool = False, rules: Collection[str] | None = None, pattern: str | None = None
+        self,
+        place: Path,
+        *,
+        newest: bool = False,
+        rules: Collection[str] | None = None,
+        pattern: str | None = None,
+        source_format: str | None = None,
+        project: str | Path | None = None,
     ) -> None:
         """Create a follower; nothing is read yet.
 
@@ -100,12 +108,15 @@ class FollowedFile:
             newest: `place` is a folder: follow the file in it that was changed last, once there is one.
             rules: Names of the memory rules to apply to chat messages; None for all.
             pattern: The user's memory pattern; see `memscope.session.detectors`.
+            source_format: The name of the file's format; by default it is determined from the content.
+            project: The folder of the project, to read memory files from that an agent's transcript lacks.
 
         Raises:
-            UsageError: A rule name is unknown, or the pattern is invalid.
+            UsageError: The name of a rule is unknown, or the pattern is invalid.
         """
-        Detector(rules, pattern)  # report mistakes in the options whatever the file contains
-        self._rules, self._pattern = rules, pattern
+        self._new_detector = partial(Detector, rules, pattern)
+        self._new_detector()  # report mistakes in the options whatever the file contains
+        self._source_format, self._project = source_format, project
         self._folder = place if newest else None
         self._path = None if newest else place
         self._progress: _Progress | None = None
@@ -124,6 +135,7 @@ class FollowedFile:
 
         Raises:
             SessionError: The file cannot be followed, which is raised once, until it is replaced.
+            UsageError: The format or the project is not one that can be used for the file.
         """
         if self._path is None and self._folder is not None:
             self._path = newest_file(self._folder)
@@ -164,7 +176,7 @@ class FollowedFile:
         try:
             for piece in _pieces(file, progress, stamp[2]):
                 self._feed(progress, piece)
-        except SessionError:
+        except MemscopeError:
             progress.refused = True
             raise
         grown = progress.lines > before
@@ -221,7 +233,7 @@ class FollowedFile:
         """
         data = b"\n".join(head).removeprefix(_BOM)
         try:
-            chosen = format_of(data, self.name)
+            chosen = choose_format(data, self.name, self._source_format, self._project)
         except SessionError as error:
             if len(head) >= _HEAD_LINES or not _is_json(head[0].removeprefix(_BOM)):
                 raise
@@ -232,7 +244,7 @@ class FollowedFile:
                 f"{self.name}: a file of format {chosen.name} is one document and cannot be followed; "
                 "open it without --follow"
             )
-        return chosen.reader(self.name, lambda: Detector(self._rules, self._pattern))
+        return chosen.reader(self.name, self._new_detector)
 
     def _check_document(self, start: bytes) -> None:
         """Report a whole document, which has no complete first line to wait for.

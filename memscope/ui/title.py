@@ -73,6 +73,8 @@ class Title(OneLine):
             yield "wrong model?", _BOLD
         yield f"{counted(len(grid.rows), 'memory', 'memories')} × {counted(len(grid.columns), 'response')}", _PLAIN
         yield self._measure, _DIM
+        if run.config.is_read_only:
+            yield "read-only", _DIM
         if self.delta:
             yield "after − before", _BOLD
         if run.scorer is not None:

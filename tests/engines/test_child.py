@@ -34,6 +34,15 @@ async def test_a_child_requires_its_token_and_stops_on_request() -> None:
         os.kill(server.pid, 0)
 
 
+async def test_a_child_in_the_background_yields_to_other_processes() -> None:
+    server = await EmbeddedServer.start(None, in_background=True)
+    try:
+        threads = [int(thread.name) for thread in Path(f"/proc/{server.pid}/task").iterdir()]
+        assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {10}
+    finally:
+        await server.stop()
+
+
 async def test_an_invalid_model_shows_the_childs_error(tmp_path: Path) -> None:
     with pytest.raises(ScorerGoneError, match=r"did not start: .*config\.json"):
         await EmbeddedServer.start(str(tmp_path))

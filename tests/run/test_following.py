@@ -121,7 +121,7 @@ async def test_a_file_is_followed_from_before_it_exists(
         assert case.following.status == "waiting"
         await case.until(lambda: case.run.state == "ready")
         case.append(*LINES[:1])
-        await case.until(lambda: case.following.status == "live")
+        await case.until(lambda: case.run.session.header.id == "small")
         assert case.following.waiting_for == f"waiting for the first memory and the first response in {case.path}"
         case.append(*LINES[1:4])
         await case.until(lambda: len(case.run.layout.rows) == 2)

@@ -17,8 +17,11 @@ from memscope.errors import SessionError, UsageError
 from memscope.session import follow
 from memscope.session.follow import FollowedFile, empty_session, newest_file
 from memscope.session.formats.lines import LINE_LIMIT
+from memscope.session.formats.registry import format_named
 from memscope.session.load import load_session
+from memscope.session.text import responses
 from tests.conftest import SMALL_SESSION
+from tests.session.formats.test_registry import FILES
 
 LINES = SMALL_SESSION.splitlines(keepends=True)
 
@@ -261,3 +264,32 @@ def test_the_newest_file_of_a_folder_is_followed_and_kept(tmp_path: Path) -> Non
     assert count(file) is None, "it stays with the file that it follows"
     assert file.name == str(tmp_path / "new.jsonl")
     assert newest_file(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_format_is_followed_line_by_line_or_refused_in_one_line(path: Path, name: str) -> None:
+    file = FollowedFile(path)
+    if not format_named(name).appends:
+        append(path, FILES[name])
+        with pytest.raises(SessionError, match=r"cannot be followed|not JSON"):
+            file.poll()
+        return
+    ids, last = set(), None
+    for line in FILES[name].splitlines(keepends=True):
+        append(path, line)
+        update = file.poll()
+        assert update.notices == ()
+        last = update.session or last
+        if update.session is not None and next(responses(update.session), None):
+            ids.add(update.session.header.id)
+    assert last == load_session(path)
+    assert len(ids) == 1, "the id does not change once there is a response"
+
+
+def test_a_format_that_was_named_is_not_guessed(path: Path) -> None:
+    append(path, LINES[0])
+    with pytest.raises(UsageError, match="'smoke' is unknown"):
+        FollowedFile(path, source_format="smoke").poll()
+    file = FollowedFile(path, source_format="chat-lines")
+    with pytest.raises(SessionError, match="role"):
+        file.poll()

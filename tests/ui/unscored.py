@@ -7,13 +7,14 @@ import sys
 
 from memscope import cli
 from memscope.commands import screen as command
+from memscope.run.following import Following
 from memscope.run.run import Run
 from memscope.ui.app import MemscopeApp, run_app
 from memscope.ui.options import UiOptions
 
 
-def _unscored(run: Run) -> int:
-    return run_app(run, UiOptions(run.config.state_folder(), score=False))
+def _unscored(run: Run, following: Following | None = None) -> int:
+    return run_app(run, UiOptions(run.config.state_folder(), score=False), following)
 
 
 def _crash(app: MemscopeApp) -> None:
