@@ -93,7 +93,7 @@ def _conversation(session: Session, calls: Sequence[Call]) -> Iterator[Node]:
 
 
 def _positions(call: Call) -> tuple[int, ...]:
-    return call.prompt if call.response is None else (*call.prompt, call.response)
+    return (*call.prompt, *(() if call.response is None else (call.response,)))
 
 
 def _placed(node: Node, section: Section, times: Mapping[int, str | None]) -> Node:

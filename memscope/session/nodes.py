@@ -10,7 +10,7 @@ reconstructed call by call: each response has the prompt of its own call, which 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -128,7 +128,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: Its identity within the session, which stays when the session grows.
-        prompt: Positions in `Session.nodes` of the prompt's nodes, in the order they were sent.
+        prompt: Positions in `Session.nodes` of the prompt's nodes, in the order they were sent: a tuple, or `Positions`
+            that calls share which extend each other.
         response: Position in `Session.nodes` of the response, which no other call has; None if there is none.
         tools: The tool definitions that were sent, passed to the chat template unchanged.
         model: Name of the model that answered; "" if unknown.
@@ -141,7 +142,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    prompt: tuple[int, ...]
+    prompt: Sequence[int]
     response: int | None = None
     tools: tuple[Mapping[str, Any], ...] = ()
     model: str = ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from memscope.session.nodes import Memory, Node, Section, Session, memories_of
+from memscope.session.positions import Positions
 from memscope.session.text import is_response, responses
 
 __all__ = ["MemoryPresence", "memory_presence", "version_before"]
@@ -57,25 +58,52 @@ def _in_order(session: Session) -> dict[str, MemoryPresence]:
 
 
 def _in_calls(session: Session) -> dict[str, MemoryPresence]:
-    entries = session.entry_indices()
     memories = [memories_of(node) for node in session.nodes]
     found: dict[str, MemoryPresence] = {}
+    counted = _MemoryCounter(session, memories, found)
     indices: dict[str, list[int]] = {}
     for index, response in enumerate(responses(session)):
         call = response.call
         assert call is not None  # noqa: S101 - every response of a session with calls has one
-        counts: dict[str, int] = {}
-        for position in (*call.prompt, *((call.response,) if call.response is not None else ())):
-            for memory in memories[position]:
-                section, entry = session.nodes[position].section, entries[position]
-                _add_version(found.setdefault(memory.key, MemoryPresence(memory.key, section, entry)), memory)
-                counts[memory.key] = counts.get(memory.key, 0) + 1
+        counts = counted.counts(call.prompt)
+        if call.response is not None and memories[call.response]:
+            counts = counted.add(dict(counts), [call.response])
         for key, count in counts.items():
             indices.setdefault(key, []).append(index)
             found[key].appearances = max(count, found[key].appearances)
     for key, presence in found.items():
         presence.responses = _as_range(indices[key])
     return found
+
+
+class _MemoryCounter:
+    """Counts the memories in prompts, and adds those that were not there before to a dict."""
+
+    def __init__(
+        self, session: Session, memories: Sequence[Sequence[Memory]], found: dict[str, MemoryPresence]
+    ) -> None:
+        self._nodes, self._entries = session.nodes, session.entry_indices()
+        self._memories, self._found = memories, found
+        self._known: dict[int, tuple[int, dict[str, int]]] = {}
+
+    def counts(self, prompt: Sequence[int]) -> Mapping[str, int]:
+        """Return how many times each memory appears in a prompt; of prompts that share, the shorter come first."""
+        if not isinstance(prompt, Positions):
+            return self.add({}, prompt)
+        length, counts = self._known.get(id(prompt.origin), (0, {}))
+        if length > len(prompt):
+            return self.add({}, prompt)
+        self._known[id(prompt.origin)] = len(prompt), self.add(counts, prompt[length:])
+        return counts
+
+    def add(self, counts: dict[str, int], positions: Iterable[int]) -> dict[str, int]:
+        """Add the memories at some positions to the counts, and return them."""
+        for position in positions:
+            for memory in self._memories[position]:
+                section, entry = self._nodes[position].section, self._entries[position]
+                _add_version(self._found.setdefault(memory.key, MemoryPresence(memory.key, section, entry)), memory)
+                counts[memory.key] = counts.get(memory.key, 0) + 1
+        return counts
 
 
 def _add_version(presence: MemoryPresence, memory: Memory) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from memscope.session.nodes import Branch, Call, Content, Node, Opaque, Session, ToolCall, ToolResult
+from memscope.session.positions import Positions
 from memscope.session.text import leaf_text, responses
 
 __all__ = ["Thread", "response_threads"]
@@ -68,30 +69,31 @@ class _ThreadFinder:
         self._nodes = session.nodes
         self._said = {id(node): _said(node) for node in session.nodes}
         self._threads: dict[_Digest, int] = {}
+        self._known: dict[int, list[_Digest]] = {}
         self.heads: list[_Digest] = []
 
     def number(self, call: Call) -> int:
         """Return the thread of the next call: that of the longest earlier exchange that its prompt begins with."""
-        chains = list(self._chains(call))
-        known = (self._threads[chain] for chain in reversed(chains) if chain in self._threads)
-        number = next(known, None)
+        chains, count = self._chains(call.prompt), len(call.prompt)
+        places = range(count - 1, -1, -1)
+        number = next((self._threads[chains[place]] for place in places if chains[place] in self._threads), None)
         if number is None:
             number = len(self.heads)
             self.heads.append(self._head(call))
-        end = chains[-1] if chains else b""
+        end = chains[count - 1] if count else b""
         if call.response is not None:
             self._threads[_extended(end, self._said[id(self._nodes[call.response])])] = number
         return number
 
-    def _chains(self, call: Call) -> Iterator[_Digest]:
-        """Yield a digest of each beginning of a call's conversation."""
-        chain = b""
-        for position in call.prompt:
+    def _chains(self, prompt: Sequence[int]) -> list[_Digest]:
+        """Return a digest of the conversation up to each position of a prompt, and of longer ones that share it."""
+        chains = self._known.setdefault(id(prompt.origin), []) if isinstance(prompt, Positions) else []
+        for position in prompt[len(chains) :]:
             node = self._nodes[position]
-            said = self._said[id(node)]
-            if said and not (isinstance(node, Branch) and node.role in _HEAD_ROLES):
-                chain = _extended(chain, said)
-                yield chain
+            said = b"" if isinstance(node, Branch) and node.role in _HEAD_ROLES else self._said[id(node)]
+            before = chains[-1] if chains else b""
+            chains.append(_extended(before, said) if said else before)
+        return chains
 
     def _head(self, call: Call) -> _Digest:
         texts = [

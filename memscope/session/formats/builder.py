@@ -40,6 +40,7 @@ from memscope.session.nodes import (
     ToolCall,
     ToolResult,
 )
+from memscope.session.positions import Positions
 from memscope.session.rules.base import Origin
 from memscope.session.text import origin_of
 from memscope.session.timestamps import is_timestamp
@@ -136,7 +137,8 @@ class SessionBuilder:
         for position in takewhile(lambda position: self._nodes[position].role in HEAD_ROLES, prompt):
             if self._nodes[position].section != "system":
                 self._nodes[position] = _in_section(self._nodes[position], "system")
-        self._calls.append(Call(id=id, prompt=tuple(prompt), response=response, **fields))
+        positions = prompt if isinstance(prompt, Positions) else tuple(prompt)
+        self._calls.append(Call(id=id, prompt=positions, response=response, **fields))
 
     def note(self, line: str) -> None:
         """Add a line about what was skipped, changed or guessed; the same line is added once."""

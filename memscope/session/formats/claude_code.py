@@ -35,6 +35,7 @@ from memscope.session.formats.claude_tree import Input, Response, TranscriptTree
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import file_part, files_on_disk, joined, text_on_disk
 from memscope.session.nodes import Session, SourceContext
+from memscope.session.positions import Positions
 from memscope.terminal.counts import counted
 
 __all__ = ["FORMAT", "ClaudeCodeReader"]
@@ -139,7 +140,7 @@ class ClaudeCodeReader:
     def _start_again(self) -> None:
         """Forget what was built: a row changed something in the middle."""
         for response in self._tree.responses:
-            response.prompt, response.position = (), None
+            response.prompt, response.position = Positions(), None
         self._tree.outdated = False
         self._built = self._empty()
 
@@ -188,15 +189,21 @@ class ClaudeCodeReader:
         built, before = self._built, segment.before
         snapshot = _at(self._tree.snapshots.get(response.thread, ()), response.number)
         system = self._system(snapshot, response.where)
-        earlier = (*before.prompt, before.position) if before and before.position is not None else ()
-        response.prompt = (*earlier, *self._turn(response, segment))
+        turn = self._turn(response, segment)
+        if before is None or before.position is None:
+            response.prompt = Positions((*system, *turn))
+        elif before.prompt[: len(system)] == system and len(system) == before.system:
+            response.prompt = before.prompt.extended((before.position, *turn))
+        else:
+            response.prompt = Positions((*system, *before.prompt[before.system :], before.position, *turn))
+        response.system = len(system)
         message = {"role": "assistant", "content": response.parts}
         if response.stamp:
             message["timestamp"] = response.stamp
         response.position = built.builder.message(message, response.where)
         built.builder.call(
             id=response.id,
-            prompt=(*system, *response.prompt),
+            prompt=response.prompt,
             response=response.position,
             tools=snapshot.tools if snapshot else (),
             model=response.model,

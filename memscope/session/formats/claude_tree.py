@@ -25,6 +25,7 @@ from memscope.session.formats.claude_rows import (
     user_parts,
 )
 from memscope.session.formats.memory_files import title_of
+from memscope.session.positions import Positions
 from memscope.session.timestamps import is_timestamp
 
 __all__ = ["Input", "Response", "Row", "TranscriptTree"]
@@ -56,7 +57,8 @@ class Response:
         thread: The id of the sub-agent it belongs to; "" for the main conversation.
         results: The results of its tool calls so far, and the numbers of their rows, by the id of the call.
         stopped: Whether its last row says why the model stopped.
-        prompt: Positions of its prompt's messages, once it was placed, without the system prompt.
+        prompt: Positions of its prompt's messages, once it was placed.
+        system: How many of them are the system prompt.
         position: Position of the response's own message, once it was placed.
     """
 
@@ -71,7 +73,8 @@ class Response:
     parts: list[Part] = field(default_factory=list)
     results: dict[str, tuple[int, list[Part]]] = field(default_factory=dict)
     stopped: bool = False
-    prompt: tuple[int, ...] = ()
+    prompt: Positions = field(default_factory=Positions)
+    system: int = 0
     position: int | None = None
 
 

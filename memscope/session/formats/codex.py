@@ -38,6 +38,7 @@ from memscope.session.formats.codex_items import (
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import title_of
 from memscope.session.nodes import Session
+from memscope.session.positions import Positions
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 
@@ -54,6 +55,29 @@ class _Entry:
     position: int
     is_user: bool = False
     is_setting: bool = False
+
+
+class _History:
+    """The messages that the next prompt consists of.
+
+    Attributes:
+        entries: The messages in order.
+        positions: Their positions.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[_Entry] = []
+        self.positions = Positions()
+
+    def append(self, entry: _Entry) -> None:
+        """Add a message at the end."""
+        self.entries.append(entry)
+        self.positions = self.positions.extended((entry.position,))
+
+    def replace(self, entries: Iterable[_Entry]) -> None:
+        """Take other messages."""
+        self.entries = list(entries)
+        self.positions = Positions(entry.position for entry in self.entries)
 
 
 @dataclass(slots=True)
@@ -75,7 +99,7 @@ class CodexReader:
         self._lines = LineReader(name, skip_blank=True, on_invalid=self._count_unreadable)
         self._builder = SessionBuilder(name, FORMAT_NAME, new_detector(), search_results_only=True)
         self._memories = CodexMemories()
-        self._history: list[_Entry] = []
+        self._history = _History()
         self._entries: dict[bytes, _Entry] = {}
         self._open: _OpenResponse | None = None
         self._skipped: Counter[str] = Counter()
@@ -145,7 +169,7 @@ class CodexReader:
         if isinstance(text, str) and text and not self._has_system:
             self._has_system = True
             position = self._builder.message({"role": "system", "content": text}, where, section="system")
-            self._history.insert(0, _Entry(position, is_setting=True))
+            self._history.replace([_Entry(position, is_setting=True), *self._history.entries])
 
     def _event(self, payload: Mapping[str, Any]) -> None:
         kind = payload.get("type")
@@ -185,7 +209,7 @@ class CodexReader:
         position = self._builder.message(message, made.where)
         self._builder.call(
             id=made.id,
-            prompt=[entry.position for entry in self._history],
+            prompt=self._history.positions,
             response=position,
             model=self._model,
             timestamp=made.stamp,
@@ -215,28 +239,29 @@ class CodexReader:
     def _compact(self, payload: Mapping[str, Any], where: str) -> None:
         """Replace the history by what the compaction kept, or by what it usually keeps if the file does not say."""
         self._close()
-        before, replacement = self._history, payload.get("replacement_history")
-        self._history = before[: 1 if self._has_system else 0]
+        before, replacement = self._history.entries, payload.get("replacement_history")
         if isinstance(replacement, list):
+            self._history.replace(before[: 1 if self._has_system else 0])
             for item in filter(is_item, replacement):
                 self._history.append(self._kept(item, where))
             return
         self._rebuilt += 1
+        self._history.replace([entry for entry in before if entry.is_setting or entry.is_user])
         summary = {"type": "message", "role": "user", "content": as_text(payload.get("message"))}
-        self._history = [*(entry for entry in before if entry.is_setting or entry.is_user), self._read(summary, where)]
+        self._history.append(self._read(summary, where))
 
     def _kept(self, item: Mapping[str, Any], where: str) -> _Entry:
         """Return the message of an item that a compaction kept: the earlier one of the same item, if there is one."""
         if is_written(item):
             return _Entry(self._builder.message({"role": "assistant", "content": written_parts(item)}, where))
         entry = self._entries.get(msgspec.json.encode(item))
-        return self._read(item, where) if entry is None or entry in self._history else entry
+        return self._read(item, where) if entry is None or entry in self._history.entries else entry
 
     def _roll_back(self, turns: int) -> None:
         self._close()
-        starts = [place for place, entry in enumerate(self._history) if entry.is_user]
+        starts = [place for place, entry in enumerate(self._history.entries) if entry.is_user]
         if turns > 0 and starts:
-            del self._history[starts[max(0, len(starts) - turns)] :]
+            self._history.replace(self._history.entries[: starts[max(0, len(starts) - turns)]])
 
     def _notes(self) -> Iterator[str]:
         yield "the definitions of the tools are not in the file"

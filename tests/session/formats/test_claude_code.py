@@ -17,6 +17,7 @@ from memscope.session.formats.claude_code import FORMAT, ClaudeCodeReader
 from memscope.session.formats.memory_files import memory_key
 from memscope.session.load import load_session
 from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall
+from memscope.session.positions import Positions
 from memscope.session.text import leaf_text, responses
 from tests.session.formats.claude_files import PROJECT, Transcript, call, small_transcript
 from tests.session.strategies import QUICK
@@ -162,6 +163,16 @@ def test_going_back_to_an_earlier_prompt_gives_a_branch() -> None:
     session = read(made)
     assert prompt_of(session, "8000") == ["user: Hi", "assistant: Hello", "user: Which port?"]
     assert prompt_of(session, "C217") == ["user: Hi\nWhich room?"]
+
+
+def test_prompts_that_extend_each_other_share_their_positions() -> None:
+    made = Transcript()
+    for number in range(5):
+        made.user(f"Question {number}?")
+        made.assistant(f"Answer {number}.")
+    prompts = [one.prompt for one in read(made).calls]
+    assert [len(prompt) for prompt in prompts] == [1, 3, 5, 7, 9]
+    assert len({id(prompt.origin) for prompt in prompts if isinstance(prompt, Positions)}) == 1
 
 
 def test_two_answers_to_one_prompt_share_it() -> None:

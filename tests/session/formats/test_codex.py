@@ -14,6 +14,7 @@ from memscope.session.diagnosis import diagnose
 from memscope.session.formats.citations import Citation, citations, cited_keys
 from memscope.session.formats.codex import FORMAT, CodexReader
 from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall
+from memscope.session.positions import Positions
 from memscope.session.text import leaf_text
 from tests.session.formats.codex_files import Rollout, small_rollout
 from tests.session.strategies import QUICK
@@ -64,6 +65,11 @@ def test_what_the_model_writes_between_two_inputs_is_one_response_with_the_histo
     assert second == [*first, shown(session, [session.calls[0].response or 0])[0], "tool: Staging listens on 7432."]
     assert {call.model for call in session.calls} == {session.header.model} == {"gpt-6-codex"}
     assert session.header.title == "Which port?"
+
+
+def test_prompts_that_extend_each_other_share_their_positions() -> None:
+    prompts = [one.prompt for one in read(small_rollout()).calls]
+    assert len({id(prompt.origin) for prompt in prompts if isinstance(prompt, Positions)}) == 1
 
 
 def test_the_text_of_the_instructions_is_unchanged() -> None:
