@@ -99,8 +99,7 @@ async def _record(
             if command:
                 status = await _run_command(command, port, serving)
             else:
-                _say(f"forwarding {_routes(port, upstream)}; press ctrl+c to stop")
-                status = await _until_stopped(serving)
+                status = await _until_stopped(serving, f"forwarding {_routes(port, upstream)}; press ctrl+c to stop")
             await _drain(serving)
         await asyncio.to_thread(proxy.finish)
     messages.add(_summary(writer, writer.calls - before, port))
@@ -123,7 +122,7 @@ async def _run_command(command: Sequence[str], port: int, serving: Serving) -> i
     return await child.wait()
 
 
-async def _until_stopped(serving: Serving) -> int:
+async def _until_stopped(serving: Serving, announcement: str) -> int:
     """Wait for a signal and return the exit status that it stands for; a second one cuts the calls in flight."""
     loop = asyncio.get_running_loop()
     stopped: asyncio.Future[int] = loop.create_future()
@@ -138,6 +137,7 @@ async def _until_stopped(serving: Serving) -> int:
         loop.call_soon_threadsafe(stop, number)
 
     read_signals(block_signals(_ENDING), handle)
+    _say(announcement)
     return await stopped
 
 

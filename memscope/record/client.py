@@ -1,4 +1,4 @@
-"""The proxy's HTTP client: it adds nothing to requests and keeps no cookies."""
+"""The proxy's HTTP client, which sends requests exactly as they are made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -69,7 +68,6 @@ class UpstreamClient:
             verify=self._certificates,
             timeout=None,  # noqa: S113 - the agent's client has its own
             limits=httpx.Limits(keepalive_expiry=_IDLE_SECONDS),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
         self._pools.append(_Pool(await self._stack.enter_async_context(client)))
         return self._pools[-1]

@@ -21,13 +21,9 @@ from memscope.record.incoming import DisconnectedError, Incoming
 from memscope.record.upstream import Upstream, is_anthropic
 from memscope.record.writer import RecordingWriter
 
-__all__ = ["CutError", "Proxy"]
+__all__ = ["Proxy"]
 
 _LARGE_BYTES = 1 << 18
-
-
-class CutError(Exception):
-    """The upstream closed before the end of its response; the server then closes the client's connection too."""
 
 
 class Proxy:
@@ -61,8 +57,7 @@ class Proxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward one request.
 
-        Raises:
-            CutError: The upstream closed in the middle of its response.
+        A response that the upstream cuts is left incomplete; the server then closes the client's connection too.
         """
         incoming = Incoming(scope, receive)
         if refusal := incoming.refusal():
@@ -76,10 +71,8 @@ class Proxy:
                 await self._record(call, incoming, send)
         except DisconnectedError:
             return
-        except (CutError, asyncio.CancelledError):
-            raise
         except Exception as error:
-            self._report(f"a request failed: {type(error).__name__}")
+            self._report(f"a request could not be forwarded ({type(error).__name__})")
             raise
 
     async def _pass_through(self, incoming: Incoming, send: Send) -> None:
@@ -129,19 +122,14 @@ class _Response:
         self._exchange = exchange
 
     async def relay(self, request: httpx.Request) -> None:
-        """Send a request upstream and the response to the client.
-
-        Raises:
-            CutError: The upstream closed in the middle of its response.
-        """
+        """Send a request upstream and the response to the client."""
         try:
             async with self._client.stream(request) as response:
                 await self._start(response)
                 await self._pass_on(response)
         except httpx.HTTPError as error:
-            if self.status is not None:
-                raise CutError from error
-            await _send_error(self._send, 502, describe_failure(request.url, error))
+            if self.status is None:
+                await _send_error(self._send, 502, describe_failure(request.url, error))
             return
         # The connection is back in the pool by now; the client may disconnect as soon as it has this.
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

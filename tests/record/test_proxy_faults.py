@@ -188,6 +188,18 @@ def test_a_recording_that_fails_never_fails_a_call(start_proxy: StartProxy, monk
     assert proxy.problems == ["a call could not be recorded (RuntimeError)"]
 
 
+def test_an_unexpected_error_is_reported_without_its_message(
+    start_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> str:
+        raise RuntimeError("with a secret in it")
+
+    proxy = start_proxy("http://127.0.0.1:1/v1")
+    monkeypatch.setattr("memscope.record.upstream.Upstream.url", broken)
+    assert httpx.post(proxy.url + CHAT, content=UNMARKED).status_code == 500
+    assert proxy.problems == ["a request could not be forwarded (RuntimeError)"]
+
+
 def test_secrets_are_not_recorded(start_proxy: StartProxy) -> None:
     reply = answer(REPLY, b"set-cookie: hidden=1", b"x-request-id: hidden")
     with scripted(reply) as upstream:

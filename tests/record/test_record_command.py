@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -33,17 +34,22 @@ for _ in numbers:
     print(signal.Signals(signal.sigwait(numbers)).name, flush=True)
 sys.exit(5)
 """
-COUNTING = """
+ASKING = """
 import signal
-count = 0
 def interrupted(*_):
-    global count
-    count += 1
     print("interrupted", flush=True)
 signal.signal(signal.SIGINT, interrupted)
 print("ready", flush=True)
-input()
-print("count", count, flush=True)
+print("was told", input(), flush=True)
+"""
+APART = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR1})
+os.setpgid(0, 0)
+print("recorder", os.getppid(), "ready", flush=True)
+while (number := signal.sigwait({signal.SIGINT, signal.SIGUSR1})) != signal.SIGUSR1:
+    print(signal.Signals(number).name, flush=True)
+print("ended", flush=True)
 """
 
 
@@ -121,13 +127,20 @@ def test_signals_for_the_recorder_reach_the_command(tmp_path: Path) -> None:
     assert recorder.returncode == 5
 
 
-def test_signals_that_were_ignored_stay_ignored_for_the_command(tmp_path: Path) -> None:
-    program = "import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
-    command = record_command(tmp_path, *python_agent(program))
-    done = subprocess.run(
-        ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command], capture_output=True, env=environment()
-    )
+def test_signals_that_were_ignored_stay_ignored(tmp_path: Path) -> None:
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    command = [*ignoring, *record_command(tmp_path, *python_agent(program))]
+    done = subprocess.run(command, capture_output=True, env=environment())
     assert done.stdout == b"True\n"
+    alone = subprocess.Popen(
+        [*ignoring, *record_command(tmp_path, "--to", "http://127.0.0.1:1")], env=environment(), stderr=subprocess.PIPE
+    )
+    assert proxy_port(alone)
+    alone.send_signal(signal.SIGINT)
+    alone.send_signal(signal.SIGTERM)
+    alone.communicate(timeout=20)
+    assert alone.returncode == 0
 
 
 class Terminal:
@@ -145,12 +158,14 @@ class Terminal:
     def read_until(self, words: str) -> str:
         """Return what appears up to and including some words."""
         while words.encode() not in self._seen:
+            assert select.select([self._terminal], [], [], 20)[0], self._seen
             self._seen += os.read(self._terminal, 65536)
         shown, _, self._seen = self._seen.partition(words.encode())
         return shown.decode() + words
 
     def close(self) -> None:
-        os.close(self._terminal)
+        os.close(self._terminal)  # the shell and its jobs are hung up
+        os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
 
 
@@ -163,12 +178,13 @@ def terminal() -> Iterator[Terminal]:
     opened.close()
 
 
-def test_the_terminal_interrupts_the_command_once_and_stops_and_continues_it(
-    tmp_path: Path, terminal: Terminal
-) -> None:
-    agent = tmp_path / "agent.py"
-    agent.write_text(COUNTING)
-    terminal.type(" ".join(record_command(tmp_path, "--", sys.executable, str(agent))) + "; echo status $?\n")
+def start_in(terminal: Terminal, folder: Path, program: str) -> None:
+    (folder / "agent.py").write_text(program)
+    terminal.type(" ".join(record_command(folder, "--", sys.executable, str(folder / "agent.py"))) + "\n")
+
+
+def test_the_terminal_interrupts_stops_and_continues_the_command(tmp_path: Path, terminal: Terminal) -> None:
+    start_in(terminal, tmp_path, ASKING)
     terminal.read_until("ready")
     terminal.type("\x03")
     terminal.read_until("interrupted")
@@ -176,8 +192,21 @@ def test_the_terminal_interrupts_the_command_once_and_stops_and_continues_it(
     terminal.read_until("Stopped")
     terminal.type("fg\n")
     terminal.read_until("agent.py")
-    terminal.type("\n")
-    terminal.read_until("count 1")
+    terminal.type("something\n")
+    terminal.read_until("was told something")
+    terminal.read_until("no call was recorded")
+
+
+def test_what_the_terminal_sends_is_not_passed_on_since_it_reaches_the_command_by_itself(
+    tmp_path: Path, terminal: Terminal
+) -> None:
+    start_in(terminal, tmp_path, APART)  # the terminal does not reach this one
+    terminal.read_until("recorder ")
+    recorder = int(terminal.read_until("ready").split()[0])
+    terminal.type("\x03")
+    terminal.read_until("^C")
+    os.kill(recorder, signal.SIGUSR1)
+    assert "SIGINT" not in terminal.read_until("ended")
 
 
 def test_a_recorder_without_a_command_says_where_it_listens_and_ends_on_a_signal(tmp_path: Path) -> None:
