@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import tokenizers
 import torch
+from msgspec.structs import replace
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from memscope.config import Config
+from memscope.config import Config, TemplateChoice
 from memscope.demo import model_folder
 from memscope.run.run import Run
 from memscope.scoring.grid import MEASURES
@@ -123,13 +124,14 @@ def keys(exchange: Exchange) -> set[str]:
     return {part["memory"]["key"] for value in exchange.prompt for part in value["content"] if "memory" in part}
 
 
-async def test_every_cell_is_that_of_its_own_call(config: Config, tmp_path: Path) -> None:
-    run = Run(call_session(EXCHANGES), config, Database(tmp_path / "db"))
+@pytest.mark.parametrize("template", ["own", "chatml"])
+async def test_every_cell_is_that_of_its_own_call(template: TemplateChoice, config: Config, tmp_path: Path) -> None:
+    run = Run(call_session(EXCHANGES), replace(config, template=template), Database(tmp_path / "db"))
     answered = [exchange for exchange in EXCHANGES if exchange.response is not None]
     try:
         for measure in MEASURES:
             await run.matrix(measure)
-        assert run.prompt.template == "own"
+        assert run.prompt.template == template
         assert len(run.layout.columns) == len(answered)
         for column, exchange in enumerate(answered):
             present = keys(exchange)
