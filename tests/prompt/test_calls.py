@@ -39,12 +39,23 @@ def test_the_text_of_a_completion_keeps_its_control_tokens_and_is_cut_at_memorie
 
 def test_each_call_is_rendered_with_its_own_tools(templates: Callable[[str], Tokenizer]) -> None:
     tokenizer = templates("blocks")
-    asked, answer = message("user", "List."), message("assistant", "Done.")
-    made = render(call_session([Exchange([asked], answer, {"tools": (TOOL,)}), Exchange([asked], answer)]), tokenizer)
+    asked, answer, more = message("user", "List."), message("assistant", "Done."), message("user", "More.")
+    exchanges = [Exchange([asked], answer, {"tools": (TOOL,)}), Exchange([asked, answer, more], answer)]
+    made = render(call_session(exchanges), tokenizer)
     chat = [{"role": "user", "content": "List."}, {"role": "assistant", "content": "Done."}]
-    for variant, tools in zip(made.variants(), ([TOOL], None), strict=True):
-        ids = tokenizer.parse(tokenizer.apply_template(chat, tools))[0]
+    longer = [*chat, {"role": "user", "content": "More."}, chat[1]]
+    for variant, messages, tools in zip(made.variants(), (chat, longer), ([TOOL], None), strict=True):
+        ids = tokenizer.parse(tokenizer.apply_template(messages, tools))[0]
         assert list(variant.ids) == ids[: len(variant.ids)]
+
+
+def test_of_a_turn_that_the_request_had_begun_only_the_rest_is_scored(templates: Callable[[str], Tokenizer]) -> None:
+    tokenizer = templates("blocks")
+    begun = message("assistant", {"type": "thinking", "text": "Hm."}, "You are")
+    exchange = Exchange([message("user", "Who?"), begun], message("assistant", " Mira."), {"api": "anthropic-messages"})
+    made = render(call_session([exchange]), tokenizer)
+    assert tokenizer.decode(made.continuation_ids(0)) == " Mira.<|end|>"
+    assert tokenizer.decode(made.context_ids(0)).endswith("<think>\nHm.\n</think>\nYou are")
 
 
 def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[str], Tokenizer]) -> None:

@@ -11,6 +11,7 @@ from memscope.prompt.tokenizer import Tokenizer
 from memscope.scoring.layout import layout_of, preview_line
 from memscope.session.load import load_session
 from memscope.session.nodes import Branch, Content, Header, Memory, Session
+from tests.call_sessions import Exchange, call_session, retrieving_agent
 
 
 def test_rows_and_columns_are_those_of_the_prompt() -> None:
@@ -26,6 +27,16 @@ def test_rows_and_columns_are_those_of_the_prompt() -> None:
     measured = layout.with_token_counts(prompt)
     assert [row.tokens for row in measured.rows] == [memory.tokens for memory in prompt.memories]
     assert [column.tokens for column in measured.columns] == [response.tokens for response in prompt.responses]
+
+
+def test_a_response_has_the_time_and_the_model_of_its_call() -> None:
+    exchanges = retrieving_agent(2, memories=2)
+    first, second = layout_of(
+        call_session([exchanges[0], Exchange(exchanges[1].prompt, exchanges[1].response, {"model": "m"})])
+    ).columns
+    assert (first.timestamp, first.model) == ("2026-11-20T00:00:00Z", "")
+    assert (second.timestamp, second.model) == ("2026-11-20T00:00:01Z", "m")
+    assert first.id != second.id
 
 
 def test_a_key_that_appears_twice_is_one_row() -> None:
