@@ -100,7 +100,9 @@ def add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "SESSION, lists the newest transcripts",
     )
     group.add_argument(
-        "--project", metavar="DIR", help="read memory files that a Claude Code transcript lacks from this project"
+        "--project",
+        metavar="DIR",
+        help="read memory files that a transcript of Claude Code or Gemini CLI lacks from this project",
     )
     group.add_argument(
         "--pick", metavar="ID", help="conversation to read from a file with several: a sample's id or an agent's name"

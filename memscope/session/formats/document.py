@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from memscope.errors import SessionError
@@ -19,8 +20,6 @@ ReadBytes: TypeAlias = Callable[[bytes, str, NewDetector], Session]
 
 ReadDocument: TypeAlias = Callable[[Any, str, NewDetector], Session]
 """The same for a decoded document."""
-
-Picking: TypeAlias = Callable[[str], SessionFormat] | None
 
 
 class WholeFileReader:
@@ -50,7 +49,8 @@ def document_format(
     expected: str,
     recognises: Callable[[FileHead], bool],
     read: ReadDocument,
-    picking: Picking = None,
+    picking: Callable[[str], SessionFormat] | None = None,
+    in_project: Callable[[Path], SessionFormat] | None = None,
 ) -> SessionFormat:
     """Return a format whose files are one JSON document.
 
@@ -60,8 +60,9 @@ def document_format(
         recognises: Returns whether a file with this head has this format.
         read: Converts the decoded document.
         picking: See `SessionFormat`.
+        in_project: See `SessionFormat`.
     """
-    return whole_file_format(name, expected, recognises, partial(_read_document, read=read), picking)
+    return whole_file_format(name, expected, recognises, partial(_read_document, read=read), picking, in_project)
 
 
 def whole_file_format(
@@ -69,7 +70,8 @@ def whole_file_format(
     expected: str,
     recognises: Callable[[FileHead], bool],
     read: ReadBytes,
-    picking: Picking = None,
+    picking: Callable[[str], SessionFormat] | None = None,
+    in_project: Callable[[Path], SessionFormat] | None = None,
 ) -> SessionFormat:
     """Return a format whose files are read as a whole; see `document_format`."""
     return SessionFormat(
@@ -79,6 +81,7 @@ def whole_file_format(
         recognises=recognises,
         reader=partial(WholeFileReader, read=read),
         picking=picking,
+        in_project=in_project,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from memscope.session.formats.base import FileHead, NewDetector
+from pathlib import Path
+
+from memscope.session.formats.base import FileHead, SessionFormat
 from memscope.session.formats.gemini_records import GeminiRecords
 from memscope.session.formats.line_messages import lines_format
 
@@ -16,13 +18,15 @@ def _recognises(head: FileHead) -> bool:
     return False
 
 
-def _converter(name: str, new_detector: NewDetector) -> GeminiRecords:
-    return GeminiRecords(name, FORMAT.name, new_detector)
+def _format(project: Path | None) -> SessionFormat:
+    return lines_format(
+        name=_NAME,
+        expected="a Gemini CLI session",
+        recognises=_recognises,
+        converter=lambda name, new_detector: GeminiRecords(name, _NAME, new_detector, project),
+        in_project=_format,
+    )
 
 
-FORMAT = lines_format(
-    name="gemini-cli",
-    expected="a Gemini CLI session",
-    recognises=_recognises,
-    converter=_converter,
-)
+_NAME = "gemini-cli"
+FORMAT = _format(None)

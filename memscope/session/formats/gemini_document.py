@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from memscope.session.formats.base import FileHead, NewDetector
+from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.document import document_format
 from memscope.session.formats.gemini_records import GeminiRecords
 from memscope.session.formats.transcript import Transcript
@@ -13,20 +15,23 @@ from memscope.session.nodes import Session
 __all__ = ["FORMAT", "read_gemini_document"]
 
 
-def read_gemini_document(document: Any, name: str, new_detector: NewDetector) -> Session:
+def read_gemini_document(
+    document: Any, name: str, new_detector: NewDetector, *, project: Path | None = None
+) -> Session:
     """Convert a decoded document.
 
     Args:
         document: A session record, or the list of entries of `logs.json`.
         name: The file name, for error messages.
         new_detector: Creates the memory detector.
+        project: The project's folder, to read GEMINI.md files from.
 
     Raises:
         SessionError: A message is invalid; the error names it and the field.
     """
     if isinstance(document, list):
         return _read_logs(document, name, new_detector)
-    records = GeminiRecords(name, FORMAT.name, new_detector)
+    records = GeminiRecords(name, FORMAT.name, new_detector, project)
     records.take(document, name)
     return records.session()
 
@@ -55,9 +60,14 @@ def _recognises(head: FileHead) -> bool:
     return False
 
 
-FORMAT = document_format(
-    name="gemini-document",
-    expected="an older Gemini CLI session",
-    recognises=_recognises,
-    read=read_gemini_document,
-)
+def _format(project: Path | None) -> SessionFormat:
+    return document_format(
+        name="gemini-document",
+        expected="an older Gemini CLI session",
+        recognises=_recognises,
+        read=partial(read_gemini_document, project=project),
+        in_project=_format,
+    )
+
+
+FORMAT = _format(None)

@@ -9,6 +9,7 @@ own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from memscope.session.apis.base import Part
@@ -16,6 +17,7 @@ from memscope.session.apis.parts import as_dict, as_text, opaque, tool_call, too
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.fields import Fields, field_error
 from memscope.session.formats.gemini_contents import content_parts, turn_messages
+from memscope.session.formats.gemini_memory import context_files, file_part
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 from memscope.session.timestamps import as_timestamp
@@ -28,13 +30,27 @@ Record = Mapping[str, Any]
 class GeminiRecords:
     """Applies records one by one and builds the session of the state they lead to."""
 
-    def __init__(self, name: str, format_name: str, new_detector: NewDetector) -> None:
-        """Create an empty state; see `Transcript`."""
+    def __init__(self, name: str, format_name: str, new_detector: NewDetector, project: Path | None = None) -> None:
+        """Create an empty state.
+
+        Args:
+            name: The file name, for error messages.
+            format_name: The name of the file's format.
+            new_detector: Creates the memory detector.
+            project: The project's folder, to read GEMINI.md files from.
+        """
         self._name, self._format, self._new_detector = name, format_name, new_detector
+        self._project = project
+        self._disk = list(context_files(project, Path(name))) if project else []
         self._metadata: dict[str, Any] = {}
         self._history: dict[str, tuple[str, Record]] = {}
         self._past: list[tuple[tuple[str, Record], ...]] = []
         self._unknown = 0
+        self._unreadable = 0
+
+    def skip_invalid(self) -> None:
+        """Count a line that is not JSON: Gemini CLI goes past one as well, such as that of a killed process."""
+        self._unreadable += 1
 
     def take(self, record: Any, where: str) -> None:
         """Apply the next record.
@@ -59,17 +75,28 @@ class GeminiRecords:
     def session(self) -> Session:
         """Return the session of the records applied so far."""
         transcript = Transcript(self._name, self._format, self._new_detector)
-        builder = transcript.builder
-        builder.note("Gemini CLI's files lack the system prompt, GEMINI.md included")
-        writer = _Writer(transcript)
+        writer = _Writer(transcript, self._system(transcript))
         for history in (*self._past, tuple(self._history.values())):
             writer.write(history)
-        if self._unknown:
-            builder.skip("unknown row", self._unknown)
-        summary = self._metadata.get("summary")
+        for kind, count in (("unknown row", self._unknown), ("unreadable line", self._unreadable)):
+            if count:
+                transcript.builder.skip(kind, count)
         return transcript.session(
-            begins=self._metadata.get("sessionId"), title=summary if isinstance(summary, str) else "", whole=False
+            begins=self._metadata.get("sessionId"),
+            title=as_text(self._metadata.get("summary")),
+            whole=False,
+            from_disk=[path for path, _ in self._disk],
         )
+
+    def _system(self, transcript: Transcript) -> list[int]:
+        """Add what is known of the system prompt, and return its position if there is anything."""
+        note = transcript.builder.note
+        note("the system prompt is not in the file")
+        if self._project is None or not self._disk:
+            note(f"no GEMINI.md in {self._project}" if self._project else "--project DIR reads GEMINI.md from disk")
+            return []
+        content = [file_part(path, text, self._project, self._new_detector) for path, text in self._disk]
+        return [transcript.add({"role": "system", "content": content}, str(self._project))]
 
     def _rewind(self, message: str) -> None:
         """Take back a message and all after it; everything if it is unknown, as Gemini CLI does."""
@@ -99,14 +126,15 @@ class GeminiRecords:
 class _Writer:
     """Adds histories to a transcript, what they share once."""
 
-    def __init__(self, transcript: Transcript) -> None:
+    def __init__(self, transcript: Transcript, system: Sequence[int]) -> None:
         self._transcript = transcript
+        self._system = system
         self._answered: set[str] = set()
         self._unsent: set[str] = set()
 
     def write(self, history: Sequence[tuple[str, Record]]) -> None:
         results = {id_ for _, record in history for id_ in _ids(record.get("content"), "functionResponse")}
-        prompt: list[int] = []
+        prompt = list(self._system)
         for where, record in history:
             kind = record.get("type")
             if kind == "gemini":

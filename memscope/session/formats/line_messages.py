@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.nodes import Session
 
-__all__ = ["LineConverter", "LineMessagesReader", "NewConverter", "lines_format"]
+__all__ = ["LineConverter", "LineMessagesReader", "NewConverter", "SkipsInvalidLines", "lines_format"]
 
 
 class LineConverter(Protocol):
@@ -27,6 +28,14 @@ class LineConverter(Protocol):
         """Return the session of the lines added so far."""
 
 
+@runtime_checkable
+class SkipsInvalidLines(Protocol):
+    """A converter of files whose program goes past lines that are not JSON; for others such a line is an error."""
+
+    def skip_invalid(self) -> None:
+        """Count a line that is not JSON."""
+
+
 NewConverter: TypeAlias = Callable[[str, NewDetector], LineConverter]
 """Creates the converter for the file with this name."""
 
@@ -36,8 +45,9 @@ class LineMessagesReader:
 
     def __init__(self, name: str, new_detector: NewDetector, *, converter: NewConverter) -> None:
         """Create a reader for the file with this name."""
-        self._lines = LineReader(name, skip_blank=True)
         self._converter = converter(name, new_detector)
+        skips = self._converter.skip_invalid if isinstance(self._converter, SkipsInvalidLines) else None
+        self._lines = LineReader(name, skip_blank=True, on_invalid=(lambda _: skips()) if skips else None)
 
     def feed(self, data: bytes) -> None:
         """See `SessionReader.feed`."""
@@ -57,7 +67,11 @@ class LineMessagesReader:
 
 
 def lines_format(
-    name: str, expected: str, recognises: Callable[[FileHead], bool], converter: NewConverter
+    name: str,
+    expected: str,
+    recognises: Callable[[FileHead], bool],
+    converter: NewConverter,
+    in_project: Callable[[Path], SessionFormat] | None = None,
 ) -> SessionFormat:
     """Return a format whose files have one message or record per line.
 
@@ -66,6 +80,13 @@ def lines_format(
         expected: What a file contains, for the error about unrecognised files.
         recognises: Returns whether a file with this head has this format.
         converter: Creates the converter of the lines.
+        in_project: See `SessionFormat`.
     """
-    reader = partial(LineMessagesReader, converter=converter)
-    return SessionFormat(name=name, expected=expected, appends=True, recognises=recognises, reader=reader)
+    return SessionFormat(
+        name=name,
+        expected=expected,
+        appends=True,
+        recognises=recognises,
+        reader=partial(LineMessagesReader, converter=converter),
+        in_project=in_project,
+    )

@@ -16,7 +16,7 @@ from memscope.session.apis.base import Part
 
 __all__ = ["file_part", "files_on_disk", "joined", "memory_key", "text_on_disk", "title_of"]
 
-_AGENT_FOLDER = re.compile(r"^.*/(?=\.(?:claude|codex)/)")
+_AGENT_FOLDER = re.compile(r"^.*/(?=\.(?:claude|codex|gemini)/)")
 _AGENT_PROJECT = re.compile(r"^.*/\.claude/projects/[^/]+/")
 _CODEX_MEMORIES = re.compile(r"^.*/\.codex/(?=memories/)")
 _IN_PROJECT = ("CLAUDE.md", ".claude/CLAUDE.md", "CLAUDE.local.md", "MEMORY.md")

@@ -107,6 +107,7 @@ class Transcript:
         models: Iterable[Any] = (),
         whole: bool = True,
         tools: Sequence[Mapping[str, Any]] = (),
+        from_disk: Sequence[str] = (),
     ) -> Session:
         """Return the session of the messages added so far.
 
@@ -116,16 +117,22 @@ class Transcript:
             models: Names of models that answered, beside those of the messages.
             whole: Whether the file holds the whole context, as far as its format tells.
             tools: The definitions of the tools of a session without calls, if the file has them.
+            from_disk: Paths of the memory files that were read from disk.
         """
         if lacks_tools := self._calls_tools and not tools and not self._has_tools:
             self.builder.note("the definitions of the tools are not in the file")
-        return self.builder.session(
+        if from_disk:
+            self.builder.note(f"{', '.join(from_disk)} read from disk, may have changed")
+        session = self.builder.session(
             id=file_session_id(self._format, self._name, begins or self._first or self._head),
             title=title or PurePath(self._name).stem,
             model=joined_names([*self.models, *models]),
             whole=whole and not lacks_tools,
             tools=tools,
         )
+        if not from_disk:
+            return session
+        return msgspec.structs.replace(session, source=msgspec.structs.replace(session.source, context="from disk"))
 
 
 def joined_names(names: Iterable[Any]) -> str:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from memscope.errors import SessionError
+from memscope.session.load import load_session
 from memscope.session.nodes import Session
 from tests.session.formats.examples import example, read, turns
 
@@ -73,13 +75,42 @@ def test_models_title_and_what_is_lacking_are_told() -> None:
     assert session.header.title == "Ask for the staging port"
     assert session.source.context == "reconstructed"
     assert session.source.notes == (
-        "Gemini CLI's files lack the system prompt, GEMINI.md included",
+        "the system prompt is not in the file",
+        "--project DIR reads GEMINI.md from disk",
         "the definitions of the tools are not in the file",
         "1 inlineData part skipped",
         "1 thought summary part skipped",
         "1 info message skipped",
         "1 unknown row skipped",
     )
+
+
+def test_with_the_project_its_files_are_read_from_disk(tmp_path: Path) -> None:
+    own, project = tmp_path / ".gemini", tmp_path / "ports"
+    (chats := own / "tmp" / "5f0c9b" / "chats").mkdir(parents=True)
+    project.mkdir()
+    (own / "GEMINI.md").write_text("Be kind.\n\n## Gemini Added Memories\n- Mira likes tea\n")
+    (project / "GEMINI.md").write_text("Write tests first.\n")
+    (chats / "session.jsonl").write_bytes(example("gemini-cli.jsonl"))
+    session = load_session(chats / "session.jsonl", project=project)
+    assert session.memory_keys()[:2] == ("mira-likes-tea", "GEMINI.md")
+    assert {call.prompt[0] for call in session.calls} == {0}
+    assert session.source.context == "from disk"
+    assert f"{own}/GEMINI.md, {project}/GEMINI.md read from disk, may have changed" in session.source.notes
+
+
+def test_a_project_without_such_files_is_told(tmp_path: Path) -> None:
+    (tmp_path / "session.jsonl").write_bytes(example("gemini-cli.jsonl"))
+    session = load_session(tmp_path / "session.jsonl", project=tmp_path)
+    assert f"no GEMINI.md in {tmp_path}" in session.source.notes
+    assert session.source.context == "reconstructed"
+
+
+def test_a_line_that_a_killed_process_left_is_skipped_and_counted() -> None:
+    data = example("gemini-cli.jsonl").replace(b'{"future": 1}\n', b'{"id": "x", "ty\n')
+    session = read(data)
+    assert "1 unreadable line skipped" in session.source.notes
+    assert len(session.calls) == 5
 
 
 def test_a_rewind_to_an_unknown_message_takes_back_everything() -> None:
