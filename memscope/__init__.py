@@ -33,7 +33,7 @@ The packages, from the top layer down; each imports only from those below it:
     session/         nodes, file formats (one module each), memory detectors
     terminal/        text that is safe for a terminal, printing, the word diff
     server/          memscope serve, independent of the packages above: api/, compute/, training/
-    demo/            the bundled model and session; build/ generates and trains them
+    demo/            the bundled model and session; build/ generates and trains them; live/ is an agent at work
 """
 
 from __future__ import annotations

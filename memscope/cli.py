@@ -21,7 +21,7 @@ from memscope.terminal.streams import prepare_streams
 
 __all__ = ["main"]
 
-_COMMANDS = ("score", "finetune", "train", "importance", "export", "doctor", "convert", "record", "serve")
+_COMMANDS = ("score", "finetune", "train", "importance", "export", "doctor", "convert", "record", "serve", "demo")
 """The names of the commands; each has a module in `memscope.commands.parsers`, in the order of the help."""
 
 

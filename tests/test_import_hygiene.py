@@ -10,7 +10,7 @@ import pytest
 MODEL = {"torch", "transformers", "peft"}
 SERVER = {"starlette", "uvicorn", "memscope.server.compute.worker"}
 HELP = "from memscope.cli import main\ntry: main([{command!r}, '--help'])\nexcept SystemExit: pass"
-COMMANDS = ("", "score", "finetune", "train", "importance", "export", "doctor", "record", "serve")
+COMMANDS = ("", "score", "finetune", "train", "importance", "export", "doctor", "record", "serve", "demo")
 ROOM = (
     "import pkgutil, importlib, memscope.{room} as room\n"
     "for module in pkgutil.walk_packages(room.__path__, room.__name__ + '.'): importlib.import_module(module.name)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ from memscope.ui.app import run_app
 
 if TYPE_CHECKING:
     from memscope.run.following import Following
+    from memscope.session.follow import FollowedFile
 
-__all__ = ["screen"]
+__all__ = ["follow_file", "screen"]
 
 
 def screen(path: str | None, config: Config) -> int:
@@ -27,11 +28,25 @@ def screen(path: str | None, config: Config) -> int:
         MemscopeError: The session cannot be read, or has no memories or responses; or it cannot be followed.
     """
     if config.follow:
-        return _follow(path, config)
+        return follow_file(path, config)
     return _show(load_scorable_session(path, config), config)
 
 
-def _follow(path: str | None, config: Config) -> int:
+def follow_file(
+    path: str | None,
+    config: Config,
+    follow: Callable[[Run, FollowedFile, Sequence[str]], Following] | None = None,
+) -> int:
+    """Follow a file on the screen and return the exit status.
+
+    Args:
+        path: The file; None for the newest recording.
+        config: The options.
+        follow: Follows the file with a run, given what the first look at the file found; None for `Following`.
+
+    Raises:
+        MemscopeError: It cannot be followed.
+    """
     # Imported here, since a session that is not followed is painted without it.
     from memscope.run.following import Following
     from memscope.session.follow import FollowedFile, empty_session
@@ -50,7 +65,8 @@ def _follow(path: str | None, config: Config) -> int:
         project=config.project,
     )
     first = file.poll()
-    return _show(first.session or empty_session(file), config, lambda run: Following(run, file, first.notices))
+    session = first.session or empty_session(file)
+    return _show(session, config, lambda run: (follow or Following)(run, file, first.notices))
 
 
 def _show(session: Session, config: Config, follow: Callable[[Run], Following] | None = None) -> int:

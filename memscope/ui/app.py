@@ -331,7 +331,8 @@ class MemscopeApp(AppShell):
         """Quit, asking first if something is running or unsaved."""
         if isinstance(self.screen, QuitQuestion):
             return
-        warning = quit_warning(self.measured, self.candidates.tasks, self._progress)
+        following = self._following is not None
+        warning = quit_warning(self.measured, self.candidates.tasks, self._progress, following=following)
         if warning is None:
             self.exit(0)
         else:

@@ -25,9 +25,12 @@ class QuitQuestion(Choose):
         super().__init__(f"{warning} Quit?", answers[::-1] if loses else answers)
 
 
-def quit_warning(run: Run, tasks: CandidateTasks, progress: Progress | None) -> str | None:
-    """Return a warning about running work or unsaved weights; None if nothing would be lost."""
-    if run.state in RUNNING:
+def quit_warning(run: Run, tasks: CandidateTasks, progress: Progress | None, *, following: bool) -> str | None:
+    """Return a warning about running work or unsaved weights; None if nothing would be lost.
+
+    While a session is followed, scoring goes on and on, and is nothing to wait for.
+    """
+    if run.state in RUNNING and not following:
         done = f"{progress.done} of {progress.total} rows" if progress else "the scorer"
         return f"Still {run.state} ({done}). Finished rows are saved."
     if tasks.busy:

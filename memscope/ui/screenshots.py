@@ -9,13 +9,11 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
-
-from textual.pilot import Pilot
 
 from memscope.config import Config
 from memscope.demo import session_path
@@ -24,13 +22,14 @@ from memscope.scoring.events import RowDone
 from memscope.session.load import load_session
 from memscope.store.database import Database
 from memscope.ui.app import MemscopeApp
+from memscope.ui.capture import save_picture, until
+from memscope.ui.live_screenshots import LIVE_PICTURES, record_agent, take_live
 from memscope.ui.options import UiOptions
 
 __all__ = ["PICTURES", "Picture", "main"]
 
 WIDE = (160, 48)
 NARROW = (80, 24)
-_TIMEOUT_SECONDS = 300.0
 
 
 Reached: TypeAlias = Callable[[MemscopeApp], bool]
@@ -86,12 +85,6 @@ PICTURES: tuple[Picture, ...] = (
 )
 
 
-async def _until(reached: Callable[[], bool], pilot: Pilot[int]) -> None:
-    async with asyncio.timeout(_TIMEOUT_SECONDS):
-        while not reached():
-            await pilot.pause(0.05)
-
-
 async def _take(picture: Picture, size: tuple[int, int], folder: Path, state: Path) -> Path:
     config = Config(state=str(state))
     database = Database(state)
@@ -102,36 +95,49 @@ async def _take(picture: Picture, size: tuple[int, int], folder: Path, state: Pa
         wanted = picture.rows
         run.listen(lambda _: run.pause() if len(done) >= wanted else None)
     app = MemscopeApp(run, UiOptions(state, colours="full", undo_seconds=0))
-    path = folder / f"{picture.name}-{size[0]}x{size[1]}.svg"
     async with app.run_test(size=size) as pilot:
-        await _until(lambda: run.state in ("done", "failed", "paused"), pilot)
+        await until(lambda: run.state in ("done", "failed", "paused"), pilot)
         for step in picture.steps:
             if isinstance(step, str):
                 await pilot.press(step)
             else:
-                await _until(partial(step, app), pilot)
+                await until(partial(step, app), pilot)
                 await pilot.pause(0.2)
-        await pilot.pause(1.0)
-        app.clear_notifications()
-        await pilot.pause(0.2)
-        app.save_screenshot(str(path))
+        path = await save_picture(app, pilot, folder, picture.name)
     await app.shut_down()
     await run.close()
     database.close()
     return path
 
 
+async def _take_all(size: tuple[int, int], folder: Path, only: Sequence[str]) -> AsyncIterator[Path]:
+    """Take the screenshots in one size and yield their files."""
+    with tempfile.TemporaryDirectory() as state:
+        for picture in PICTURES:
+            if not only or picture.name in only:
+                yield await _take(picture, size, folder, Path(state))
+    if only and not {picture.name for picture in LIVE_PICTURES}.intersection(only):
+        return
+    with tempfile.TemporaryDirectory() as state:
+        calls = await record_agent(Path(state))
+        for path in await take_live(calls, size, folder, Path(state)):
+            yield path
+
+
+async def _write_all(folder: Path, only: Sequence[str]) -> None:
+    for size in (WIDE, NARROW):
+        async for path in _take_all(size, folder, only):
+            sys.stdout.write(f"{path}\n")
+
+
 def main() -> int:
     """Take all screenshots in both sizes."""
     parser = argparse.ArgumentParser(prog="python -m memscope.ui.screenshots", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("screenshots"), help="output folder")
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for size in (WIDE, NARROW):
-        with tempfile.TemporaryDirectory() as state:
-            for picture in PICTURES:
-                path = asyncio.run(_take(picture, size, folder, Path(state)))
-                sys.stdout.write(f"{path}\n")
+    parser.add_argument("--only", nargs="*", default=(), metavar="NAME", help="take only these; live ones together")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_write_all(options.folder, options.only))
     return 0
 
 

@@ -1,15 +1,43 @@
-"""Keep the agent talking to the scorer of a run."""
+"""Keep the agent talking to the scorer of a run whose session is the recording of what it says."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from memscope.demo.live.recorded import RecordedAgent
+from memscope.errors import MemscopeError
+from memscope.run.following import Following
 from memscope.run.run import Run
 from memscope.scoring.events import Event, Notice, ScorerReady
+from memscope.session.follow import FollowedFile
 
-__all__ = ["keep_talking"]
+__all__ = ["TalkedFollowing", "keep_talking"]
+
+
+class TalkedFollowing(Following):
+    """Follows a recording and keeps the agent talking that it is of."""
+
+    def __init__(self, run: Run, file: FollowedFile, notices: Sequence[str], recording: Path, pace: float) -> None:
+        """Create it; nothing happens before `follow`.
+
+        Args:
+            run: The run.
+            file: The recording, as it is followed.
+            notices: What the first look at it found.
+            recording: The path of the recording.
+            pace: Seconds between two turns.
+        """
+        super().__init__(run, file, notices)
+        self._recording, self._pace = recording, pace
+
+    async def follow(self) -> None:
+        """Follow, and keep the agent talking, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(super().follow())
+            group.create_task(keep_talking(self._run, self._recording, self._pace))
 
 
 async def keep_talking(run: Run, recording: Path, pace: float) -> None:
@@ -19,9 +47,6 @@ async def keep_talking(run: Run, recording: Path, pace: float) -> None:
         run: The run; it is opened.
         recording: The recording of what the agents say.
         pace: Seconds between two turns.
-
-    Raises:
-        MemscopeError: No scorer is available.
     """
     ready = asyncio.Event()
 
@@ -31,13 +56,15 @@ async def keep_talking(run: Run, recording: Path, pace: float) -> None:
 
     stop_listening = run.listen(listen)
     try:
-        await run.open()
+        with contextlib.suppress(MemscopeError):  # the run has reported it
+            await run.open()
         talked_to = ""
         while True:
             while run.scorer is None or not run.is_open or run.scorer.url == talked_to:
                 ready.clear()
                 await ready.wait()
             talked_to = run.scorer.url
+            run.emit(Notice("an agent is talking; its newest response is the last column"))
             run.emit(Notice(await _talk(run, recording, pace)))
     finally:
         stop_listening()
