@@ -42,6 +42,9 @@ __all__ = ["FORMAT", "ClaudeCodeReader"]
 
 _T = TypeVar("_T")
 
+_HEAD_BYTES, _HEAD_LINES = 2**16, 16
+"""How much of a file may precede the first row that shows what it is: some rows have no more than a type."""
+
 
 @dataclass(slots=True)
 class _Segment:
@@ -340,6 +343,15 @@ def _recognises(head: FileHead) -> bool:
         case {"type": "user" | "assistant", "message": {"role": str()}}:
             return True
         case {"type": "attachment", "attachment": {"type": str()}}:
+            return True
+        case {"type": str()}:
+            return any(_is_row(line) for line in head.data[:_HEAD_BYTES].split(b"\n")[1:_HEAD_LINES])
+    return False
+
+
+def _is_row(line: bytes) -> bool:
+    match FileHead(line).first:
+        case {"type": str(), "uuid": str(), "parentUuid": _}:
             return True
     return False
 

@@ -15,6 +15,7 @@ from memscope.session.detectors import Detector
 from memscope.session.diagnosis import diagnose
 from memscope.session.formats.claude_code import FORMAT, ClaudeCodeReader
 from memscope.session.formats.memory_files import memory_key
+from memscope.session.formats.registry import format_of
 from memscope.session.load import load_session
 from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall
 from memscope.session.positions import Positions
@@ -418,6 +419,12 @@ def test_a_response_is_kept_back_until_it_is_complete() -> None:
     (one,) = reader.session().calls
     assert one.response is not None
     assert any(isinstance(leaf, ToolCall) for leaf in reader.session().nodes[one.response].children)  # type: ignore[union-attr]
+
+
+def test_rows_that_do_not_show_what_the_file_is_may_come_first() -> None:
+    made = small_transcript()
+    made.rows[:0] = [{"type": "mode", "mode": "normal"}, {"type": "last-prompt"}]
+    assert format_of(made.data, "file") is FORMAT
 
 
 def test_files_of_one_session_have_ids_of_their_own(tmp_path: Path) -> None:
