@@ -65,7 +65,7 @@ class Recorder:
         return {"type": "text", "text": text, "memory": {"key": key}}
 
     def unmarked(self, messages: Sequence[Any]) -> list[Any]:
-        """Return messages, or parts of one, without the marks of memories, as a server expects them."""
+        """Return messages, or parts of one, as a server expects them: without marks, and each text of a list a part."""
         return [_unmarked(message) for message in messages]
 
     def call(
@@ -138,10 +138,14 @@ def _unmarked(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: [_unmarked(part) for part in held] if name == "content" and isinstance(held, list) else held
+        name: [_unmarked_part(part) for part in held] if name == "content" and isinstance(held, list) else held
         for name, held in value.items()
         if not (name == "memory" and marked_key(value))
     }
+
+
+def _unmarked_part(part: Any) -> Any:
+    return {"type": "text", "text": part} if isinstance(part, str) else _unmarked(part)
 
 
 def _shape(messages: Messages, response: Any) -> str:

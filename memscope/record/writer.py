@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordingWriter", "new_recording"]
 
+_STORING_API = "openai-responses"
+"""The API whose calls may continue a conversation that the service keeps."""
+_CALL_ID = re.compile(r"c(\d{1,9})")
 _NAME = re.compile(r"\d{4}-\d\d-\d\d-\d{6}-[0-9a-f]{4}")
 _NAME_DIGITS = 4
 _ID_DIGITS = 8
@@ -63,6 +66,7 @@ class RecordingWriter:
         self._problems: set[str] = set()
         self._lock = threading.Lock()
         self._process = os.getpid()
+        self._last = 0
         self._written: set[str] = set()
         self._overlong: set[str] = set()
         self._conversations = Conversations()
@@ -130,8 +134,10 @@ class RecordingWriter:
             match row:
                 case {"type": "message" | "tools", "id": str(name)}:
                     self._written.add(name)
-                case {"type": "call", "prompt": list(prompt)}:
+                case {"type": "call", "id": str(name), "prompt": list(prompt)}:
                     self.calls += 1
+                    number = _CALL_ID.match(name)
+                    self._last = max(self._last, int(number[1]) if number else 0)
                     self._remember(prompt, row)
 
     def _add(self, request: CallRequest, reply: CallReply, fields: Mapping[str, Any]) -> None:
@@ -147,17 +153,21 @@ class RecordingWriter:
             "status": reply.status,
             **_given(usage=reply.usage, stop=reply.stop, hosted_tools=list(request.hosted)),
             **_given(choices=request.choices if request.choices > 1 else 0, incomplete=missing),
-            **_given(response_id=reply.id, own=request.own),
+            **_given(response_id=reply.id if fields.get("api") == _STORING_API else "", own=request.own),
         }
         named = _given(**fields, model=reply.model or request.model)
-        self._append(encoded({"type": "call", "id": self._call_id(), **named, **row}))
+        self._append(encoded({"type": "call", "id": self._next_id(), **named, **row}))
         self.calls += 1
         self._remember(prompt, row)
 
-    def _call_id(self) -> str:
-        """Return the next call's id; a process that was forked from the recorder's has ids of its own."""
+    def _next_id(self) -> str:
+        """Return the next call's id, which is not used again even if the call cannot be written.
+
+        A process that was forked from the recorder's has ids of its own.
+        """
+        self._last += 1
         process = os.getpid()
-        return f"c{self.calls + 1}" + (f"-{process}" if process != self._process else "")
+        return f"c{self._last}" + (f"-{process}" if process != self._process else "")
 
     def _remember(self, prompt: Sequence[str], row: Mapping[str, Any]) -> None:
         """Keep the conversation that a call's response ends; its own instructions are not part of it."""

@@ -47,21 +47,14 @@ def test_a_call_is_its_messages_and_its_response(path: Path) -> None:
     assert call.tools == (bodies.CHAT_TOOL,)
 
 
-def test_messages_can_be_sent_without_their_marks(path: Path) -> None:
+def test_messages_can_be_sent_as_a_server_expects_them(path: Path) -> None:
     with memscope.Recorder(path) as recorder:
         memory = recorder.memory("k", "text")
-        marked = [
-            {"role": "user", "content": ["a", memory]},
-            {"role": "user", "content": "b", "memory": {"key": "k"}},
-            "c",
-        ]
-        plain = {"type": "text", "text": "text"}
-        assert recorder.unmarked(marked) == [
-            {"role": "user", "content": ["a", plain]},
-            {"role": "user", "content": "b"},
-            "c",
-        ]
-        assert recorder.unmarked([memory]) == [plain]
+        whole = {"role": "user", "content": "b", "memory": {"key": "k"}}
+        sent = recorder.unmarked([{"role": "user", "content": ["a", memory]}, whole, "c"])
+        parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "text"}]
+        assert sent == [{"role": "user", "content": parts}, {"role": "user", "content": "b"}, "c"]
+        assert recorder.unmarked([memory]) == parts[1:]
         assert "memory" in memory
 
 
