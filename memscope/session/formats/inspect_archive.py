@@ -57,7 +57,7 @@ def read_inspect_archive(data: bytes, name: str, new_detector: NewDetector, *, p
     archive = _Archive(data, name)
     header = next((archive.value(member) for member in _HEADERS if member in archive.names), None)
     log = InspectLog(name, FORMAT.name, header if isinstance(header, dict) else {})
-    samples = [match for member in archive.names if (match := _SAMPLE.fullmatch(member))]
+    samples = sorted((match for member in archive.names if (match := _SAMPLE.fullmatch(member))), key=_place)
     if not samples:
         raise SessionError(f"{name}: is a zip file without samples/*.json: expected an inspect_ai log with samples")
     names = sample_names((match["id"], match["epoch"]) for match in samples)
@@ -66,6 +66,12 @@ def read_inspect_archive(data: bytes, name: str, new_detector: NewDetector, *, p
         for id_, match in zip(names, samples, strict=True)
     ]
     return choose(candidates, kind="sample", name=name, pick=pick)
+
+
+def _place(sample: re.Match[str]) -> tuple[Any, ...]:
+    """Return what samples are sorted by, numbers by size: an archive has them in the order in which they ended."""
+    pieces = re.split(r"(\d+)", sample["id"])
+    return [(piece.isdecimal(), int(piece) if piece.isdecimal() else piece) for piece in pieces], int(sample["epoch"])
 
 
 def _session(archive: _Archive, member: str, log: InspectLog, sample_id: str, new_detector: NewDetector) -> Session:

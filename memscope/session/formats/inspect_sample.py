@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from memscope.session.apis.parts import as_dict
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import field_error
@@ -34,8 +35,7 @@ class InspectLog(NamedTuple):
     @property
     def evaluation(self) -> Record:
         """The evaluation's description; empty if the log has none."""
-        found = self.header.get("eval")
-        return found if isinstance(found, dict) else {}
+        return as_dict(self.header.get("eval"))
 
 
 def read_sample(sample: Record, log: InspectLog, sample_id: str, new_detector: NewDetector) -> Session:
@@ -79,9 +79,9 @@ class _Messages:
     def __init__(self, sample: Record, transcript: Transcript, where: str) -> None:
         self.transcript = transcript
         self.lacks = False
-        attachments, data = sample.get("attachments"), sample.get("events_data")
-        self._attachments: Attachments = attachments if isinstance(attachments, dict) else {}
-        self._pool = _list(data if isinstance(data, dict) else {}, "messages", where)
+        self._attachments: Attachments = as_dict(sample.get("attachments"))
+        self._pool = _list(as_dict(sample.get("events_data")), "messages", where)
+        self._pool = self._pool or _list(sample, "message_pool", where)  # its name in the first logs that had one
         self._pool_positions: dict[int, int] = {}
 
     def add(self, message: Any, where: str, model: Any = None) -> int:
@@ -111,13 +111,12 @@ class _Messages:
 
 
 def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> None:
-    output = event.get("output")
-    output = output if isinstance(output, dict) else {}
+    output = as_dict(event.get("output"))
     choices = _list(output, "choices", where)
     model = next((name for name in (output.get("model"), event.get("model")) if isinstance(name, str) and name), "")
     if len(choices) > 1:
         messages.transcript.builder.note("of several choices of one call, the first was read")
-    answer = choices[0].get("message") if choices and isinstance(choices[0], dict) else None
+    answer = as_dict(choices[0]).get("message") if choices else None
     failed = answer is None or bool(event.get("error"))
     messages.transcript.call(
         id=call_id,

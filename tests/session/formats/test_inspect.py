@@ -116,6 +116,18 @@ def test_prompts_that_are_written_out_read_the_same_as_those_of_the_pool() -> No
     assert read_samples(written) == read_samples(sample())
 
 
+def test_the_pool_of_older_logs_is_found() -> None:
+    older = sample()
+    older["message_pool"] = older.pop("events_data")["messages"]
+    assert read_samples(older) == read_samples(sample())
+
+
+def test_samples_of_an_archive_are_in_order() -> None:
+    names = [f"samples/{name}_epoch_1.json" for name in ("10", "a", "2", "b10", "b9")]
+    session = read(zipped(**{name: sample() for name in names}))
+    assert session.source.notes[0].endswith("--pick: 2, 10, a, b9, b10")
+
+
 def test_without_events_the_messages_are_one_conversation() -> None:
     session = read_samples(sample() | {"events": []})
     assert turns(session)[1:] == [QUESTION, CALL, RESULT, ANSWER]
