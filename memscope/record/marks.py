@@ -71,7 +71,7 @@ def _cuts_in_body(text: str) -> Iterator[tuple[int, int]]:
     body, end = _scan(text, at)
     if isinstance(body, dict) and _skip(text, end) == len(text):
         for member in _members(text, at):
-            if member.name in _LISTS and isinstance(member.value, list):
+            if member.name in _LISTS and _holds_mark(member.value):
                 yield from _cuts_in_list(text, member.value_start)
 
 
@@ -79,7 +79,7 @@ def _cuts_in_list(text: str, at: int) -> Iterator[tuple[int, int]]:
     at = _skip(text, at + 1)
     while text[at] != "]":
         value, end = _scan(text, at)
-        if isinstance(value, dict):
+        if _is_marked(value):
             yield from _cuts_in_object(text, at)
         at = _skip(text, end)
         at = _skip(text, at + 1) if text[at] == "," else at
@@ -92,8 +92,19 @@ def _cuts_in_object(text: str, at: int) -> Iterator[tuple[int, int]]:
     for number, member in enumerate(members):
         if marked[number]:
             yield _cut(members, marked, number)
-        elif member.name in _NESTED and isinstance(member.value, list):
+        elif member.name in _NESTED and _holds_mark(member.value):
             yield from _cuts_in_list(text, member.value_start)
+
+
+def _holds_mark(value: Any) -> bool:
+    return isinstance(value, list) and any(map(_is_marked, value))
+
+
+def _is_marked(value: Any) -> bool:
+    """Return whether a message or a block is marked or holds a block that is: only there are positions needed."""
+    if not isinstance(value, dict):
+        return False
+    return marked_key(value) is not None or any(_holds_mark(value.get(name)) for name in _NESTED)
 
 
 def _cut(members: list[_Member], marked: list[bool], number: int) -> tuple[int, int]:
