@@ -17,7 +17,8 @@ from memscope.session.detectors import Detector
 from memscope.session.formats.chat import read_chat
 from memscope.session.nodes import Session
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 _PROSE = "The quick brown fox jumps over the lazy dog and remembers notes about the user. " * 12 + "\n"
 _BULLET = "- a bullet that is not as long as that\n"
