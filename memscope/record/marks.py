@@ -72,17 +72,17 @@ def _cuts_in_body(text: str) -> Iterator[tuple[int, int]]:
     if isinstance(body, dict) and _skip(text, end) == len(text):
         for member in _members(text, at):
             if member.name in _LISTS and _holds_mark(member.value):
-                yield from _cuts_in_list(text, member.value_start)
+                yield from _cuts_in_list(text, member.value_start, member.value)
 
 
-def _cuts_in_list(text: str, at: int) -> Iterator[tuple[int, int]]:
-    at = _skip(text, at + 1)
-    while text[at] != "]":
-        value, end = _scan(text, at)
-        if _is_marked(value):
+def _cuts_in_list(text: str, at: int, items: list[Any]) -> Iterator[tuple[int, int]]:
+    """Yield the slices to cut from the messages or blocks of a list that begins at a position."""
+    last = max(number for number, item in enumerate(items) if _is_marked(item))
+    for item in items[: last + 1]:
+        at = _skip(text, at + 1)  # behind the bracket or the comma
+        if _is_marked(item):
             yield from _cuts_in_object(text, at)
-        at = _skip(text, end)
-        at = _skip(text, at + 1) if text[at] == "," else at
+        at = _skip(text, _scan(text, at)[1])
 
 
 def _cuts_in_object(text: str, at: int) -> Iterator[tuple[int, int]]:
@@ -93,7 +93,7 @@ def _cuts_in_object(text: str, at: int) -> Iterator[tuple[int, int]]:
         if marked[number]:
             yield _cut(members, marked, number)
         elif member.name in _NESTED and _holds_mark(member.value):
-            yield from _cuts_in_list(text, member.value_start)
+            yield from _cuts_in_list(text, member.value_start, member.value)
 
 
 def _holds_mark(value: Any) -> bool:
