@@ -102,7 +102,7 @@ async def _record(
                 status = await _until_stopped(serving, f"forwarding {_routes(port, upstream)}; press ctrl+c to stop")
             await _drain(serving)
         await asyncio.to_thread(proxy.finish)
-    messages.add(_summary(writer, writer.calls - before, port))
+    messages.add(_summary(writer, writer.calls - before, proxy.requests, port))
     return status
 
 
@@ -157,9 +157,11 @@ def _routes(port: int, upstream: Upstream) -> str:
     return f"{here}/v1 to {openai}, and calls of the Anthropic API at {here} to {anthropic}"
 
 
-def _summary(writer: RecordingWriter, calls: int, port: int) -> str:
+def _summary(writer: RecordingWriter, calls: int, requests: int, port: int) -> str:
     if calls:
         return f"recorded {counted(calls, 'call')} in {writer.path}"
+    if requests:
+        return f"no call was recorded: {counted(requests, 'request')} came, none of them to an API that is recorded"
     return (
         f"no call was recorded: none reached http://127.0.0.1:{port}; the agent must take its address from"
         f" {', '.join((*OPENAI_VARIABLES, *ANTHROPIC_VARIABLES))}"

@@ -27,7 +27,11 @@ _LARGE_BYTES = 1 << 18
 
 
 class Proxy:
-    """Forwards requests to the upstream servers and records the calls."""
+    """Forwards requests to the upstream servers and records the calls.
+
+    Attributes:
+        requests: How many requests came, calls and others.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Proxy:
             writer: The recording; the caller closes it.
             report: Called with one line when a call could not be recorded or forwarded.
         """
+        self.requests = 0
         self._upstream = upstream
         self._client = client
         self._writer = writer
@@ -59,6 +64,7 @@ class Proxy:
 
         A response that the upstream cuts is left incomplete; the server then closes the client's connection too.
         """
+        self.requests += 1
         incoming = Incoming(scope, receive)
         if refusal := incoming.refusal():
             await _send_error(send, *refusal)

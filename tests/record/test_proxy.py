@@ -170,6 +170,25 @@ def test_head_has_the_length_and_no_body(start_proxy: StartProxy) -> None:
     assert body_of(got) == b""
 
 
+def test_a_response_without_a_length_ends_where_the_upstream_closes(start_proxy: StartProxy) -> None:
+    def closing(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + REPLY)
+        connection.shutdown(socket.SHUT_WR)
+
+    with scripted(closing) as upstream:
+        proxy = start_proxy(upstream.url)
+        assert httpx.post(proxy.url + CHAT, content=UNMARKED).content == REPLY
+    assert [call["status"] for call in proxy.calls()] == ["complete"]
+
+
+def test_a_wrong_path_gets_the_upstreams_answer_and_is_not_recorded(start_proxy: StartProxy) -> None:
+    with scripted(answer(b"no such page", status=b"404 Not Found")) as upstream:
+        proxy = start_proxy(upstream.url)
+        response = httpx.post(f"{proxy.url}/v1/chat/completion", content=UNMARKED)
+    assert (response.status_code, response.content) == (404, b"no such page")
+    assert proxy.calls() == []
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_response_without_a_body_stays_without_one(start_proxy: StartProxy, status: int) -> None:
     with scripted(b"HTTP/1.1 %d X\r\netag: e\r\n\r\n" % status) as upstream:

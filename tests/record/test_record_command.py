@@ -24,6 +24,7 @@ from tests.record.commands import (
     run_record,
     start_record,
 )
+from tests.record.harness import ANSWER, scripted
 
 WAITING = """
 import signal, sys
@@ -207,6 +208,14 @@ def test_what_the_terminal_sends_is_not_passed_on_since_it_reaches_the_command_b
     terminal.read_until("^C")
     os.kill(recorder, signal.SIGUSR1)
     assert "SIGINT" not in terminal.read_until("ended")
+
+
+def test_a_recorder_that_saw_other_requests_only_says_so(tmp_path: Path) -> None:
+    program = "import os, urllib.request; urllib.request.urlopen(os.environ['OPENAI_BASE_URL'] + '/models')"
+    with scripted(ANSWER) as upstream:
+        done = run_record(tmp_path, "--to", upstream.url, *python_agent(program))
+    words = b"memscope: no call was recorded: 1 request came, none of them to an API that is recorded"
+    assert done.stderr.splitlines()[1:] == [words]
 
 
 def test_a_recorder_without_a_command_says_where_it_listens_and_ends_on_a_signal(tmp_path: Path) -> None:
