@@ -40,7 +40,12 @@ def test_the_json_is_as_specified(small_file: Path, capsys: pytest.CaptureFixtur
     assert run("score", str(small_file), "--format", "json") == 0
     report = json.loads(capsys.readouterr().out)
     assert report["memscope"] == 1
-    assert report["session"] == {"id": "small", "title": "a small session", "template": "chatml"}
+    assert report["session"] == {
+        "id": "small",
+        "title": "a small session",
+        "template": "chatml",
+        "context": "whole context",
+    }
     assert {"kind", "model", "dtype", "weights"} <= set(report["scorer"])
     assert [m["key"] for m in report["memories"]] == ["db/port", "mira/room", "retro/time"]
     assert [m["section"] for m in report["memories"]] == ["identity", "identity", "conversation"]

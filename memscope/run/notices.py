@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from memscope.run.session_ids import shared_id_warning
 from memscope.scoring.events import BaselineDone, Event, Notice, ScorerReady, SessionNotes
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Layout
 from memscope.scoring.plausibility import answered_by_another, doubt
-from memscope.session.nodes import Session
+from memscope.session.nodes import Session, SourceContext
 from memscope.store.settings import Settings
 
 __all__ = ["Notices"]
+
+_INCOMPLETE: Mapping[SourceContext, str] = {
+    "reconstructed": "reconstructed: the file does not hold all that the model saw",
+    "from disk": "from disk: memory files were read as they are now, not as the model saw them",
+}
+"""What is told of a session that is not whole."""
 
 _NUMBER = re.compile(r"\d[\d.,]*")
 
@@ -41,8 +47,10 @@ class Notices:
                 self._emit(Notice(line))
 
     def tell_session(self, session: Session, settings: Settings) -> None:
-        """Emit what was skipped, changed or guessed when the session was read, and whether its id is another's too."""
-        if new := [line for line in session.source.notes if self._is_news(line)]:
+        """Emit how complete the session is, what was skipped or guessed, and whether its id is another's too."""
+        source = session.source
+        lines = [_INCOMPLETE[source.context], *source.notes] if source.context in _INCOMPLETE else source.notes
+        if new := [line for line in lines if self._is_news(line)]:
             self._emit(SessionNotes(tuple(new)))
         self._tell_once(shared_id_warning(session, settings))
 

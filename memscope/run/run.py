@@ -246,7 +246,7 @@ class Run(EventSource):
         if self.scorer is None or self._prompt is None:
             raise UsageError("nothing has been scored yet")
         report = matrix_report(self.session.header, self.scorer, self.grids[measure], self.cost, self.seconds)
-        report["session"]["template"] = self._prompt.template
+        report["session"] |= {"template": self._prompt.template, "context": self.session.source.context}
         return report if measure == "necessity" else {**report, "measure": measure}
 
     async def restart_scorer(self) -> None:

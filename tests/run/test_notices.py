@@ -80,6 +80,17 @@ async def test_notes_on_the_session_come_once_before_anything_is_scored(small_se
     ]
 
 
+async def test_a_session_that_is_not_whole_says_so_first(small_session: Session, config: Config) -> None:
+    source = replace(small_session.source, context="from disk", notes=("CLAUDE.md read from disk",))
+    async with opened(replace(small_session, source=source), config) as (run, events):
+        await run.open()
+        report = run.report("necessity")
+    (notes,) = [event for event in events if isinstance(event, SessionNotes)]
+    assert notes.text[0].startswith("from disk: ")
+    assert notes.text[1:] == ("CLAUDE.md read from disk",)
+    assert report["session"]["context"] == "from disk"
+
+
 def test_a_line_is_told_once() -> None:
     events: list[Event] = []
     notices = Notices(events.append)

@@ -90,14 +90,10 @@ def title_of(content: Sequence[Part]) -> str:
 def joined(content: Sequence[Part]) -> list[Part]:
     """Return the parts of several rows as the content of one message, on lines of their own.
 
-    A line break next to a memory belongs to the memory, so that leaving the memory out leaves no empty line.
+    A line break belongs to the text before it, so that a memory has the same text wherever it stands.
     """
     made = [dict(part) for part in content]
     for before, after in pairwise(made):
-        if before["type"] != "text" or after["type"] != "text" or before["text"].endswith("\n"):
-            continue
-        if "memory" in after and "memory" not in before:
-            after["text"] = "\n" + after["text"]
-        else:
+        if before["type"] == after["type"] == "text" and not before["text"].endswith("\n"):
             before["text"] += "\n"
     return made

@@ -17,7 +17,7 @@ from memscope.session.formats.claude_code import FORMAT, ClaudeCodeReader
 from memscope.session.formats.memory_files import memory_key
 from memscope.session.formats.registry import format_of
 from memscope.session.load import load_session
-from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall
+from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall, memories_of
 from memscope.session.positions import Positions
 from memscope.session.text import leaf_text, responses
 from tests.session.formats.claude_files import PROJECT, Transcript, call, small_transcript
@@ -67,6 +67,29 @@ def test_every_kind_of_memory_is_found_under_its_file() -> None:
     ]
     assert "Contents of /home/mira/shop/CLAUDE.md:\n\nUse tabs.\n" in memories(session)["CLAUDE.md"]
     assert "Old note:\n\nLikes tea." in memories(session)["memory/tea.md"]
+
+
+def test_a_memory_has_the_same_text_wherever_it_stands() -> None:
+    made = Transcript()
+    files = [{"path": f"{PROJECT}/CLAUDE.md", "content": "Use tabs."}]
+    made.attach("instructions", files=files)
+    made.user("Hi")
+    made.attach("instructions", files=files)
+    made.assistant("Hello")
+    texts = {leaf.text for node in read(made).nodes for leaf in memories_of(node)}
+    assert len(texts) == 1
+
+
+def test_what_the_agent_itself_adds_is_in_the_prompt_and_is_no_title() -> None:
+    made = Transcript()
+    made.user("Caveat: what follows was typed.", isMeta=True)
+    made.row("system", subtype="local_command", content="<local-command-stdout>ok</local-command-stdout>")
+    made.user("Which port?")
+    made.assistant("7432")
+    session = read(made)
+    (prompt,) = prompt_of(session, "7432")
+    assert prompt.startswith("user: Caveat: what follows was typed.\n<local-command-stdout>ok")
+    assert session.header.title == "Which port?"
 
 
 def test_a_prompt_is_the_system_prompt_and_the_chain_of_rows_and_rows_of_one_message_are_one_response() -> None:
