@@ -89,7 +89,7 @@ def _second_version(file: _Record) -> Iterator[_Agent]:
             record=record,
             blocks=[_get(blocks, id_) for id_ in _list(record, "block_ids")],
             messages=messages,
-            context=[_get(ids, id_) for id_ in wanted] if wanted else messages,
+            context=[_get(ids, id_) for id_ in wanted] if wanted else _assumed_context(messages),
             tools=[_get(tools, id_) for id_ in _list(record, "tool_ids")],
         )
 
@@ -103,9 +103,18 @@ def _first_version(file: _Record) -> _Agent:
         record=file,
         blocks=_records(file, "core_memory"),
         messages=messages,
-        context=[_get(positions, index) for index in wanted] if wanted else messages,
+        context=[_get(positions, index) for index in wanted] if wanted else _assumed_context(messages),
         tools=_records(file, "tools"),
     )
+
+
+def _assumed_context(messages: Sequence[_Record]) -> list[_Record]:
+    """Return the context of an agent that does not list it.
+
+    That is the newest system message, which replaced those before it, and all other messages.
+    """
+    system = [record for record in messages if record.value.get("role") == "system"]
+    return [*system[-1:], *(record for record in messages if record.value.get("role") != "system")]
 
 
 def _session(agent: _Agent, name: str, new_detector: NewDetector) -> Session:

@@ -14,6 +14,8 @@ __all__ = ["block_label", "marked_blocks", "rebuilt_system_message"]
 
 _OPENING = "<memory_blocks>\nThe following memory blocks are currently engaged in your core memory unit:\n\n"
 _CLOSING = "\n</memory_blocks>"
+_INTRODUCTION = "Core memory shown below"
+_BREAKS = re.compile(r"\n{0,2}")
 
 
 def block_label(block: Mapping[str, Any]) -> str:
@@ -25,8 +27,7 @@ def block_label(block: Mapping[str, Any]) -> str:
 def marked_blocks(message: str, labels: Sequence[str]) -> list[Part]:
     """Return a system message as parts, with the element of each block marked as the memory of that label.
 
-    A block is an element named after its label: inside `<memory_blocks>`, or in older files anywhere after the
-    instructions, so that the last element of the name counts.
+    A block is an element named after its label.
 
     Args:
         message: The text of the message.
@@ -58,13 +59,25 @@ def rebuilt_system_message(instructions: str, blocks: Sequence[Mapping[str, Any]
 
 
 def _spans(message: str, labels: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """Yield start, end and label of the element of each block that the message has."""
-    held = next(elements(message, "memory_blocks"), None)
-    start, end = (held.body, held.body_end) if held else (0, len(message))
+    """Yield start, end and label of the element of each block that the message has.
+
+    An element begins a line: the instructions may mention its tag within a sentence.
+    """
+    start, end = _region(message)
     for label in labels:
-        found = list(elements(message, re.escape(label), start, end, gap=2))
-        if found:
-            yield found[-1].start, found[-1].end, label
+        opening = re.compile(rf"^<{re.escape(label)}(?:\s[^<>]*)?>", re.MULTILINE).search(message, start, end)
+        closing = f"</{label}>"
+        if opening and (body_end := message.find(closing, opening.end(), end)) >= 0:
+            breaks = _BREAKS.match(message, body_end + len(closing), end)
+            yield opening.start(), breaks.end() if breaks else end, label
+
+
+def _region(message: str) -> tuple[int, int]:
+    """Return where the blocks are: in `<memory_blocks>`, or in older files after the line that introduces them."""
+    if held := next(elements(message, "memory_blocks"), None):
+        return held.body, held.body_end
+    introduced = message.rfind(_INTRODUCTION)
+    return max(introduced, 0), len(message)
 
 
 def _element(block: Mapping[str, Any]) -> str:

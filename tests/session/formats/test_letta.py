@@ -43,7 +43,10 @@ def test_the_first_version_names_its_messages_by_position() -> None:
         ("assistant", ("Content", "I say it."), ("send_message", {"message": "Port 7432."})),
         ("tool", ("ToolResult", '{"status": "OK"}')),
     ]
-    assert session.memory_keys() == ("human", "persona")
+    assert memories(session) == {
+        "human": '<human characters="42/5000">\nThe user is Mira. She likes short answers.\n</human>\n',
+        "persona": '<persona characters="9/5000">\nI am Sam.\n</persona>',
+    }
     assert [tool["function"]["name"] for tool in session.tools] == ["send_message"]
     assert session.header.model == "gpt-4o-mini"
 
@@ -89,9 +92,12 @@ def test_a_context_without_a_system_message_gets_the_one_that_letta_writes() -> 
     assert "the system message was rebuilt from the agent's instructions and blocks" in session.source.notes
 
 
-def test_an_agent_without_a_list_of_its_context_has_all_its_messages_there() -> None:
-    session = changed("letta.version-2.af", in_context_message_ids=None)
-    assert [turn[0] for turn in turns(session)][:3] == ["system", "tool", "user"]
+def test_an_agent_that_does_not_list_its_context_has_all_messages_but_old_system_messages() -> None:
+    messages = json.loads(example("letta.version-2.af"))["agents"][1]["messages"]
+    old = {"id": "old", "role": "system", "content": [{"type": "text", "text": "Old."}]}
+    session = changed("letta.version-2.af", in_context_message_ids=None, messages=[old, *messages])
+    assert [turn[0] for turn in turns(session)][:4] == ["system", "tool", "user", "user"]
+    assert list(memories(session)) == ["human", "persona"]
 
 
 def test_parallel_results_are_told_apart() -> None:
