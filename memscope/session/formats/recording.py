@@ -135,6 +135,8 @@ class RecordingReader:
             extra=fields.extra,
         )
         self._seen.add("call", name, call)
+        if status == "failed":
+            self._builder.skip("failed call")
         self._note(fields)
 
     def _named_tools(self, fields: Fields) -> tuple[Mapping[str, Any], ...]:
@@ -264,6 +266,8 @@ def _header(fields: Fields) -> dict[str, Any]:
     header = {"id": fields.text("id", empty=False), "title": fields.take("title", str, "a string", "")}
     if model := fields.take("model", str, "a string", ""):
         header["model"] = model
+    if not header["title"] and isinstance(client := fields.extra.get("client"), str):
+        header["title"] = client
     return {**header, "extra": fields.extra}
 
 

@@ -148,7 +148,18 @@ def test_rows_of_a_later_version_are_skipped_and_counted() -> None:
 def test_calls_without_their_whole_context_are_told() -> None:
     session = read(lines(message("m1"), call("c1", ["m1"], incomplete=True), call("c2", ["m1"], choices=2)))
     assert session.source.context == "reconstructed"
-    assert len(session.source.notes) == 2
+    assert len(session.source.notes) == 3
+
+
+def test_calls_that_failed_are_counted() -> None:
+    session = read(lines(message("m1"), call("c1", ["m1"]), call("c2", ["m1"], http_status=503)))
+    assert session.source.notes == ("2 failed calls skipped",)
+
+
+def test_a_recording_without_a_title_is_named_after_its_client() -> None:
+    client = {"type": "recording", "version": 1, "id": "r", "client": "python agent.py"}
+    assert read(written([client])).header.title == "python agent.py"
+    assert read(written([client | {"title": "an agent"}])).header.title == "an agent"
 
 
 def test_several_models_are_no_model() -> None:
