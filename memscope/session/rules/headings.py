@@ -21,7 +21,8 @@ _TAG = re.compile(r"[ \t]{0,12}<(?P<title>[A-Za-z][\w.-]*)>\Z")
 _ASIDE = re.compile(r"\([^()]*\)")
 
 _ALWAYS = re.compile(
-    r"\b(?:memory\Z|memories|facts|preferences|remembered|(?:you|i) (?:already )?(?:know|remember)|"
+    r"\b(?:memory(?:\Z| (?:contents?|data|entries|items|records|snippets)\b)|memories|facts|preferences|remembered|"
+    r"(?:you|i) (?:already )?(?:know|remember)|"
     r"about (?:me|(?:the |this |your )?(?:user|customer|person|human)))\b"
 )
 _SOMETIMES = re.compile(r"\b(?:notes|context)\b")
