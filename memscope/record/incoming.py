@@ -105,8 +105,9 @@ class Incoming:
             watching.cancel()
             working.cancel()
             await asyncio.wait((working,))
-        if not working.cancelled():
-            working.result()
+            failure = None if working.cancelled() else working.exception()
+        if failure is not None:
+            raise failure
 
     async def _disconnected(self) -> None:
         await self._body_read.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
@@ -9,9 +10,10 @@ import threading
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.record.conftest import StartProxy
-from tests.record.harness import ANSWER, body_of, exchange_bytes, header_fields, scripted
+from tests.record.harness import ANSWER, body_of, exchange_bytes, header_fields, scripted, serving
 
 CHAT = "/v1/chat/completions"
 MARKED = b'{"model":"m","messages":[{"role":"user","content":"hi","memory":{"key":"k"}}]}'
@@ -61,6 +63,39 @@ def test_a_stream_passes_chunk_by_chunk(start_proxy: StartProxy) -> None:
                 chunks.append(chunk)
                 received.set()
     assert chunks == [b"data: ", b"1\n\n "]
+
+
+def test_two_hundred_streams_run_at_once(start_proxy: StartProxy) -> None:
+    streams = 200
+    arrived: list[Send] = []
+    everyone = asyncio.Event()
+
+    async def model(_scope: Scope, _receive: Receive, send: Send) -> None:
+        number = len(arrived)
+        arrived.append(send)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d " % number, "more_body": True})
+        if len(arrived) == streams:
+            everyone.set()
+        await everyone.wait()  # none ends before all have begun
+        await send({"type": "http.response.body", "body": b"end"})
+
+    async def stream(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("POST", CHAT, f"content-length: {len(UNMARKED)}", body=UNMARKED))
+        received = await asyncio.wait_for(reader.read(-1), 60)
+        writer.close()
+        return received
+
+    async def streams_of(port: int) -> list[bytes]:
+        return await asyncio.gather(*(stream(port) for _ in range(streams)))
+
+    with serving(model) as url:
+        proxy = start_proxy(url)
+        received = asyncio.run(streams_of(proxy.port))
+    bodies = {b"".join(body_of(whole).split(b"\r\n")[1::2]) for whole in received}
+    assert bodies == {b"%d end" % number for number in range(streams)}
+    assert len(proxy.calls()) == streams
 
 
 def test_nothing_is_added_to_a_request(start_proxy: StartProxy) -> None:

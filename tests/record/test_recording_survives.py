@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 import socket
+import threading
 from pathlib import Path
 
 import httpx
@@ -12,7 +13,8 @@ import pytest
 
 from memscope.session.load import load_session
 from tests.record.commands import proxy_port, python_agent, recordings, run_record, start_record
-from tests.record.harness import scripted
+from tests.record.conftest import StartProxy
+from tests.record.harness import exchange_bytes, scripted
 from tests.record.test_proxy import CHAT, MARKED, REPLY, UNMARKED, answer
 from tests.record.test_proxy_faults import DELTA, SSE, chunk
 
@@ -76,3 +78,47 @@ def test_a_full_disk_never_fails_a_call_and_is_said_once(tmp_path: Path) -> None
     (path,) = recordings(tmp_path)
     assert path.stat().st_size <= full
     assert 0 < len(load_session(path).calls) < 30
+
+
+def test_a_recording_that_hangs_delays_no_call(start_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, threads = threading.Event(), []
+
+    def hang(*_: object, **__: object) -> None:
+        threads.append(threading.current_thread().name)
+        assert hanging.wait(20)
+
+    monkeypatch.setattr("memscope.record.exchange.Exchange.finish", hang)
+    with scripted(answer(REPLY)) as upstream:
+        proxy = start_proxy(upstream.url)
+        for _ in range(3):
+            assert httpx.post(proxy.url + CHAT, content=UNMARKED).content == REPLY
+        hanging.set()
+        proxy.finish()
+    assert threads == ["memscope-recording_0"] * 3
+
+
+def test_whatever_goes_wrong_stderr_has_the_recorders_own_lines_only(tmp_path: Path) -> None:
+    def cutting(connection: socket.socket, request: bytes) -> None:
+        connection.sendall(SSE + chunk(DELTA))
+        if b"cut" in request:
+            connection.shutdown(socket.SHUT_RDWR)
+
+    secret = {"authorization": "Bearer hidden"}
+    with scripted(cutting) as upstream:
+        recorder = start_record(tmp_path, "--to", upstream.url)
+        port = proxy_port(recorder)
+        url = f"http://127.0.0.1:{port}{CHAT}?key=hidden"
+        with pytest.raises(httpx.RemoteProtocolError):
+            httpx.post(url, content=UNMARKED.replace(b"hi", b"cut"), headers=secret)
+        with httpx.stream("POST", url, content=UNMARKED, headers=secret) as left:
+            next(left.iter_raw())
+        assert upstream.left.wait(10)
+        assert exchange_bytes(port, b"hidden \x00 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+        assert exchange_bytes(port, b"CONNECT hidden:443 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    assert httpx.post(url, content=UNMARKED, headers=secret).status_code == 502
+    recorder.send_signal(signal.SIGTERM)
+    _, said = recorder.communicate(timeout=20)
+    (path,) = recordings(tmp_path)
+    assert said.decode() == f"memscope: recorded 3 calls in {path}\n"
+    assert "hidden" not in path.read_text()
+    assert [call.status for call in load_session(path).calls] == ["cut", "cut", "failed"]
