@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from memscope.errors import ScorerError, ScorerGoneError
 from memscope.prompt.prompt import MemorySpan
 from memscope.prompt.sequence import Variant
+from memscope.scoring.batches import response_batches
 from memscope.scoring.events import (
     BaselineDone,
     Event,
@@ -79,6 +80,7 @@ class MatrixJob:
     responses: Collection[str] | None = None
     _done: int = 0
     _total: int = 0
+    _batches: int = 1
     _began: float = 0.0
     _work_done: int = 0
     _work_left: int = 0
@@ -94,12 +96,26 @@ class MatrixJob:
             WeightsChangedError: The weights changed meanwhile; rows from before and after must not be mixed.
             PromptError: The session does not fit the model.
         """
-        check_fits(self.scorer.prompt, self.scorer.rescorer, self.scorer.prompt.variants())
-        keys = self.scorer.layout.keys if keys is None else keys
-        self.emit(Progress(0, len(keys), None, None))
-        await self._baseline()
-        await self._without_memories(measure_floor=self._wants_noise_floor(keys))
-        await self._rows(keys)
+        scorer = self.scorer
+        check_fits(scorer.prompt, scorer.rescorer, scorer.prompt.variants())
+        keys = scorer.layout.keys if keys is None else keys
+        cache = scorer.rescorer.scorer.info.prefix_cache_tokens
+        batches = response_batches(scorer.prompt, scorer.layout, self.responses, cache)
+        self._total, self._batches, self._began = len(keys) * len(batches), len(batches), time.monotonic()
+        self._work_left = sum(self._spans[key].tokens_after for key in keys)
+        self.emit(Progress(0, self._total, None, None))
+        for number, batch in enumerate(batches):
+            await self._score_batch(keys, batch, measure_floor=not number and self._wants_noise_floor(keys))
+            if self.stop():
+                break
+
+    async def _score_batch(
+        self, keys: Sequence[str], responses: Collection[str] | None, *, measure_floor: bool
+    ) -> None:
+        """Score some responses, or all; their baselines fit into the scorer's prefix cache."""
+        await self._baseline(responses)
+        await self._without_memories(responses, measure_floor=measure_floor)
+        await self._rows(keys, responses)
 
     def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
         layout, grid = self.scorer.layout, self.grid
@@ -109,16 +125,16 @@ class MatrixJob:
         few = grid.noise_floor_responses < _FLOOR_SHARE * len(layout.responses)
         return grid.noise_floor is None or (self.responses is None and few)
 
-    async def _baseline(self) -> None:
+    async def _baseline(self, responses: Collection[str] | None) -> None:
         await self.gate()
-        await self.scorer.fill(baseline_ablation(self.grid.measure), self.responses, fresh=self.fresh)
+        await self.scorer.fill(baseline_ablation(self.grid.measure), responses, fresh=self.fresh)
         self.grid.refresh()
         self.emit(BaselineDone(self.grid.measure))
 
-    async def _without_memories(self, *, measure_floor: bool) -> None:
+    async def _without_memories(self, responses: Collection[str] | None, *, measure_floor: bool) -> None:
         try:
             if measure_floor or not self.fresh:
-                await self.scorer.fill(ALL_LEFT_OUT, self.responses, fresh=self.fresh)
+                await self.scorer.fill(ALL_LEFT_OUT, responses, fresh=self.fresh)
                 self.grid.refresh_responses()
                 self.emit(StrippedDone())
             if measure_floor and not self.stop():
@@ -136,6 +152,8 @@ class MatrixJob:
         """
         scorer = self.scorer
         variants = _sample(scorer.variants(ALL_LEFT_OUT, self.responses))
+        sampled = {scorer.layout.responses[index] for variant in variants for index in variant.owners}
+        await scorer.fill(ALL_LEFT_OUT, sampled)
         again = await scorer.rescorer.score(variants, scorer.cost, second_path=True)
         scorer.expect_same_weights()
         columns = scorer.layout.columns
@@ -151,11 +169,8 @@ class MatrixJob:
     def _spans(self) -> dict[str, MemorySpan]:
         return {memory.key: memory for memory in self.scorer.prompt.memories}
 
-    async def _rows(self, keys: Sequence[str]) -> None:
+    async def _rows(self, keys: Sequence[str], responses: Collection[str] | None) -> None:
         spans = self._spans
-        self._total = len(keys)
-        self._began = time.monotonic()
-        self._work_left = sum(spans[key].tokens_after for key in keys)
         waiting = [spans[key] for key in reversed(keys)]
         running: set[asyncio.Task[None]] = set()
         finished: set[asyncio.Task[None]] = set()
@@ -166,7 +181,7 @@ class MatrixJob:
                     if self.stop():
                         waiting.clear()
                     else:
-                        running.add(asyncio.create_task(self._row(waiting.pop())))
+                        running.add(asyncio.create_task(self._row(waiting.pop(), responses)))
                 if not running:
                     break
                 finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -178,14 +193,16 @@ class MatrixJob:
             # Those that finished too: when several rows lose their scorer at once, one error speaks for all.
             await asyncio.gather(*running, *finished, return_exceptions=True)
 
-    async def _row(self, memory: MemorySpan) -> None:
+    async def _row(self, memory: MemorySpan, responses: Collection[str] | None) -> None:
         grid, key = self.grid, memory.key
         grid.start_row(key)
         self.emit(RowStarted(grid.measure, key))
         error: str | None = None
         cached = False
         try:
-            cached = await self.scorer.fill(row_ablation(grid.measure, key), self._affected(key), fresh=self.fresh)
+            cached = await self.scorer.fill(
+                row_ablation(grid.measure, key), self._affected(key, responses), fresh=self.fresh
+            )
         except (ScorerGoneError, WeightsChangedError, asyncio.CancelledError):
             grid.stop_row(key)
             raise
@@ -193,11 +210,11 @@ class MatrixJob:
             error = str(failure)
         grid.stop_row(key, error)
         self._emit_row(key, cached, error)
-        self._emit_progress(memory.tokens_after, worked=error is None and not cached)
+        self._emit_progress(memory.tokens_after // self._batches, worked=error is None and not cached)
 
-    def _affected(self, key: str) -> list[str]:
+    def _affected(self, key: str, responses: Collection[str] | None) -> list[str]:
         affected = self.scorer.layout.affected_responses(key)
-        return [id_ for id_ in affected if self.responses is None or id_ in self.responses]
+        return [id_ for id_ in affected if responses is None or id_ in responses]
 
     def _emit_row(self, key: str, cached: bool, error: str | None) -> None:
         measure = self.grid.measure

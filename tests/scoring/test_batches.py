@@ -10,7 +10,7 @@ from memscope.scoring.layout import layout_of
 from tests.call_sessions import call_session, retrieving_agent
 
 SESSION = call_session(retrieving_agent(6, memories=4))
-PROMPT, LAYOUT = render(SESSION, Tokenizer.load(model_folder())), layout_of(SESSION)
+PROMPT, LAYOUT = render(SESSION, Tokenizer.load(model_folder()), "chatml"), layout_of(SESSION)
 
 
 def test_everything_is_one_batch_where_it_fits_or_nothing_is_kept() -> None:

@@ -186,3 +186,24 @@ async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: P
         assert run.cost.tokens_forwarded <= 1.02 * trie_size([*variants, *bare]) + again + rounding
     finally:
         await run.close()
+
+
+async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(config: Config, tmp_path: Path) -> None:
+    session = call_session(retrieving_agent(10, memories=8))
+    run = Run(session, config, Database(tmp_path / "one"))
+    try:
+        await run.matrix()
+        values, forwarded = [list(row) for row in run.grids["necessity"].values], run.cost.tokens_forwarded
+        longest = len(run.prompt)
+    finally:
+        await run.close()
+    small = Run(session, config, Database(tmp_path / "two"))
+    try:
+        await small.open()
+        scorer = small.rescorer.scorer
+        scorer._info = replace(scorer.info, prefix_cache_tokens=4 * longest)  # type: ignore[attr-defined]
+        await small.matrix()
+        assert [list(row) for row in small.grids["necessity"].values] == values
+        assert small.cost.tokens_forwarded <= 1.1 * forwarded
+    finally:
+        await small.close()
