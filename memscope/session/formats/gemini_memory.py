@@ -10,7 +10,7 @@ from memscope.session.apis.base import Part
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.memory_files import memory_key, text_on_disk
 
-__all__ = ["context_files", "file_part"]
+__all__ = ["context_files", "file_parts"]
 
 _NAME = "GEMINI.md"
 _ABOVE_CHATS = 3
@@ -31,8 +31,8 @@ def context_files(project: Path, transcript: Path) -> Iterator[tuple[str, str]]:
             yield str(path), text.strip()
 
 
-def file_part(path: str, text: str, project: Path, new_detector: NewDetector) -> Part:
-    """Return a file as part of the system message, as Gemini CLI writes it.
+def file_parts(path: str, text: str, project: Path, new_detector: NewDetector) -> list[Part]:
+    """Return a file as parts of the system message, as Gemini CLI writes it.
 
     The file is one memory, unless a memory rule finds memories in it, such as those that the model saved.
 
@@ -43,5 +43,7 @@ def file_part(path: str, text: str, project: Path, new_detector: NewDetector) ->
         new_detector: Creates the memory detector.
     """
     shown = f"--- Context from: {path} ---\n{text}\n--- End of Context from: {path} ---\n"
-    finds = any(key is not None for key, _ in new_detector().split(shown))
-    return parts.text(shown, None if finds else memory_key(path, str(project)))
+    found = new_detector().split(shown)
+    if all(key is None for key, _ in found):
+        return [parts.text(shown, memory_key(path, str(project)))]
+    return [parts.text(piece, key) for key, piece in found]

@@ -17,7 +17,7 @@ from memscope.session.apis.parts import as_dict, as_text, opaque, tool_call, too
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.fields import Fields, field_error
 from memscope.session.formats.gemini_contents import content_parts, turn_messages
-from memscope.session.formats.gemini_memory import context_files, file_part
+from memscope.session.formats.gemini_memory import context_files, file_parts
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 from memscope.session.timestamps import as_timestamp
@@ -95,7 +95,8 @@ class GeminiRecords:
         if self._project is None or not self._disk:
             note(f"no GEMINI.md in {self._project}" if self._project else "--project DIR reads GEMINI.md from disk")
             return []
-        content = [file_part(path, text, self._project, self._new_detector) for path, text in self._disk]
+        project, new_detector = self._project, self._new_detector
+        content = [part for path, text in self._disk for part in file_parts(path, text, project, new_detector)]
         return [transcript.add({"role": "system", "content": content}, str(self._project))]
 
     def _rewind(self, message: str) -> None:
