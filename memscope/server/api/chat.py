@@ -24,6 +24,9 @@ from memscope.server.errors import ApiError, error_body
 
 __all__ = ["ChatGeneration"]
 
+_UNLIMITED_TOKENS = 4096
+"""Limit of a response where neither the request nor the model has one."""
+
 
 @dataclass
 class _Reader:
@@ -118,13 +121,16 @@ class ChatGeneration:
                 emit(parts)
             return self.reader.finish is not None
 
-        limit, room = self.request.limit, self.loaded.max_tokens
-        most = min(number for number in (limit, room and room - len(self.prompt)) if number is not None)
         return await self.worker.run(
-            lambda: generate(self.loaded, self.prompt, most, self._sampling(), read),
+            lambda: generate(self.loaded, self.prompt, self._most_tokens(), self._sampling(), read),
             lane="generate",
             priority=self.request.priority,
         )
+
+    def _most_tokens(self) -> int:
+        longest = self.loaded.max_tokens
+        limits = (self.request.limit, None if longest is None else longest - len(self.prompt))
+        return min((limit for limit in limits if limit is not None), default=_UNLIMITED_TOKENS)
 
     def _sampling(self) -> SamplingOptions:
         request, default = self.request, self.loaded.sampling

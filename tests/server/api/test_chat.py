@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageFunctionToolCall
 
+from memscope.server.api import chat
+from memscope.server.api.chat_schemas import ChatMessage, ChatRequest
+from memscope.server.runtime import Runtime
 from tests.conftest import ScorerAddress
 
 _HEAD = [
@@ -166,3 +170,15 @@ def test_a_wrong_key_is_an_authentication_error(scorer: ScorerAddress) -> None:
         pytest.raises(openai.AuthenticationError),
     ):
         _ask(client, _PORT)
+
+
+@pytest.mark.anyio
+async def test_a_response_ends_where_neither_request_nor_model_has_a_limit(
+    bundled_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "_UNLIMITED_TOKENS", 3)
+    request = ChatRequest(messages=[ChatMessage("user", "Good morning!")])
+    unlimited = replace(bundled_runtime.loaded, max_tokens=None)
+    reply = await chat.ChatGeneration.of(request, unlimited, bundled_runtime.worker).complete()
+    assert reply["choices"][0]["finish_reason"] == "length"
+    assert reply["usage"]["completion_tokens"] == 3

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
 
+import pytest
+import torch
+from transformers import GenerationConfig
+
+from memscope.server.compute.loading import LoadedModel
 from memscope.server.compute.sampling import Sampler, SamplingOptions
 
 _LOGITS = torch.tensor([0.5, 0.4, 0.09, 0.01]).log()
@@ -39,3 +44,24 @@ def test_draws_follow_the_distribution() -> None:
     assert abs(draws.count(0) / 4000 - 0.5) < 0.03
     hot = _draws(SamplingOptions(seed=3, temperature=100.0), 4000)
     assert abs(hot.count(3) / 4000 - 0.25) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("own", "options"),
+    [
+        ({"do_sample": False}, SamplingOptions(temperature=0.0)),
+        ({"do_sample": False, "temperature": 0.6}, SamplingOptions(temperature=0.0)),
+        ({"temperature": 0.6, "top_p": 0.95, "top_k": 20}, SamplingOptions(0.6, 0.95, 20)),
+        ({}, SamplingOptions()),
+    ],
+)
+def test_chat_samples_as_the_model_itself_says(
+    loaded_models: Callable[[str], LoadedModel],
+    monkeypatch: pytest.MonkeyPatch,
+    own: dict[str, object],
+    options: SamplingOptions,
+) -> None:
+    loaded = loaded_models("bundled")
+    config = GenerationConfig(**own)  # type: ignore[no-untyped-call]
+    monkeypatch.setattr(loaded.model, "generation_config", config)
+    assert loaded.sampling == options
