@@ -74,18 +74,36 @@ class Matrix:
         return matrix_csv(self.report)
 
 
-def load(path: str | PathLike[str], *, rules: Sequence[str] | None = None, memory_regex: str | None = None) -> Session:
+def load(
+    path: str | PathLike[str],
+    *,
+    rules: Sequence[str] | None = None,
+    memory_regex: str | None = None,
+    source_format: str | None = None,
+    project: str | PathLike[str] | None = None,
+    pick: str | None = None,
+) -> Session:
     """Read a session file in any supported format.
 
     Args:
         path: The file.
         rules: Names of the memory rules to apply to the texts of a session; None for all but `paragraphs`.
         memory_regex: A custom detector: a regular expression with optional groups named `key`, `text` and `memory`.
+        source_format: The name of the file's format; by default it is determined from the content.
+        project: The folder of the project, to read memory files from that an agent's transcript lacks.
+        pick: The conversation to read from a file with several: the id of a sample or of an agent.
 
     Raises:
         SessionError: The file is invalid or unreadable; the message names file, line and field.
     """
-    return load_session(fspath(path), rules=rules, pattern=memory_regex)
+    return load_session(
+        fspath(path),
+        rules=rules,
+        pattern=memory_regex,
+        source_format=source_format,
+        project=None if project is None else fspath(project),
+        pick=pick,
+    )
 
 
 def score(
@@ -111,7 +129,16 @@ def score(
             values are NaN.
     """
     config = load_config(options)
-    return _run(_score(session if isinstance(session, Session) else load(session), config, measure, on_event))
+    if not isinstance(session, Session):
+        session = load(
+            session,
+            rules=config.rules,
+            memory_regex=config.memory_regex,
+            source_format=config.source_format,
+            project=config.project,
+            pick=config.pick,
+        )
+    return _run(_score(session, config, measure, on_event))
 
 
 async def _score(

@@ -17,6 +17,20 @@ import memscope
 from memscope.config import Config
 from memscope.errors import ConfigError, SessionError
 from memscope.scoring.events import Event, Finished, RowDone, RowStarted
+from tests.session.formats.claude_files import Transcript
+
+
+def test_the_options_of_a_session_file_apply_when_it_is_scored(tmp_path: Path, config: Config) -> None:
+    made = Transcript()
+    made.user("Which port?")
+    made.assistant("7432")
+    path = tmp_path / "transcript.jsonl"
+    path.write_bytes(made.data)
+    (tmp_path / "CLAUDE.md").write_text("The port is 7432.")
+    assert memscope.load(path, source_format="claude-code", project=tmp_path).memory_keys() == ("CLAUDE.md",)
+    matrix = memscope.score(path, url=config.url, state=config.state, project=str(tmp_path))
+    assert matrix.keys == ("CLAUDE.md",)
+    assert matrix.report["session"]["context"] == "from disk"
 
 
 def test_a_session_becomes_a_matrix(small_file: Path, config: Config) -> None:

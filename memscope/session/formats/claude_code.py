@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from memscope.errors import SessionError
+from memscope.session.apis import parts
 from memscope.session.apis.base import Part
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
@@ -231,13 +232,13 @@ class ClaudeCodeReader:
         """Yield the positions of the messages between two responses: the results of tools, then the rest."""
         answered = {call: found for call, found in _results(segment.before).items() if found[0] < response.number}
         for one in segment.inputs:
-            answered |= {call: (one.number, parts) for call, parts in one.results.items() if call not in answered}
+            answered |= {call: (one.number, result) for call, result in one.results.items() if call not in answered}
         if found := sorted(answered.values(), key=itemgetter(0)):
-            message = {"role": "tool", "content": [part for _, parts in found for part in parts]}
+            message = {"role": "tool", "content": [part for _, result in found for part in result]}
             yield self._message(("results", *answered), message, response.where)
         inputs = [*self._carried(response, segment), *(one for one in segment.inputs if one.parts)]
-        if parts := [part for one in inputs for part in self._parts(one)]:
-            message = {"role": "user", "content": joined(parts)}
+        if content := [part for one in inputs for part in self._parts(one)]:
+            message = {"role": "user", "content": joined(content)}
             yield self._message(tuple(one.number for one in inputs), message, response.where)
 
     def _message(self, key: tuple[Any, ...], message: dict[str, Any], where: str) -> int:
@@ -261,7 +262,7 @@ class ClaudeCodeReader:
     def _parts(self, one: Input) -> Iterator[Part]:
         for part in one.parts:
             if not isinstance(part, FileMemory):
-                yield self._unmarked_if_found(part)
+                yield from self._memories_in(part)
             elif (known := self._with_text(part)).text is not None:
                 yield file_part(known.path, known.text or "", self._folder, known.heading)
 
@@ -280,11 +281,10 @@ class ClaudeCodeReader:
     def _folder(self) -> str:
         return str(self._project) if self._project else self._tree.folder
 
-    def _unmarked_if_found(self, part: Part) -> Part:
-        """Return what a hook added without its mark, if a memory rule finds memories in it."""
-        if "memory" not in part or all(key is None for key, _ in self._new_detector().split(part["text"])):
-            return part
-        return {name: value for name, value in part.items() if name != "memory"}
+    def _memories_in(self, part: Part) -> Sequence[Part]:
+        """Return what a hook added as the memories that a rule finds in it, or else as the one memory that it is."""
+        found = self._new_detector().split(part["text"], origin="user") if "memory" in part else []
+        return [parts.text(text, key) for key, text in found] if any(key for key, _ in found) else [part]
 
     def _context(self) -> SourceContext:
         built = self._built

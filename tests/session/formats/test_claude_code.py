@@ -312,10 +312,12 @@ def test_what_was_typed_during_the_work_and_other_text_attachments_are_part_of_t
 
 def test_what_a_hook_adds_is_one_memory_unless_a_rule_finds_memories_in_it() -> None:
     made = Transcript()
+    made.attach("instructions", files=[{"path": f"{PROJECT}/CLAUDE.md", "content": "Use tabs."}])
     made.user("Hi")
     made.attach("hook_additional_context", hookName="UserPromptSubmit", content='<memory key="db">Port 7432</memory>')
     made.assistant("Hello")
-    assert list(memories(read(made))) == ["db"]
+    assert memories(read(made))["db"] == '<memory key="db">Port 7432</memory>\n'
+    assert list(memories(read(made))) == ["CLAUDE.md", "db"]
 
 
 def test_thinking_images_and_unknown_blocks_are_kept_apart_from_text() -> None:
