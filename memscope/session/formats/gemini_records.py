@@ -153,7 +153,7 @@ class _Writer:
         if positions and isinstance(model, str) and record["id"] not in self._answered:
             self._answered.add(record["id"])
             self._transcript.call(
-                id=record["id"],
+                record["id"],
                 prompt=prompt,
                 response=positions[0],
                 model=model,

@@ -119,7 +119,7 @@ def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> N
     answer = as_dict(choices[0]).get("message") if choices else None
     failed = answer is None or bool(event.get("error"))
     messages.transcript.call(
-        id=call_id,
+        call_id,
         prompt=messages.prompt(event, where),
         response=None if failed else messages.add(answer, f"{where}: output", model),
         tools=_tools(event, where),

@@ -117,7 +117,7 @@ class _Reader:
         if reply.message is not None:
             response = self._transcript.add_once(reply.message, exchange.where, model=model)
         self._transcript.call(
-            id=reply.id or str(number),
+            reply.id or str(number),
             prompt=[*own, *said],
             response=response,
             tools=[chat_tool(tool) for tool in request.tools],

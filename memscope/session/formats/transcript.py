@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -42,6 +43,7 @@ class Transcript:
         self._calls_tools = False
         self._has_tools = False
         self._positions: dict[bytes, int] = {}
+        self._names: Counter[str] = Counter()
 
     def add(self, message: Message, where: str, *, model: Any = None, detect: bool = True) -> int:
         """Add the next message and return its position.
@@ -75,15 +77,18 @@ class Transcript:
             self._positions[identity] = self.add(message, where, model=model)
         return self._positions[identity]
 
-    def call(self, *, tools: Sequence[Mapping[str, Any]] = (), **fields: Any) -> None:
+    def call(self, name: str, *, tools: Sequence[Mapping[str, Any]] = (), **fields: Any) -> None:
         """Add a call; see `SessionBuilder.call`.
 
         Args:
+            name: Its id in the file; of several with the same one, the later ones get a number too.
             tools: The definitions of the tools that were sent.
             fields: What the builder's `call` takes beside them.
         """
         self._has_tools |= bool(tools)
-        self.builder.call(tools=tuple(tools), **fields)
+        self._names[name] += 1
+        unique = name if self._names[name] == 1 else f"{name}/{self._names[name]}"
+        self.builder.call(id=unique, tools=tuple(tools), **fields)
 
     @property
     def has_system_message(self) -> bool:

@@ -78,6 +78,13 @@ def test_a_request_with_its_output_in_one_object_is_a_conversation() -> None:
     assert session.header.model == "m"
 
 
+def test_a_response_that_is_listed_twice_is_two_calls() -> None:
+    response = json.loads(example("responses.list.json"))[1]
+    session = read_value([response, response])
+    assert [call.id for call in session.calls] == ["resp_2", "resp_2/2"]
+    assert len({call.response for call in session.calls}) == 2
+
+
 WRONG: list[tuple[Any, str]] = [
     ({"input": [3], "instructions": ""}, "field 'input[0]': expected an object, got 3"),
     ({"input": [{"type": 3}], "instructions": ""}, "field 'input[0].type': expected the type of an item, got 3"),
