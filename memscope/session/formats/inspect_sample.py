@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from memscope.session.apis.parts import as_dict
+from memscope.session.apis.parts import as_dict, as_text
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import field_error
@@ -17,6 +17,9 @@ from memscope.session.timestamps import as_timestamp
 __all__ = ["InspectLog", "read_sample"]
 
 Record = Mapping[str, Any]
+
+_STOPPED = ("max_tokens", "model_length", "content_filter")
+"""Reasons why a response ended before the model ended it."""
 
 
 class InspectLog(NamedTuple):
@@ -112,20 +115,21 @@ class _Messages:
 
 def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> None:
     output = as_dict(event.get("output"))
+    model = as_text(output.get("model")) or as_text(event.get("model"))
     choices = _list(output, "choices", where)
-    model = next((name for name in (output.get("model"), event.get("model")) if isinstance(name, str) and name), "")
     if len(choices) > 1:
         messages.transcript.builder.note("of several choices of one call, the first was read")
-    answer = as_dict(choices[0]).get("message") if choices else None
-    failed = answer is None or bool(event.get("error"))
+    choice = as_dict(choices[0]) if choices and not event.get("error") else {}
+    prompt = messages.prompt(event, where)
+    answer = choice.get("message")
     messages.transcript.call(
         call_id,
-        prompt=messages.prompt(event, where),
-        response=None if failed else messages.add(answer, f"{where}: output", model),
+        prompt=prompt,
+        response=None if answer is None else messages.add(answer, f"{where}: output", model),
         tools=_tools(event, where),
         model=model,
         timestamp=as_timestamp(event.get("timestamp")),
-        status="failed" if failed else "complete",
+        status="failed" if answer is None else "cut" if choice.get("stop_reason") in _STOPPED else "complete",
     )
 
 

@@ -155,6 +155,11 @@ def test_a_call_that_failed_has_no_response() -> None:
     assert [(call.status, call.response is None) for call in session.calls] == [("failed", True), ("complete", False)]
 
 
+def test_a_response_that_a_limit_ended_is_cut() -> None:
+    session = read_samples(changed("event.output.choices.0.stop_reason", "max_tokens"))
+    assert [call.status for call in session.calls] == ["cut", "complete"]
+
+
 def test_a_call_that_is_pending_is_none_yet() -> None:
     assert len(read_samples(changed("event.pending", True)).calls) == 1
 
