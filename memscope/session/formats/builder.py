@@ -88,8 +88,8 @@ class SessionBuilder:
             value: The canonical message.
             where: File and line, or file and place, for errors.
             section: Its section; by default "system" for a system message that precedes all others.
-            detect: Whether to look for memories by rule; a message with a mark is never searched, because a rule would
-                take in part an item that contains the mark.
+            detect: Whether to look for memories in texts that are not marked. Where a user can mark any part of a
+                message, one with a mark is not searched: a rule could take in part an item that contains the mark.
             once: Return the position of an equal message that was added before, if there is one; ids do not count.
 
         Raises:
@@ -105,7 +105,7 @@ class SessionBuilder:
         if stamp is not None and not is_timestamp(stamp):
             raise fields.error("timestamp", "an RFC 3339 time such as 2026-11-20T10:00:00Z", stamp)
         key = _mark(fields)
-        origin = origin_of(role) if detect and not has_mark(value) else None
+        origin = origin_of(role) if detect else None
         leaves = [leaf for part in _parts(fields) for leaf in self._leaves(part, key, origin)]
         node = Branch(role=role, children=tuple(leaves), timestamp=stamp, extra=fields.extra)
         if section != "conversation":

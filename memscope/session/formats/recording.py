@@ -33,7 +33,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
-from memscope.session.formats.builder import SessionBuilder
+from memscope.session.formats.builder import SessionBuilder, has_mark
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.lines import JsonLine, LineReader
@@ -186,7 +186,7 @@ class _Messages:
         message = fields.extra.copy()
         name = fields.text("id", empty=False)
         if self._seen.is_new("message", name, message, fields):
-            self._positions[name] = self._builder.message(message, where, once=True)
+            self._positions[name] = self._builder.message(message, where, detect=not has_mark(message), once=True)
             self._roles[name] = message["role"]
             self._seen.add("message", name, message)
 

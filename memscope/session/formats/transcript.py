@@ -12,7 +12,7 @@ import msgspec
 
 from memscope.session.apis.base import Message
 from memscope.session.formats.base import NewDetector
-from memscope.session.formats.builder import HEAD_ROLES, SessionBuilder
+from memscope.session.formats.builder import HEAD_ROLES, SessionBuilder, has_mark
 from memscope.session.identity import file_session_id
 from memscope.session.nodes import Session
 
@@ -45,19 +45,20 @@ class Transcript:
         self._positions: dict[bytes, int] = {}
         self._names: Counter[str] = Counter()
 
-    def add(self, message: Message, where: str, *, model: Any = None, detect: bool = True) -> int:
+    def add(self, message: Message, where: str, *, model: Any = None, detect: bool | None = None) -> int:
         """Add the next message and return its position.
 
         Args:
             message: The canonical message.
             where: File and place, for errors.
             model: Name of the model that wrote it; anything but a name is ignored.
-            detect: See `SessionBuilder.message`.
+            detect: See `SessionBuilder.message`; by default, messages without a mark are searched.
 
         Raises:
             SessionError: The message is invalid; the error names the field.
         """
-        position = self.builder.message(message, where, detect=detect)
+        searched = not has_mark(message) if detect is None else detect
+        position = self.builder.message(message, where, detect=searched)
         if isinstance(model, str) and model:
             self.models.setdefault(model)
         self._calls_tools |= any(part["type"] == "tool_call" for part in message["content"])
