@@ -115,16 +115,16 @@ def in_pieces(data: bytes, name: str) -> Session:
 
 def report(label: str, size: int, read: Callable[..., Session], *arguments: object) -> None:
     """Print how long reading takes, and what was read, and how long finding the rows and columns takes."""
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     session = read(*arguments)
-    seconds = time.perf_counter() - began
+    seconds, busy = time.perf_counter() - began, time.process_time() - busy
     began = time.perf_counter()
     layout_of(session)
     laid_out = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     longest = max(len(one.prompt) for one in session.calls)
     sys.stdout.write(
-        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s, layout {laid_out:6.2f} s; "
+        f"{label:<28} {size / 2**20:5.1f} MB  {seconds:6.2f} s ({busy:.2f} s CPU), layout {laid_out:6.2f} s; "
         f"{len(session.calls)} calls, {len(session.nodes)} nodes, "
         f"longest prompt {longest} messages, {len(session.memory_keys())} memories; peak {peak:.0f} MB\n"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from memscope.session.follow import FollowedFile
+from memscope.session.load import load_session
 from memscope.session.transcripts import newest_transcripts, transcript_folder
 from tests.session.formats.claude_files import Transcript, small_transcript
 from tests.session.formats.codex_files import small_rollout
@@ -62,3 +65,21 @@ def test_an_agent_that_was_never_here_has_none(tmp_path: Path) -> None:
     assert newest_transcripts("codex", 10, environ) == []
     assert transcript_folder("codex", environ) == tmp_path / "nowhere" / "sessions"
     assert transcript_folder("claude-code", {}) == Path.home() / ".claude" / "projects"
+
+
+def test_a_transcript_is_followed_while_the_agent_writes_it(tmp_path: Path) -> None:
+    made = small_transcript()
+    path = put(tmp_path / "a.jsonl", made.data, 1_000)
+    followed = FollowedFile(path, source_format="claude-code")
+    before = followed.poll().session
+    made.user("Which room?")
+    made.assistant("C217.")
+    with path.open("ab") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in made.rows[-2:]).encode())
+    after = followed.poll().session
+    assert before is not None
+    assert after is not None
+    assert after.calls[:2] == before.calls
+    assert after.nodes[: len(before.nodes)] == before.nodes
+    assert len(after.calls) == 3
+    assert after == load_session(path)
