@@ -9,13 +9,16 @@ import msgspec
 
 from memscope.commands.screen import follow_file, screen
 from memscope.config import Config, recordings_folder
-from memscope.record.writer import new_recording
+from memscope.demo import session_path
+from memscope.record.writer import RecordingWriter, new_recording
 
 if TYPE_CHECKING:
     from memscope.run.run import Run
     from memscope.session.follow import FollowedFile
 
 __all__ = ["demo", "live_demo"]
+
+_TITLE = "an agent at work"
 
 
 def demo(config: Config) -> int:
@@ -24,7 +27,7 @@ def demo(config: Config) -> int:
     Raises:
         MemscopeError: No scorer is available.
     """
-    return screen(None, config)
+    return screen(str(session_path()), msgspec.structs.replace(config, follow=False, source_format=None))
 
 
 def live_demo(config: Config, pace: float) -> int:
@@ -41,7 +44,8 @@ def live_demo(config: Config, pace: float) -> int:
     from memscope.demo.live.talking import TalkedFollowing
 
     recording = new_recording(recordings_folder(config))
-    config = msgspec.structs.replace(config, follow=True)
+    RecordingWriter(recording, title=_TITLE, client="memscope demo --live").close()  # the recorder continues it
+    config = msgspec.structs.replace(config, follow=True, source_format=None)
 
     def follow(run: Run, file: FollowedFile, notices: Sequence[str]) -> TalkedFollowing:
         return TalkedFollowing(run, file, notices, recording, pace)

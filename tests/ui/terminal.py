@@ -46,10 +46,10 @@ class Terminal:
         """Type."""
         os.write(self._fd, data)
 
-    def until(self, seen: bytes | Callable[[bytes], bool]) -> bytes:
+    def until(self, seen: bytes | Callable[[bytes], bool], patience: float = PATIENCE_SECONDS) -> bytes:
         """Read until something was written since the last call; return what was written since then."""
         reached = seen if callable(seen) else lambda data: seen in data
-        new, deadline = b"", time.monotonic() + PATIENCE_SECONDS
+        new, deadline = b"", time.monotonic() + patience
         while not reached(new):
             data = self._read()
             assert data and time.monotonic() < deadline, f"it was not written: {new[-2000:]!r}"

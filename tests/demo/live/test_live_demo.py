@@ -13,12 +13,15 @@ from memscope.session.load import load_session
 from tests.conftest import ScorerAddress
 from tests.ui.terminal import PATIENCE_SECONDS, Terminal
 
+_START_SECONDS = 120.0
+"""How long a scorer may take to load its model and to answer once."""
+
 
 def _started(state: Path, *options: str, key: str = "") -> Terminal:
     """Start the demo and wait for the first memory on the screen."""
     demo = ("-P", "-m", "memscope", "demo", "--live", "--pace", "0.5", "--state", str(state), *options)
     terminal = Terminal(*demo, MEMSCOPE_API_KEY=key)
-    terminal.until(b"user/greeting")
+    terminal.until(b"user/greeting", patience=_START_SECONDS)
     return terminal
 
 
@@ -57,7 +60,9 @@ def test_ctrl_c_twice_ends_the_agent_and_keeps_its_recording(scorer: ScorerAddre
         assert terminal.as_before
         watched.assert_all_end()
     (recording,) = (tmp_path / "recordings").iterdir()
-    assert "user/greeting" in load_session(recording).memory_keys()
+    session = load_session(recording)
+    assert session.header.title == "an agent at work"
+    assert "user/greeting" in session.memory_keys()
 
 
 def test_nothing_is_left_when_the_screen_is_killed(scorer: ScorerAddress, tmp_path: Path) -> None:
@@ -90,3 +95,13 @@ def test_without_a_terminal_the_demo_names_another_command(
 
     assert main(["demo", *options]) == 2
     assert "memscope score" in capsys.readouterr().err
+
+
+def test_the_demo_is_the_bundled_session_whatever_else_is_configured(
+    scorer: ScorerAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMSCOPE_FOLLOW", "1")
+    with Terminal(
+        "-P", "-m", "memscope", "demo", "--state", str(tmp_path), "--url", scorer.url, MEMSCOPE_API_KEY=scorer.token
+    ) as terminal:
+        terminal.until(b"a morning in ops")
