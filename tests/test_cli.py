@@ -228,7 +228,7 @@ def test_an_interrupt_ends_with_130(small_file: Path, scorer: ScorerAddress, tmp
     program = (
         "import sys, os, signal\nfrom memscope.scoring import matrix\nfrom memscope.cli import main\n"
         "old = matrix.MatrixJob._row\n"
-        "def row(self, n):\n    os.kill(os.getpid(), signal.SIGINT)\n    return old(self, n)\n"
+        "def row(*given):\n    os.kill(os.getpid(), signal.SIGINT)\n    return old(*given)\n"
         "matrix.MatrixJob._row = row\nsys.exit(main(sys.argv[1:]))\n"
     )
     arguments = ["score", str(small_file), "--url", scorer.url, "--state", str(tmp_path / "s")]
