@@ -57,6 +57,8 @@ class UpstreamClient:
                 yield response
             finally:
                 await response.aclose()
+                # Its stream refers back to it, which would keep the request's body until the next garbage collection.
+                response.stream = httpx.ByteStream(b"")
         finally:
             pool.in_flight -= 1
 

@@ -79,6 +79,7 @@ class ScriptedUpstream:
 
     def __init__(self, answer: Answer) -> None:
         self.requests: list[bytes] = []
+        self.connections = 0
         self.left = threading.Event()
         """Set when a client has closed a connection."""
         self._answer = answer
@@ -101,6 +102,7 @@ class ScriptedUpstream:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
