@@ -43,8 +43,10 @@ class FileHead:
 
     @cached_property
     def value(self) -> Any:
-        """The JSON value in the first line or, failing that, in the whole file; None if neither is JSON."""
-        return _decoded(self.data) if self.first is None else self.first
+        """The JSON value that the whole file is; None if it is none, or if it has a value in each of several lines."""
+        if self.first is None:
+            return _decoded(self.data)
+        return None if self.data.partition(b"\n")[2].strip() else self.first
 
 
 class SessionReader(Protocol):

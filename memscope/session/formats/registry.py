@@ -21,6 +21,7 @@ _MODULES = (
     "inspect_archive",
     "gemini_cli",
     "langchain_lines",
+    "conversation_lines",
     "langchain",
     "gemini_contents",
     "gemini_document",

@@ -14,6 +14,8 @@ from memscope.session.text import responses
 __all__ = ["Candidate", "choose"]
 
 _LISTED = 50
+_TRIED = 200
+"""How many conversations are searched for memories: a data set has many thousands, which may have none."""
 
 
 class Candidate(NamedTuple):
@@ -30,8 +32,8 @@ def choose(candidates: Sequence[Candidate], *, kind: str, name: str, pick: str |
         candidates: At least one conversation, in the order of the file.
         kind: What they are: "sample", "agent".
         name: The file name, for error messages.
-        pick: The id of the one to read; None for the first with memories and responses or else, where none has both,
-            the first.
+        pick: The id of the one to read; None for the first with memories and responses or else, where none of the first
+            `_TRIED` has both, the first.
 
     Raises:
         SessionError: A conversation is invalid.
@@ -45,7 +47,7 @@ def choose(candidates: Sequence[Candidate], *, kind: str, name: str, pick: str |
     first = candidates[0].read()
     if _scorable(first):
         return _noted(first, candidates[0], candidates, kind)
-    for one in candidates[1:]:
+    for one in candidates[1:_TRIED]:
         session = one.read()
         if _scorable(session):
             return _noted(session, one, candidates, kind)

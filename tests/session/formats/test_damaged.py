@@ -72,7 +72,7 @@ def test_a_damaged_document_is_a_session_or_one_clear_line(name: str, draw: st.D
 @QUICK
 @given(st.sampled_from(LINES), st.data())
 def test_a_file_with_a_damaged_line_is_a_session_or_one_clear_line(name: str, draw: st.DataObject) -> None:
-    lines = [json.loads(line) for line in example(name).splitlines()]
+    lines = [json.loads(line) for line in example(name).splitlines() if line]
     data = "\n".join(json.dumps(line) for line in damaged(lines, draw)).encode()
     assert_a_session_or_one_line(read_as(format_name(name), data))
 
