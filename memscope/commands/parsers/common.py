@@ -105,7 +105,9 @@ def add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="read memory files that a transcript of Claude Code or Gemini CLI lacks from this project",
     )
     group.add_argument(
-        "--pick", metavar="ID", help="conversation to read from a file with several: a sample's id or an agent's name"
+        "--pick",
+        metavar="ID",
+        help="conversation to read from a file with several: a sample's id, an agent's name or a line's number",
     )
     return group
 
