@@ -51,6 +51,7 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         ("import memscope.library", MODEL | SERVER | {"textual", "httpx", "tokenizers"}),
         ("import memscope.commands.score", MODEL | SERVER | {"textual", "httpx", "tokenizers"}),
         ("import memscope.commands.screen", MODEL | SERVER | {"httpx", "tokenizers"}),
+        ("import memscope.commands.demo, memscope.demo.live.talking", MODEL | SERVER | {"httpx", "tokenizers"}),
         ("import memscope.commands.record", MODEL | {"textual", "tokenizers", "numpy", "sqlite3"}),
         ("import memscope.ui.app", MODEL | SERVER | {"httpx", "tokenizers"}),
         ("import memscope.terminal.safe", MODEL | SERVER | {"textual", "httpx", "rich", "msgspec"}),
