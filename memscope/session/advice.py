@@ -11,9 +11,9 @@ from memscope.session.suggestions import suggestions
 from memscope.session.text import responses
 from memscope.terminal.counts import counted
 
-__all__ = ["advice"]
+__all__ = ["MARKABLE", "advice"]
 
-_MARKABLE = ("chat", "chat-lines", "recording", "anthropic", "responses", "langchain", "langchain-lines")
+MARKABLE = ("chat", "chat-lines", "recording", "anthropic", "responses", "langchain", "langchain-lines")
 """Formats in which the user can mark a memory."""
 
 _MARK = '"memory": {"key": "user/name"}'
@@ -49,7 +49,7 @@ def _about_memories(session: Session, options: Sequence[str]) -> Iterator[str]:
         yield f"  {suggestion.place}"
         yield f"    {suggestion.command(path, options)}"
     start = "or" if found else "you can"
-    if session.source.format in _MARKABLE:
+    if session.source.format in MARKABLE:
         yield f"{start} mark a message or a text block as a memory: {_MARK}"
     else:
         convert = shlex.join(["memscope", "convert", path, *options, "-o", "session.jsonl"])

@@ -242,6 +242,20 @@ def test_zep_facts_as_bullets_are_one_memory_a_bullet() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("mem0", "User Memories:\n{}Be brief.\n"),
+        ("mem0", "<relevant-memories>\n{}</relevant-memories>\n"),
+        ("langmem", "<memories>\n{}</memories>\n"),
+        ("graphiti", "<FACTS>\n{}</FACTS>\n"),
+    ],
+)
+def test_an_item_keeps_its_continuation_lines_and_sub_items(rule: str, text: str) -> None:
+    items = ["- Likes tea\n  - green\n", "- Lives by the sea\n  in a house\n"]
+    assert [part for _, part in slices(rule, text.format("".join(items)))] == items
+
+
 def test_langmem_memories_are_elements_or_lines() -> None:
     assert slices("langmem", '<memories>\n<memory name="a">x</memory>\n<memory>y</memory>\n</memories>') == [
         ("a", '<memory name="a">x</memory>\n'),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from memscope.session.advice import advice
 from memscope.session.detectors import Detector
 from memscope.session.formats.chat import read_chat
 from memscope.session.formats.native import read_native
-from memscope.session.formats.registry import format_named, format_of
+from memscope.session.formats.registry import format_of
 from memscope.session.nodes import Session
 from memscope.session.suggestions import Suggestion, suggestions
 from memscope.session.text import leaf_text
@@ -129,22 +128,6 @@ def test_advice_for_a_native_session_is_a_line_to_add(small_session: Session) ->
     lines = advice(read_native(b'{"type":"session","version":1,"id":"a"}\n', "a.jsonl"))
     assert lines[1].startswith('a native session names its memories: add lines such as {"type":"memory",')
     assert lines[2].endswith("here: no turns")
-
-
-MARKED = {"type": "text", "text": "Likes tea", "memory": {"key": "tea"}}
-MARKABLE: dict[str, Any] = {
-    "chat": [{"role": "user", "content": [MARKED]}],
-    "anthropic": {"system": [MARKED], "messages": [{"role": "user", "content": "Tea?"}]},
-    "responses": {"model": "m", "input": [{"role": "user", "content": [{**MARKED, "type": "input_text"}]}]},
-    "langchain": [{"type": "human", "data": {"content": [MARKED]}}],
-}
-
-
-@pytest.mark.parametrize("name", MARKABLE)
-def test_a_mark_that_is_advised_is_read(name: str) -> None:
-    session = format_named(name).read(json.dumps(MARKABLE[name]).encode(), "file", Detector)
-    assert session.source.format == name
-    assert session.memory_keys() == ("tea",)
 
 
 @pytest.mark.parametrize("name", FILES)
