@@ -12,7 +12,7 @@ from typing import Any
 
 from memscope.session.apis import parts
 from memscope.session.apis.base import CallReply, CallRequest, Message, Part, body_object, status_of, usage_of
-from memscope.session.apis.parts import as_dict, as_list, as_text, marked_key
+from memscope.session.apis.parts import as_dict, as_index, as_list, as_text, marked_key
 from memscope.session.formats.fields import field_error
 
 __all__ = ["NAME", "messages", "reply", "request", "streamed", "tool_definitions"]
@@ -93,14 +93,14 @@ def streamed(events: Sequence[Mapping[str, Any]]) -> CallReply:
     usage: dict[str, Any] = {}
     blocks: dict[Any, dict[str, Any]] = {}
     for event in events:
-        kind = event.get("type")
+        kind, index = event.get("type"), as_index(event.get("index"))
         if kind == "message_start":
             head = dict(as_dict(event.get("message")))
             usage |= as_dict(head.get("usage"))
         elif kind == "content_block_start":
-            blocks[event.get("index")] = dict(as_dict(event.get("content_block")))
+            blocks[index] = dict(as_dict(event.get("content_block")))
         elif kind == "content_block_delta":
-            _extend(blocks.setdefault(event.get("index"), {}), as_dict(event.get("delta")))
+            _extend(blocks.setdefault(index, {}), as_dict(event.get("delta")))
         elif kind == "message_delta":
             head |= as_dict(event.get("delta"))
             usage |= {name: count for name, count in as_dict(event.get("usage")).items() if count is not None}

@@ -11,7 +11,7 @@ from typing import Any
 
 from memscope.session.apis import parts
 from memscope.session.apis.base import REPLY, CallReply, CallRequest, Message, Part, body_object, status_of, usage_of
-from memscope.session.apis.parts import as_dict, as_list, as_text, marked_key
+from memscope.session.apis.parts import as_dict, as_index, as_list, as_text, marked_key
 from memscope.session.formats.fields import field_error
 
 __all__ = ["NAME", "message", "reply", "request", "streamed", "tool_definitions"]
@@ -217,9 +217,10 @@ class _Deltas:
             self._add_call(call)
 
     def _add_call(self, delta: Mapping[str, Any]) -> None:
-        call = self._at.get(delta.get("index"))
+        index = as_index(delta.get("index"))
+        call = self._at.get(index)
         if call is None or (delta.get("id") and call.get("id", delta["id"]) != delta["id"]):
-            call = self._at[delta.get("index")] = {}  # some servers give every call the same index
+            call = self._at[index] = {}  # some servers give every call the same index
             self._calls.append(call)
         call |= {name: delta[name] for name in ("id", "type") if delta.get(name)}
         for kind in ("function", "custom"):

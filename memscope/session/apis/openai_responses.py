@@ -12,7 +12,7 @@ from typing import Any
 
 from memscope.session.apis import parts
 from memscope.session.apis.base import REPLY, CallReply, CallRequest, Message, Part, body_object, status_of, usage_of
-from memscope.session.apis.parts import as_dict, as_list, as_text, marked_key
+from memscope.session.apis.parts import as_dict, as_index, as_list, as_text, marked_key
 from memscope.session.formats.fields import field_error
 
 __all__ = ["NAME", "messages", "reply", "request", "streamed", "tool_definitions"]
@@ -107,13 +107,13 @@ def streamed(events: Sequence[Mapping[str, Any]]) -> CallReply:
     head: dict[str, Any] = {}
     items: dict[Any, dict[str, Any]] = {}
     for event in events:
-        kind = as_text(event.get("type"))
+        kind, index = as_text(event.get("type")), as_index(event.get("output_index"))
         if isinstance(event.get("response"), dict):
             head = event["response"]
         if kind in ("response.output_item.added", "response.output_item.done"):
-            items[event.get("output_index")] = dict(as_dict(event.get("item")))
+            items[index] = dict(as_dict(event.get("item")))
         else:
-            _extend(items.get(event.get("output_index"), {}), kind, event)
+            _extend(items.get(index, {}), kind, event)
         if kind in _ENDS:
             break
     output = as_list(head.get("output")) or list(items.values())
@@ -205,11 +205,12 @@ def _extend(item: dict[str, Any], kind: str, event: Mapping[str, Any]) -> None:
     elif kind in _DELTAS:
         name, part_type, field = _DELTAS[kind]
         blocks = item[name] = [*as_list(item.get(name))]
-        index = event.get("content_index", event.get("summary_index", 0))
-        while type(index) is int and len(blocks) <= index < len(blocks) + 2:
+        index = as_index(event.get("content_index", event.get("summary_index", 0)))
+        if index == len(blocks):
             blocks.append({"type": part_type})
-        if type(index) is int and 0 <= index < len(blocks):
-            blocks[index] = {**blocks[index], field: as_text(blocks[index].get(field)) + delta}
+        if index is not None and index < len(blocks):
+            block = as_dict(blocks[index])
+            blocks[index] = {**block, field: as_text(block.get(field)) + delta}
 
 
 def _reply(head: Mapping[str, Any], output: Sequence[Any], *, ended: bool) -> CallReply:

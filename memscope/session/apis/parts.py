@@ -10,6 +10,7 @@ from memscope.session.apis.base import Part
 
 __all__ = [
     "as_dict",
+    "as_index",
     "as_list",
     "as_text",
     "marked_key",
@@ -81,6 +82,11 @@ def parsed_arguments(arguments: Any) -> Any:
 def as_text(value: Any) -> str:
     """Return a value if it is a string, else ""."""
     return value if isinstance(value, str) else ""
+
+
+def as_index(value: Any) -> int | None:
+    """Return a value if it is a number of a part, else None."""
+    return value if type(value) is int and value >= 0 else None
 
 
 def as_dict(value: Any) -> dict[str, Any]:

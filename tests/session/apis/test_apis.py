@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from types import ModuleType
 from typing import Any
 
@@ -68,6 +70,14 @@ def test_whatever_part_of_a_stream_arrives_it_is_read(name: str) -> None:
         assert reply.status in ("failed", "cut", "complete")
         assert (reply.message is None) == (reply.status == "failed")
         assert reply.message == message or reply.status != "complete"
+
+
+@pytest.mark.parametrize("name", APIS)
+def test_numbers_of_parts_that_are_none_break_nothing(name: str) -> None:
+    module, _, stream, _ = APIS[name]
+    text = json.dumps(stream)
+    for odd in ("[]", "{}", "-1", "null", '"0"', "1.5"):
+        module.streamed(json.loads(re.sub(r'("(?:output_|content_)?index"): \d', rf"\1: {odd}", text)))
 
 
 @pytest.mark.parametrize("name", APIS)
