@@ -6,6 +6,7 @@ standard input whose other end is held here. So no process is left, whichever of
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from memscope.secret import Secret
 __all__ = ["RecordedAgent"]
 
 _AGENT_SAYS = "agent: "
+_KILLED_STATUS = 128
+"""What `memscope record` adds to the signal that killed its command."""
 
 
 class RecordedAgent:
@@ -48,6 +51,8 @@ class RecordedAgent:
         status = await self._process.wait()
         if status == 0:
             return None
+        if (killed := -status if status < 0 else status - _KILLED_STATUS) > 0:
+            return f"killed by {signal.Signals(killed).name}"
         lines = self._process.last_lines()
         said = [line for line in lines if line.startswith(_AGENT_SAYS)] or [*lines] or [f"exit status {status}"]
         return said[-1].removeprefix(_AGENT_SAYS)

@@ -95,4 +95,5 @@ def test_no_process_is_left_when_one_is_killed(silent: socket.socket, tmp_path: 
         assert select.select([handle], [], [], 30)[0], f"the {name} outlived the {victim}"
         os.close(handle)
     connection.close()
-    parent.communicate()
+    said, _ = parent.communicate()
+    assert said.decode().strip() == ("" if victim == "parent" else "killed by SIGKILL")
