@@ -15,7 +15,8 @@ from memscope.session.apis.sse import is_event_stream, streamed_objects
 
 __all__ = ["CallApi", "Exchange", "api_for"]
 
-_FIRST_ERROR_STATUS = 400
+_FIRST_REFUSAL = 300
+"""The first HTTP status that says that there is no response: the call was sent elsewhere, refused, or failed."""
 
 
 class Exchange:
@@ -59,7 +60,7 @@ class Exchange:
         try:
             request = self._read_request()
         except (UnreadableError, SessionError, ValueError, RecursionError) as error:
-            refused = status_code is None or status_code >= _FIRST_ERROR_STATUS
+            refused = status_code is None or status_code >= _FIRST_REFUSAL
             if not refused:
                 self._writer.report(f"the request of a call could not be read ({error}): it is not in the recording")
             return
@@ -78,7 +79,7 @@ class Exchange:
         return self._api.request(body, "the request")
 
     def _read_reply(self, status_code: int | None, complete: bool, content_encoding: str) -> CallReply:
-        if status_code is None or status_code >= _FIRST_ERROR_STATUS:
+        if status_code is None or status_code >= _FIRST_REFUSAL:
             return CallReply(None, status="failed")
         try:
             check_length(self._length)

@@ -212,7 +212,7 @@ def test_a_reply_that_would_unpack_to_gigabytes_is_not_unpacked(recorded: Record
     assert recorded.problems == ["a response could not be read (longer than 128 MiB): its call is recorded as failed"]
 
 
-@pytest.mark.parametrize("status", [400, 401, 429, 500, 529, None])
+@pytest.mark.parametrize("status", [307, 400, 401, 429, 500, 529, None])
 def test_a_refused_call_has_no_response_and_nothing_of_what_the_service_said(
     recorded: Recorded, status: int | None
 ) -> None:
