@@ -69,6 +69,7 @@ class Child:
             CommandError: It cannot be run (status 126 or 127).
         """
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a parent may have ignored it, and the exit status would be lost
         before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         self.signals = block_signals(_PASSED_ON)
         try:

@@ -89,6 +89,7 @@ async def serve(app: ASGIApp, listener: socket.socket) -> AsyncIterator[Serving]
         log_config=None,
         log_level="critical",
         access_log=False,
+        proxy_headers=False,
         timeout_keep_alive=_IDLE_SECONDS,
         h11_max_incomplete_event_size=_HEADER_BYTES,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
 import statistics
 import subprocess
 import sys
@@ -147,6 +148,11 @@ def _start(*command: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, *command], **options)
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 async def _wait_for(port: int) -> None:
     while True:
         try:
@@ -159,7 +165,7 @@ async def _wait_for(port: int) -> None:
 
 async def run() -> bool:
     """Start the upstream and the recorder, measure, and stop both."""
-    ports = {"direct": 9771, "recorded": 9772}
+    ports = {"direct": _free_port(), "recorded": _free_port()}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run.jsonl")
         to = f"http://127.0.0.1:{ports['direct']}/v1"

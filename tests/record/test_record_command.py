@@ -59,6 +59,15 @@ def test_the_exit_status_is_the_commands_own(tmp_path: Path, script: str, status
     assert run_record(tmp_path, "--", "sh", "-c", script).returncode == status
 
 
+def ignore_ends_of_children() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def test_the_exit_status_is_not_lost_where_ends_of_children_are_ignored(tmp_path: Path) -> None:
+    done = run_record(tmp_path, "--", "sh", "-c", "exit 7", before=ignore_ends_of_children)
+    assert done.returncode == 7
+
+
 def test_standard_streams_are_the_commands_own(tmp_path: Path) -> None:
     done = run_record(tmp_path, "--", "sh", "-c", "cat; echo oops >&2", given=b"\x00\xff bytes")
     assert done.stdout == b"\x00\xff bytes"
