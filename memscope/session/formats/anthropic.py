@@ -21,6 +21,8 @@ from memscope.session.nodes import Session
 
 __all__ = ["FORMAT", "read_anthropic"]
 
+_OPENAI_FIELDS = {"tool_calls", "function_call", "reasoning_content", "reasoning"}
+"""Fields that only messages in OpenAI's shape have."""
 _BLOCKS = {"tool_use", "tool_result", "redacted_thinking", "server_tool_use"}
 """Blocks that only this API has."""
 
@@ -75,9 +77,9 @@ def _add(transcript: Transcript, messages: Iterable[Message], where: str, model:
 
 def _messages(message: Any, where: str) -> Sequence[Message]:
     given = as_dict(message)
-    if "tool_calls" in given or given.get("role") in ("tool", "function"):
-        return [openai_chat.message(message, where)]
     checked_content(given.get("content"), where)
+    if given.get("role") in ("tool", "function") or not _OPENAI_FIELDS.isdisjoint(given):
+        return [openai_chat.message(message, where)]
     return anthropic_messages.messages(message, where)
 
 

@@ -66,8 +66,13 @@ def test_messages_in_the_shape_of_openai_keep_their_calls_and_results() -> None:
     session = read_messages(
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "a.txt"},
+        {"role": "assistant", "content": "Done.", "reasoning_content": "hm"},
     )
-    assert turns(session)[1:] == [("assistant", ("sh", {"cmd": "ls"})), ("tool", ("ToolResult", "a.txt"))]
+    assert turns(session)[1:] == [
+        ("assistant", ("sh", {"cmd": "ls"})),
+        ("tool", ("ToolResult", "a.txt")),
+        ("assistant", ("Thinking", "hm"), ("Content", "Done.")),
+    ]
 
 
 def test_marked_blocks_are_memories() -> None:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from memscope.errors import UsageError
+from memscope.errors import SessionError, UsageError
+from memscope.session.detectors import Detector
 from memscope.session.formats import selection
+from memscope.session.formats.registry import format_named
 from tests.session.formats.examples import example, read, turns
 
 NAME = "conversation-lines.jsonl"
@@ -35,3 +37,9 @@ def test_equal_conversations_of_a_file_are_different_sessions() -> None:
 def test_only_the_first_conversations_are_searched_for_memories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "_TRIED", 1)
     assert read(example(NAME), NAME).source.notes[0].startswith("this is line 1; ")
+
+
+def test_a_format_of_one_document_refuses_a_second_line() -> None:
+    data = f"{json.dumps(CHAT)}\n{json.dumps(CHAT)}\n".encode()
+    with pytest.raises(SessionError, match="file:2: expected one conversation per file, got a second line"):
+        format_named("chat").read(data, "file", Detector)
