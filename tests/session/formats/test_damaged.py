@@ -59,7 +59,7 @@ def assert_a_session_or_one_line(found: Session | str) -> None:
         assert found.header.id
 
 
-@settings(QUICK, max_examples=400)
+@settings(QUICK, max_examples=200)
 @given(st.sampled_from(DOCUMENTS), st.data())
 def test_a_damaged_document_is_a_session_or_one_clear_line(name: str, draw: st.DataObject) -> None:
     document = json.loads(example(name))
