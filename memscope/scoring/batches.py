@@ -14,8 +14,9 @@ from memscope.scoring.layout import Layout
 
 __all__ = ["response_batches"]
 
-_BASELINE_SHARE = 0.5
-"""Share of the prefix cache for baselines; the rest is for the rows in progress."""
+_BASELINE_SHARE = 0.25
+"""Share of the prefix cache for baselines. The rest is for the rows in progress, each as long as all of them: two at a
+time, and what was used least recently is dropped first."""
 
 
 def response_batches(

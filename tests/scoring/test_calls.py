@@ -201,7 +201,7 @@ async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(config: C
     try:
         await small.open()
         scorer = small.rescorer.scorer
-        scorer._info = replace(scorer.info, prefix_cache_tokens=4 * longest)  # type: ignore[attr-defined]
+        scorer._info = replace(scorer.info, prefix_cache_tokens=8 * longest)  # type: ignore[attr-defined]
         await small.matrix()
         assert [list(row) for row in small.grids["necessity"].values] == values
         assert small.cost.tokens_forwarded <= 1.1 * forwarded
