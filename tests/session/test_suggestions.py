@@ -91,6 +91,12 @@ def test_every_suggestion_can_be_followed(text: str, rules: tuple[str, ...] | No
         assert command == ["memscope", "my chat.json", "--from", "chat", *suggestion.options]
 
 
+def test_an_element_that_is_not_always_closed_is_not_suggested() -> None:
+    """Its pattern would search the rest of the text for each opening tag."""
+    open_ended = "<data><name>Mira</name></data>\n<data>\n"
+    assert [one.place for one in suggestions(chat(open_ended)) if "<data> element" in one.place] == []
+
+
 MANY = 5000
 
 
