@@ -36,10 +36,10 @@ def request_fields(fields: Iterable[tuple[bytes, bytes]], host: bytes) -> Fields
 
 
 def response_fields(fields: Sequence[tuple[bytes, bytes]]) -> Fields:
-    """Return the fields of a response as they go to the client."""
-    passed = _end_to_end((name.lower(), value) for name, value in fields)
+    """Return the fields of a response as they go to the client, with the case of their names."""
+    passed = _end_to_end(fields)
     if any(name.lower() == b"transfer-encoding" for name, _ in fields):
-        return [(name, value) for name, value in passed if name != b"content-length"]  # it does not count beside it
+        return [(name, value) for name, value in passed if name.lower() != b"content-length"]  # it has no meaning then
     return passed
 
 
@@ -59,8 +59,7 @@ def _readable(value: bytes) -> bytes:
 
 
 def _end_to_end(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
-    listed = list(fields)
-    named = {
-        part.strip().lower() for name, value in listed if name == b"connection" for part in value.split(b",")
-    } | _ONE_CONNECTION
-    return [(name, value) for name, value in listed if name not in named]
+    listed = [(name.lower(), name, value) for name, value in fields]
+    options = (value.lower().split(b",") for name, _, value in listed if name == b"connection")
+    dropped = _ONE_CONNECTION.union(option.strip() for named in options for option in named)
+    return [(name, value) for lower, name, value in listed if lower not in dropped]

@@ -43,3 +43,13 @@ def test_calls_in_turn_share_a_connection_even_if_the_agent_closes_its_own(start
         for _ in range(5):
             assert httpx.post(proxy.url + path, content=b"{}").content == b"{}"
         assert (upstream.connections, len(upstream.requests)) == (1, 5)
+
+
+def test_nothing_times_out_but_the_agent() -> None:
+    async def call(url: str) -> object:
+        request = httpx.Request("GET", url)
+        async with UpstreamClient() as client, client.stream(request):
+            return request.extensions["timeout"]
+
+    with scripted(ANSWER) as upstream:
+        assert asyncio.run(call(upstream.url)) == dict.fromkeys(("connect", "read", "write", "pool"))

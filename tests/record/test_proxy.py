@@ -37,14 +37,29 @@ def request(method: str, path: str, *fields: str, body: bytes = b"") -> bytes:
 
 def test_status_fields_and_bytes_reach_the_agent_unchanged(start_proxy: StartProxy) -> None:
     body = gzip.compress(b"\xff not text")
-    fields = (b"Set-Cookie: a=1", b"Set-Cookie: b=2", b"Content-Type: x/y", b"content-encoding: gzip", b"Date: never")
+    fields = (b"Set-Cookie: a=1", b"Set-Cookie: b=2", b"Content-Type: x/y", b"content-encoding: gzip", b"DATE: never")
     with scripted(answer(body, *fields, status=b"529 Overloaded")) as upstream:
         proxy = start_proxy(upstream.url)
         got = exchange_bytes(proxy.port, request("POST", CHAT, "content-length: 2", body=b"{}"))
     assert got.startswith(b"HTTP/1.1 529")
     assert body_of(got) == body
-    sent = [*(field.lower() for field in fields), b"content-length: %d" % len(body), b"connection: close"]
-    assert got.partition(b"\r\n\r\n")[0].lower().split(b"\r\n")[1:] == sent
+    sent = [*fields, b"content-length: %d" % len(body), b"Connection: close"]  # the last is of this connection
+    assert got.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:] == sent
+
+
+def test_fields_that_concern_one_connection_only_are_not_passed_on(start_proxy: StartProxy) -> None:
+    fields = (b"Connection: X-Hop, keep-alive", b"X-Hop: 1", b"Keep-Alive: timeout=5", b"Trailer: x", b"X-End: 2")
+    with scripted(answer(REPLY, *fields)) as upstream:
+        proxy = start_proxy(upstream.url)
+        got = exchange_bytes(proxy.port, request("GET", "/v1/models"))
+    assert header_fields(got).keys() == {b"x-end", b"content-length", b"connection"}
+
+
+def test_a_length_beside_chunks_is_not_passed_on(start_proxy: StartProxy) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    with scripted(chunked) as upstream:
+        proxy = start_proxy(upstream.url)
+        assert httpx.get(proxy.url + "/v1/models").content == b"{}"
 
 
 def test_a_stream_passes_chunk_by_chunk(start_proxy: StartProxy) -> None:
