@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -163,3 +164,20 @@ def test_chats_that_begin_alike_in_different_files_are_different_sessions(tmp_pa
     longer = chat.replace(b"]}", b',{"role":"user","content":"More"}]}')
     (tmp_path / "one.json").write_bytes(longer)
     assert load_session(str(tmp_path / "one.json")).header.id == ids[0], "marks outlive the session's growth"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_it_was_after_reading(small_file: Path, tmp_path: Path, enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        load_session(small_file)
+        assert gc.isenabled() is enabled
+        with pytest.raises(SessionError):
+            load_session(tmp_path / "nowhere")
+        (tmp_path / "broken").write_bytes(b"{")
+        with pytest.raises(SessionError):
+            load_session(tmp_path / "broken")
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()

@@ -30,7 +30,10 @@ class Element(NamedTuple):
 def elements(text: str, name: str, start: int = 0, end: int | None = None, gap: int = 1) -> Iterator[Element]:
     """Yield every element with a name between two positions, including up to `gap` line breaks after it."""
     stop = len(text) if end is None else end
-    opening, closing = re.compile(rf"<{name}(?P<attributes>\s[^<>]*)?>"), f"</{name}>"
+    closing = f"</{name}>"
+    if text.find(closing, start, stop) < 0:  # much cheaper than the search for opening tags, and usually so
+        return
+    opening = re.compile(rf"<{name}(?P<attributes>\s[^<>]*)?>")
     at = start
     while match := opening.search(text, at, stop):
         body_end = text.find(closing, match.end(), stop)
