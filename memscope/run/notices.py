@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
+from memscope.errors import MemscopeError
 from memscope.run.session_ids import shared_id_warning
-from memscope.scoring.events import BaselineDone, Event, Notice, ScorerReady, SessionNotes
+from memscope.scoring.events import BaselineDone, Event, Failed, Notice, ScorerReady, SessionNotes
 from memscope.scoring.grid import Grid
 from memscope.scoring.layout import Layout
 from memscope.scoring.plausibility import answered_by_another, doubt
@@ -45,6 +46,11 @@ class Notices:
             if line not in self._told:
                 self._told.add(line)
                 self._emit(Notice(line))
+
+    def fail(self, error: MemscopeError, *, once: bool) -> None:
+        """Emit the failure of an operation; `once`, for those that are repeated, leaves out what was told before."""
+        if not once or self._is_news(str(error)):
+            self._emit(Failed(str(error)))
 
     def tell_session(self, session: Session, settings: Settings) -> None:
         """Emit how complete the session is, what was skipped or guessed, and whether its id is another's too."""

@@ -297,7 +297,7 @@ class Run(EventSource):
             await self._close_scorer()
             raise
         except MemscopeError as error:
-            self.emit(Failed(str(error)))
+            self.notices.fail(error, once=routine)
             raise
         finally:
             self.seconds = time.monotonic() - began

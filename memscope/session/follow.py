@@ -88,7 +88,7 @@ class FollowedFile:
     `poll` reads the disk and parses, so call it off the event loop; calls must not overlap.
 
     Attributes:
-        waiting: What is awaited, on one line, until there is a session; "" from then on.
+        waiting: What is awaited, on one line, while there is no file with a session; "" otherwise.
     """
 
     def __init__(
@@ -157,7 +157,10 @@ class FollowedFile:
 
     def _gone(self) -> FileUpdate:
         self._stamp = self._progress = None
-        return self._troubled(f"{self.name} was deleted: waiting for it to be created again" if self._seen else "")
+        if not self._seen:
+            return FileUpdate()
+        self.waiting = f"waiting for {self.name} to be created again"
+        return self._troubled(f"{self.name} was deleted: {self.waiting}")
 
     def _troubled(self, trouble: str) -> FileUpdate:
         """Report a problem once, as long as it lasts."""
@@ -176,8 +179,8 @@ class FollowedFile:
         try:
             for piece in _pieces(file, progress, stamp[2]):
                 self._feed(progress, piece)
-        except MemscopeError:
-            progress.refused = True
+        except MemscopeError as error:
+            progress.refused, self.waiting = True, f"waiting for another file: {error}"
             raise
         grown = progress.lines > before
         return FileUpdate(self._session(progress) if grown else None, (*notices, *_reported(progress)))

@@ -18,7 +18,7 @@ from textual.content import Content
 from textual.theme import BUILTIN_THEMES
 from textual.widgets import Input, Static
 
-from memscope.scoring.events import Progress
+from memscope.scoring.events import Event, Progress, SessionGrown
 from memscope.scoring.grid import MEASURES, Measure
 from memscope.terminal.safe import one_line, shorten
 from memscope.ui.candidates.controller import CandidatesController
@@ -103,7 +103,7 @@ class MemscopeApp(AppShell):
         self._cell = CellWatch(run, self._heatmap.view, self._detail, self._tasks.start)
         self._comparison = Comparison(run, self._heatmap, self._title_line, self._cell)
         self._feed = Feed(self._deliver)
-        self._stop_listening = run.listen(self._feed)
+        self._stop_listening = (run.listen(self._feed), run.listen(self._follow_session))
         self._progress: Progress | None = None
         self._interrupted = -_QUIT_WINDOW_SECONDS
 
@@ -162,6 +162,12 @@ class MemscopeApp(AppShell):
 
     # Events of the run.
 
+    def _follow_session(self, event: Event) -> None:
+        """Show a new version of the session at once: the grids have its shape already, also for the next paint."""
+        if isinstance(event, SessionGrown) and self.is_running and self._title_line.is_attached:
+            self._show_waiting()
+            self._comparison.show(self.measure)
+
     def _deliver(self, batch: Batch) -> None:
         self.call_later(self._draw, batch)
 
@@ -169,7 +175,6 @@ class MemscopeApp(AppShell):
         if not self.is_running or not self._title_line.is_attached:
             return
         if batch.reload:
-            self._show_waiting()
             self._comparison.show(self.measure)
         else:
             self._comparison.refresh_rows(batch.rows.get(self.measure, ()))
@@ -186,7 +191,9 @@ class MemscopeApp(AppShell):
         self._title_line.update_run(self.measure, self._progress)
 
     def _show_waiting(self) -> None:
-        self._heatmap.view.waiting_for = self._following.waiting_for if self._following else ""
+        layout = self.measured.layout
+        empty = not (layout.rows and layout.columns)
+        self._heatmap.view.waiting_for = self._following.waiting_for if self._following and empty else ""
 
     def _tell(self, batch: Batch) -> None:
         if batch.lines:
@@ -341,7 +348,8 @@ class MemscopeApp(AppShell):
 
     async def shut_down(self) -> None:
         """Stop everything the screen started; the run itself is closed by its owner."""
-        self._stop_listening()
+        for stop in self._stop_listening:
+            stop()
         await self._tasks.close()
 
     def _use_theme(self, name: str) -> None:

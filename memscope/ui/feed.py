@@ -44,7 +44,8 @@ class Batch(msgspec.Struct):
         rows: Keys of memories whose rows changed, by measure.
         lines: Log lines, in order.
         notices: Messages that the user should see at once.
-        reload: Whether the grids may have another shape or were cleared.
+        reload: Whether the grids were cleared, or have token counts now.
+        grown: Whether the session was replaced; the map shows that already.
         floor: The noise floor, if it was measured.
         progress: The latest progress.
         lost: The loss of the scorer, if it occurred.
@@ -60,6 +61,7 @@ class Batch(msgspec.Struct):
     lines: list[str] = msgspec.field(default_factory=list)
     notices: list[str] = msgspec.field(default_factory=list)
     reload: bool = False
+    grown: bool = False
     floor: float | None = None
     progress: Progress | None = None
     lost: ScorerLost | None = None
@@ -78,7 +80,9 @@ class Batch(msgspec.Struct):
     @property
     def list_changed(self) -> bool:
         """Whether the list of candidates may have changed."""
-        return bool(self.stripped or self.shipment or self.finished or self.reload or self.shipment_changed)
+        return bool(
+            self.stripped or self.shipment or self.finished or self.reload or self.grown or self.shipment_changed
+        )
 
     def add(self, event: Event) -> None:
         """Add one event."""
@@ -124,7 +128,7 @@ class Batch(msgspec.Struct):
                 if not event.routine:
                     self.lines.append(_finished(event))
             case SessionGrown():
-                self.reload = True
+                self.grown = True
             case _:
                 self._tuning(event)
 

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import memscope.demo
 from memscope.config import Config
 from memscope.demo import session_path
 from memscope.run.following import Following
@@ -36,6 +38,7 @@ from memscope.ui.options import UiOptions
 _SIZE = (160, 48)
 _TICK_SECONDS = 0.002
 _BURST_NODES = 1000
+_POSITIONS = 32_768
 
 
 class Agent:
@@ -142,6 +145,15 @@ class Bench:
         return f"the event loop answered within {stall * 1000:.0f} ms and worked for {work * 1000:.0f} ms at most"
 
 
+def _long_model(folder: Path) -> str:
+    """Return a copy of the bundled model that accepts longer sequences than it was trained on."""
+    shutil.copytree(Path(memscope.demo.__file__).with_name("model"), folder)
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings["max_position_embeddings"] = _POSITIONS
+    (folder / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return str(folder)
+
+
 def _rss_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGESIZE") / 2**20
@@ -201,7 +213,7 @@ async def _burst(bench: Bench) -> None:
 
 async def _run(responses: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(follow=True, state=f"{folder}/state")
+        config = Config(follow=True, state=f"{folder}/state", model=_long_model(Path(folder) / "model"))
         path = Path(folder) / "live.jsonl"
         database, file = Database(config.state_folder()), FollowedFile(path)
         run = Run(empty_session(file), config, database)
@@ -229,7 +241,7 @@ async def _run(responses: int) -> None:
 def main() -> None:
     """Run everything and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--responses", type=int, default=200, help="the bundled model holds about 200")
+    parser.add_argument("--responses", type=int, default=300, help="how far to go (default: 300)")
     asyncio.run(_run(parser.parse_args().responses))
 
 

@@ -14,11 +14,12 @@ import pytest
 
 from memscope.config import Config
 from memscope.engines.client import HttpScorer
-from memscope.errors import ScorerError
+from memscope.errors import PromptError, ScorerError
 from memscope.run import following
 from memscope.run.following import Following
 from memscope.run.run import Run
-from memscope.scoring.events import Event, Finished, Notice, RowDone, RowStarted, SessionGrown, StateChanged
+from memscope.scoring import matrix
+from memscope.scoring.events import Event, Failed, Finished, Notice, RowDone, RowStarted, SessionGrown, StateChanged
 from memscope.scoring.rescoring import AblationScorer
 from memscope.scoring.table import Ablation
 from memscope.session.follow import FollowedFile, empty_session
@@ -283,7 +284,8 @@ async def test_what_happens_to_the_file_is_said_and_survived(
         await case.scored(1)
         assert f"{path} was truncated: reading it from the start" in case.notices
         path.unlink()
-        await case.until(lambda: f"{path} was deleted: waiting for it to be created again" in case.notices)
+        await case.until(lambda: any("was deleted" in line for line in case.notices))
+        assert case.following.status == "waiting"
         path.write_bytes(b"not JSON\n")
         await case.until(lambda: any("waiting for another file in its place" in line for line in case.notices))
         path.unlink()
@@ -306,3 +308,26 @@ async def test_a_lost_scorer_is_tried_again_with_the_next_version(
         case.append(QUESTION, ANSWER)
         await case.scored(2)
         assert StateChanged("done") in case.events
+
+
+async def test_a_session_that_became_too_long_is_told_once(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "live.jsonl"
+    path.write_bytes(b"".join(LINES[:6]))
+    async with followed(path, config, monkeypatch) as case:
+        await case.scored(1)
+
+        def refuse(*_: object) -> None:
+            raise PromptError("the session is too long")
+
+        monkeypatch.setattr(matrix, "check_fits", refuse)
+        for count in (2, 3):
+            tried = len([event for event in case.events if isinstance(event, Finished)])
+            case.append(QUESTION, ANSWER)
+            await case.until(lambda count=count: len(case.run.layout.columns) == count)  # type: ignore[misc]
+            await case.until(
+                lambda tried=tried: len([e for e in case.events if isinstance(e, Finished)]) > tried  # type: ignore[misc]
+            )
+        failures = [event for event in case.events if isinstance(event, Failed)]
+        assert failures == [Failed("the session is too long")]

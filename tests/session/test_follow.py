@@ -146,13 +146,15 @@ def test_a_file_that_is_deleted_and_created_again_is_followed_again(path: Path) 
     file.poll()
     path.unlink()
     update = file.poll()
-    assert update == follow.FileUpdate(notices=(f"{path} was deleted: waiting for it to be created again",))
+    assert update == follow.FileUpdate(notices=(f"{path} was deleted: waiting for {path} to be created again",))
+    assert file.waiting
     assert file.poll() == follow.FileUpdate(), "it is said once"
     append(path, *LINES[:3])
     update = file.poll()
     assert update.notices == (f"{path} is there again: reading it from the start",)
     assert update.session is not None
     assert len(update.session.nodes) == 2
+    assert file.waiting == ""
 
 
 def test_an_invalid_line_is_skipped_and_reported_once(path: Path) -> None:

@@ -102,3 +102,15 @@ async def test_what_is_scored_again_is_what_the_question_was_about(screens: Scre
         await pilot.press("enter")
         await pilot.pause()
         assert asked == [((key,), None)]
+
+
+async def test_a_shorter_session_is_shown_before_the_next_paint(screens: Screens, run: Run) -> None:
+    async with screens((160, 48)) as (app, pilot):
+        fill(run.grids["necessity"])
+        app._comparison.show("necessity")
+        await pilot.press("ctrl+end")
+        await run.replace_session(replace(run.session, nodes=run.session.nodes[:2]))
+        app._heatmap.view.refresh()
+        await pilot.pause()
+        assert app._heatmap.view.key == "city/mira"
+        assert "數據庫" not in "\n".join(shown(app))
