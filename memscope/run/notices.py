@@ -26,9 +26,10 @@ _NUMBER = re.compile(r"\d[\d.,]*")
 
 
 class Notices:
-    """Emits notices; a line that differs from an earlier one only in its numbers is the same.
+    """Emits lines, none of them twice.
 
-    While a session is followed its counts grow, and are not news.
+    A line about the session or its model is not repeated with other numbers either: they change while a session is
+    followed.
 
     Attributes:
         model_doubted: Whether the model hardly expects most of the responses.

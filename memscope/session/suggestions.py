@@ -74,8 +74,8 @@ class _Text(NamedTuple):
     text: str
 
 
-class _Found(NamedTuple):
-    """What a pattern or a rule finds first, and how many memories it finds."""
+class _Matches(NamedTuple):
+    """What a pattern or a rule matches: the first memory, and how many there are."""
 
     text: _Text
     memory: Found
@@ -93,14 +93,14 @@ class _Candidate(NamedTuple):
     """Options to suggest: what one memory that they find is called, what they find, and how likely this kind is one."""
 
     kind: str
-    found: _Found
+    matches: _Matches
     options: tuple[str, ...]
     weight: int
 
     @property
     def likelihood(self) -> tuple[int, int]:
         """How much this looks like memories, for sorting."""
-        text, memory, total = self.found
+        text, memory, total = self.matches
         near = text.text[max(0, memory.start - _NEARBY) : memory.end]
         signs = self.weight + bool(_MEMORY_WORDS.search(near)) + (text.origin == "system") + (total > 1)
         return signs, min(total, _MOST_COUNTED)
@@ -108,7 +108,7 @@ class _Candidate(NamedTuple):
     @property
     def suggestion(self) -> Suggestion:
         """The suggestion to use these options."""
-        return Suggestion(self.found.place(self.kind), self.options)
+        return Suggestion(self.matches.place(self.kind), self.options)
 
 
 def suggestions(session: Session) -> list[Suggestion]:
@@ -121,7 +121,7 @@ def suggestions(session: Session) -> list[Suggestion]:
     candidates = [*_by_rule(texts, session.source.searched), *_by_pattern(texts)]
     chosen: dict[tuple[int, int], Suggestion] = {}
     for candidate in sorted(candidates, key=lambda one: one.likelihood, reverse=True):
-        place = (candidate.found.text.number, candidate.found.memory.start)
+        place = (candidate.matches.text.number, candidate.matches.memory.start)
         if len(chosen) < _MOST and _survives_printing(candidate.options):
             chosen.setdefault(place, candidate.suggestion)
     return [*chosen.values(), *_paragraphs(texts)]
@@ -168,14 +168,14 @@ def _by_pattern(texts: list[_Text]) -> Iterator[_Candidate]:
                 yield _Candidate(kind, found, ("--memory-regex", pattern), weight)
 
 
-def _first(find: Finder, texts: list[_Text], origins: Collection[Origin] = ORIGINS) -> _Found | None:
+def _first(find: Finder, texts: list[_Text], origins: Collection[Origin] = ORIGINS) -> _Matches | None:
     first: tuple[_Text, Found] | None = None
     total = 0
     for text in texts:
         for memory in find(text.text) if text.origin in origins else ():
             first = first or (text, memory)
             total += 1
-    return _Found(*first, total) if first else None
+    return _Matches(*first, total) if first else None
 
 
 def _element_patterns(texts: list[_Text]) -> Iterator[tuple[str, str]]:
