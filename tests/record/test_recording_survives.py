@@ -41,6 +41,20 @@ def test_a_recorder_that_is_killed_leaves_all_but_the_calls_in_flight(tmp_path: 
     assert session.memory_keys() == ("k",)
 
 
+def test_a_second_signal_cuts_what_is_in_flight_and_records_it(tmp_path: Path) -> None:
+    with scripted(SSE + chunk(DELTA)) as upstream:  # and then nothing
+        recorder = start_record(tmp_path, "--to", upstream.url)
+        url = f"http://127.0.0.1:{proxy_port(recorder)}{CHAT}"
+        with pytest.raises(httpx.RemoteProtocolError), httpx.stream("POST", url, content=UNMARKED) as response:
+            for _ in response.iter_raw():
+                recorder.send_signal(signal.SIGINT)
+                recorder.send_signal(signal.SIGTERM)
+        recorder.communicate(timeout=20)
+    assert recorder.returncode == 130
+    (path,) = recordings(tmp_path)
+    assert [call.status for call in load_session(path).calls] == ["cut"]
+
+
 def test_two_recorders_at_once_write_two_recordings(tmp_path: Path) -> None:
     with scripted(answer(REPLY)) as upstream:
         started = [start_record(tmp_path, "--to", upstream.url) for _ in range(2)]
