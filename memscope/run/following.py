@@ -99,7 +99,10 @@ class Following:
         if self._file.waiting:
             return self._file.waiting
         missing = [words for words, there in (("memory", layout.rows), ("response", layout.columns)) if not there]
-        return f"waiting for the first {' and the first '.join(missing)} in {self._file.name}" if missing else ""
+        if not missing:
+            return ""
+        advice = "; memscope doctor says how to find one" if layout.columns else ""
+        return f"waiting for the first {' and the first '.join(missing)} in {self._file.name}{advice}"
 
     @property
     def pending(self) -> int:

@@ -115,6 +115,16 @@ async def fresh_values(path: Path, config: Config) -> list[list[float]]:
         database.close()
 
 
+async def test_a_file_with_responses_and_no_memory_says_where_to_find_help(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with followed(tmp_path / "live.jsonl", config, monkeypatch) as case:
+        case.append(*LINES[:2], *LINES[4:6])
+        await case.until(lambda: len(case.run.layout.columns) == 1)
+        advice = "memscope doctor says how to find one"
+        assert case.following.waiting_for == f"waiting for the first memory in {case.path}; {advice}"
+
+
 async def test_a_file_is_followed_from_before_it_exists(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
