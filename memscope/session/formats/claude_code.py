@@ -270,12 +270,17 @@ class ClaudeCodeReader:
         if file.text is not None:
             return file
         name = PurePath(file.path.replace("\\", "/")).name
-        text = (
-            text_on_disk(Path(file.path)) if self._project and Path(file.path).is_relative_to(self._project) else None
-        )
+        text = text_on_disk(Path(file.path)) if self._may_read(file.path) else None
         missing = self._built.without_text if text is None else self._built.from_disk
         missing[name] = None
         return replace(file, text=text)
+
+    def _may_read(self, path: str) -> bool:
+        """Return whether a file is in the project that the user named, or is one of the agent's memories of it."""
+        if self._project is None or "\0" in path:
+            return False
+        places = (self._project, Path(self._name).resolve().parent)
+        return any(Path(path).resolve().is_relative_to(place) for place in places)
 
     @property
     def _folder(self) -> str:

@@ -167,6 +167,24 @@ def test_memory_files_of_older_transcripts_are_read_from_the_project(tmp_path: P
     assert "CLAUDE.md, MEMORY.md read from disk, may have changed" in session.source.notes
 
 
+def test_files_without_text_are_read_from_the_project_and_from_nowhere_else(tmp_path: Path) -> None:
+    project, own = tmp_path / "shop", tmp_path / "transcripts"
+    paths = [project / "CLAUDE.md", own / "memory" / "MEMORY.md", tmp_path / "secret.md"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text(f"This is {path.name}.")
+    made = Transcript(cwd=str(project))
+    made.attach("instructions", files=[{"path": str(path), "type": "Project"} for path in (*paths, "a\0b")])
+    made.user("Hi")
+    made.assistant("Hello")
+    (own / "session.jsonl").write_bytes(made.data)
+    session = load_session(own / "session.jsonl", project=project)
+    assert [text.splitlines()[3] for text in memories(session).values()] == ["This is CLAUDE.md.", "This is MEMORY.md."]
+    assert session.source.context == "from disk"
+    assert "the text of secret.md, a\0b is not in the file: --project DIR reads it from disk" in session.source.notes
+    assert not load_session(own / "session.jsonl").memory_keys()
+
+
 def test_a_recorded_file_is_never_replaced_from_disk(tmp_path: Path) -> None:
     (tmp_path / "CLAUDE.md").write_text("Something else.")
     path = tmp_path / "session.jsonl"
