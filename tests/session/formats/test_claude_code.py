@@ -253,6 +253,16 @@ def test_after_a_compaction_the_context_is_the_summary_and_the_instruction_files
     assert "Port 7432." not in user
 
 
+def test_a_boundary_cuts_even_if_it_names_a_parent_and_no_summary_is_marked() -> None:
+    made = Transcript()
+    made.user("Hi")
+    made.assistant("Hello")
+    made.row("system", subtype="compact_boundary")
+    made.user("In short: hello.")
+    made.assistant("Yes.")
+    assert prompt_of(read(made), "Yes.") == ["user: In short: hello."]
+
+
 def test_a_summary_without_a_boundary_cuts_too() -> None:
     made = Transcript()
     made.user("Hi")
