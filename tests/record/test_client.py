@@ -46,10 +46,10 @@ def test_calls_in_turn_share_a_connection_even_if_the_agent_closes_its_own(start
 
 
 def test_nothing_times_out_but_the_agent() -> None:
-    async def call(url: str) -> object:
+    async def limits(url: str) -> set[object]:
         request = httpx.Request("GET", url)
         async with UpstreamClient() as client, client.stream(request):
-            return request.extensions["timeout"]
+            return set(request.extensions.get("timeout", {}).values())
 
     with scripted(ANSWER) as upstream:
-        assert asyncio.run(call(upstream.url)) == dict.fromkeys(("connect", "read", "write", "pool"))
+        assert asyncio.run(limits(upstream.url)) <= {None}
