@@ -11,7 +11,10 @@ from starlette.types import Receive, Scope
 
 from memscope.record.http_headers import Fields
 
-__all__ = ["DisconnectedError", "Incoming"]
+__all__ = ["RESET", "DisconnectedError", "Incoming"]
+
+RESET = "reset"
+"""Key of the ASGI state whose function resets the client's connection."""
 
 _HINT = "set OPENAI_BASE_URL or ANTHROPIC_BASE_URL to its address instead"
 
@@ -40,6 +43,7 @@ class Incoming:
         names = {name for name, _ in self.fields}
         self.has_body = b"content-length" in names or b"transfer-encoding" in names
         self._receive = receive
+        self._scope = scope
         self._body_read = asyncio.Event()
         if not self.has_body:
             self._body_read.set()
@@ -68,6 +72,14 @@ class Incoming:
         """Return the header fields that announce the body's length, for passing it on as it arrives."""
         declared = [(name, value) for name, value in self.fields if name == b"content-length"]
         return declared or ([(b"transfer-encoding", b"chunked")] if self.has_body else [])
+
+    def cut(self) -> None:
+        """Let the client know that its response ends early, if an incomplete one does not show that.
+
+        In HTTP/1.0 a response may end where the connection is closed, so the connection is reset instead.
+        """
+        if self._scope["http_version"] == "1.0":
+            self._scope["state"][RESET]()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives.

@@ -84,13 +84,13 @@ class Proxy:
     async def _pass_through(self, incoming: Incoming, send: Send) -> None:
         body = _Chunks(incoming.chunks())
         request = self._request(incoming, incoming.fields, incoming.length_fields(), body)
-        await incoming.unless_disconnected(_Response(self._client, send).relay(request))
+        await incoming.unless_disconnected(_Response(self._client, incoming, send).relay(request))
 
     async def _record(self, call: CallApi, incoming: Incoming, send: Send) -> None:
         body = await incoming.whole()
         encoding = incoming.header(b"content-encoding")
         exchange = Exchange(call, body, self._writer, content_encoding=encoding)
-        response = _Response(self._client, send, exchange)
+        response = _Response(self._client, incoming, send, exchange)
         try:
             forwarded = await _without_marks(call, body, encoding)
             length = [(b"content-length", b"%d" % len(forwarded))] if incoming.has_body else []
@@ -119,11 +119,14 @@ class _Response:
         complete: Whether all of it arrived.
     """
 
-    def __init__(self, client: UpstreamClient, send: Send, exchange: Exchange | None = None) -> None:
+    def __init__(
+        self, client: UpstreamClient, incoming: Incoming, send: Send, exchange: Exchange | None = None
+    ) -> None:
         self.status: int | None = None
         self.encoding = ""
         self.complete = False
         self._client = client
+        self._incoming = incoming
         self._send = send
         self._exchange = exchange
 
@@ -136,6 +139,8 @@ class _Response:
         except httpx.HTTPError as error:
             if self.status is None:
                 await _send_error(self._send, 502, describe_failure(request.url, error))
+            else:
+                self._incoming.cut()
             return
         # The connection is back in the pool by now; the client may disconnect as soon as it has this.
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})

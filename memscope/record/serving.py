@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from memscope.errors import RecordError
+from memscope.record.incoming import RESET
 
 __all__ = ["Serving", "listen", "serve"]
 
@@ -76,6 +79,12 @@ class Serving:
             connection.transport.close()
 
 
+def _reset(transport: asyncio.Transport) -> None:
+    """Close a connection so that the client gets an error, after what has been written."""
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.close()
+
+
 @asynccontextmanager
 async def serve(app: ASGIApp, listener: socket.socket) -> AsyncIterator[Serving]:
     """Serve an application on a socket that listens, until the context ends; what is in flight then is cut."""
@@ -103,6 +112,7 @@ async def serve(app: ASGIApp, listener: socket.socket) -> AsyncIterator[Serving]
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             closed.clear()
             super().connection_made(transport)
+            self.app_state = {RESET: functools.partial(_reset, transport)}
 
     def connect() -> asyncio.Protocol:
         return Connection(config, state, {})

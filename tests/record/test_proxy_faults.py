@@ -80,6 +80,20 @@ def test_a_stream_that_the_upstream_cuts_is_cut_for_the_agent(start_proxy: Start
     assert proxy.problems == []
 
 
+def test_a_cut_stream_does_not_look_whole_to_a_client_that_speaks_http_1_0(start_proxy: StartProxy) -> None:
+    def cutting(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(SSE + chunk(DELTA))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with scripted(cutting) as upstream:
+        proxy = start_proxy(upstream.url)
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as connection:
+            connection.sendall(f"POST {CHAT} HTTP/1.0\r\ncontent-length: {len(UNMARKED)}\r\n\r\n".encode() + UNMARKED)
+            with pytest.raises(ConnectionResetError):
+                while connection.recv(65536):
+                    pass
+
+
 def test_a_connection_that_the_upstream_resets_is_cut_for_the_agent(start_proxy: StartProxy) -> None:
     received = threading.Event()
 
