@@ -7,6 +7,7 @@ Invariant: a sequence in the store is never written again. A request copies the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -21,6 +22,9 @@ Ids = npt.NDArray[np.int64]
 
 _GROWTH = 256
 """Number of tokens by which a buffer grows when a generation exceeds it."""
+
+_IDLE_LOOKUPS = 256
+"""A sequence that was not used for so many lookups is dropped first: its session is probably over."""
 
 _MAX_SEQUENCES = 512
 """A limit for the linear search of the longest prefix; except for tiny sequences the byte budget is reached first."""
@@ -125,34 +129,64 @@ def cut_cache(cache: Cache, length: int) -> None:
 
 
 class PrefixStore:
-    """An LRU cache of finished sequences with a byte budget. Used by one thread only."""
+    """A cache of finished sequences with a byte budget. Used by one thread only.
+
+    While a session is followed, all of its ablated sequences are extended in turn. If the budget holds some of them
+    only, dropping the least recently used one would always drop the one that is extended next. So what was used most
+    stays, and of equals the older one, until it was not used for `_IDLE_LOOKUPS`.
+    """
 
     def __init__(self, budget_bytes: int) -> None:
         self.budget_bytes = budget_bytes
-        self._sequences: list[KVSequence] = []
+        self._sequences: list[_Kept] = []
+        self._lookups = 0
 
     @property
     def nbytes(self) -> int:
         """The bytes of all sequences kept."""
-        return sum(sequence.nbytes for sequence in self._sequences)
+        return sum(kept.sequence.nbytes for kept in self._sequences)
 
     def longest_prefix(self, ids: Ids) -> tuple[KVSequence | None, int]:
         """Return the sequence with the longest common prefix, and its length; (None, 0) if there is none."""
+        self._lookups += 1
         best, shared = None, 0
-        for sequence in reversed(self._sequences):
-            matched = sequence.matches(ids)
+        for kept in self._sequences:
+            matched = kept.sequence.matches(ids)
             if matched > shared:
-                best, shared = sequence, matched
-        if best is not None:
-            self._sequences.remove(best)
-            self._sequences.append(best)
-        return best, shared
+                best, shared = kept, matched
+        if best is None:
+            return None, 0
+        best.uses += 1
+        best.used_at = self._lookups
+        return best.sequence, shared
 
     def add(self, sequence: KVSequence) -> None:
-        """Add a finished sequence, removing its prefixes, and then the oldest ones until the budget is met."""
-        if any(kept.matches(sequence.ids) == len(sequence.ids) for kept in self._sequences):
+        """Add a finished sequence in place of its prefixes, and drop others until the budget is met."""
+        if any(kept.sequence.matches(sequence.ids) == len(sequence.ids) for kept in self._sequences):
             return
-        self._sequences = [kept for kept in self._sequences if kept.matches(sequence.ids) < len(kept.ids)]
-        self._sequences.append(sequence)
+        prefixes = [kept for kept in self._sequences if kept.sequence.matches(sequence.ids) == len(kept.sequence.ids)]
+        uses = max((kept.uses for kept in prefixes), default=0)
+        self._sequences = [kept for kept in self._sequences if kept not in prefixes]
+        self._sequences.append(_Kept(sequence, uses, self._lookups))
         while self._sequences and (self.nbytes > self.budget_bytes or len(self._sequences) > _MAX_SEQUENCES):
-            self._sequences.pop(0)
+            self._sequences.remove(self._least_useful())
+
+    def _least_useful(self) -> _Kept:
+        """Return what to drop, but the sequence that was just added, and the one that it began with, only if last."""
+        added = self._sequences[-1]
+        others = [kept for kept in self._sequences[:-1] if kept.used_at < self._lookups] or self._sequences[:-1]
+        if not others:
+            return added
+        oldest = min(others, key=lambda kept: kept.used_at)
+        if self._lookups - oldest.used_at > _IDLE_LOOKUPS:
+            return oldest
+        return min(others, key=lambda kept: (kept.uses, -kept.used_at))
+
+
+@dataclass(eq=False, slots=True)
+class _Kept:
+    """A sequence in the store, how often it was the longest prefix, and at which lookup it was added or used last."""
+
+    sequence: KVSequence
+    uses: int
+    used_at: int

@@ -1,4 +1,4 @@
-"""The store of finished sequences: longest prefix first, least recently used out, never written again."""
+"""The store of finished sequences: longest prefix first, least useful out, never written again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_sequence_contained_in_another_is_not_kept_twice() -> None:
     assert store.nbytes == 3 * _TOKEN_BYTES
 
 
-def test_the_least_recently_used_leaves_first() -> None:
+def test_what_was_not_used_leaves_first() -> None:
     store = PrefixStore(6 * _TOKEN_BYTES)
     store.add(_sequence([1, 1, 1]))
     store.add(_sequence([2, 2, 2]))
@@ -45,6 +45,40 @@ def test_the_least_recently_used_leaves_first() -> None:
     store.add(_sequence([3, 3, 3]))
     assert store.longest_prefix(as_ids([2]))[1] == 0
     assert store.longest_prefix(as_ids([1]))[1] == 1
+    assert store.nbytes <= store.budget_bytes
+
+
+def _score(store: PrefixStore, ids: list[int]) -> int:
+    """Compute a sequence as a request does, and return how many of its tokens were known."""
+    _, shared = store.longest_prefix(as_ids(ids))
+    store.add(_sequence(ids))
+    return shared
+
+
+def _score_version(store: PrefixStore, session: int, length: int, rows: int = 10) -> list[int]:
+    """Score a session's baseline, then leave out one of its first tokens after the other."""
+    ids = [session, *range(100, 100 + rows), *range(1000, 1000 + length)]
+    return [_score(store, ids), *(_score(store, ids[:row] + ids[row + 1 :]) for row in range(1, rows + 1))]
+
+
+def test_a_budget_for_some_of_the_rows_of_a_growing_session_serves_those_rows() -> None:
+    store = PrefixStore(6 * 60 * _TOKEN_BYTES)
+    for length in range(20, 40):
+        known = _score_version(store, 1, length)
+        if length > 20:
+            assert known[0] == 10 + length, "the baseline is extended"
+            assert sum(shared >= 9 + length - 1 for shared in known[1:]) >= 3, "and as many rows as the budget holds"
+
+
+def test_another_session_shares_its_prefix_at_once_and_takes_over_in_time() -> None:
+    store = PrefixStore(6 * 60 * _TOKEN_BYTES)
+    for length in range(20, 40):
+        _score_version(store, 1, length)
+    first = _score_version(store, 2, 40)
+    assert first[1:] == list(range(1, 11)), "each row begins with the baseline of its own session"
+    for length in range(20, 50):
+        known = _score_version(store, 2, length)
+    assert sum(shared >= 9 + 48 for shared in known[1:]) >= 3
     assert store.nbytes <= store.budget_bytes
 
 
