@@ -85,6 +85,14 @@ def test_items_under_any_other_heading_are_not(heading: str) -> None:
     assert memories(f"You are Bob.\n{heading}\n- be brief\n- use tools\n") == []
 
 
+@pytest.mark.parametrize("heading", ["## Notes", "Context:", "**User Context**"])
+def test_a_list_with_instructions_under_a_general_heading_is_left_alone(heading: str) -> None:
+    text = f"{heading}\n- The current time is in a tag\n- ALWAYS use it\n"
+    assert memories(text) == []
+    assert memories(text.replace("ALWAYS use", "Mira uses")) == ["- The current time is in a tag\n", "- Mira uses it\n"]
+    assert len(memories(f"# Memories\n{text}")) == 2
+
+
 def test_a_section_goes_on_past_its_introduction_to_the_next_heading() -> None:
     text = "## Memories\nThis is what is stored:\n\n- Likes tea\n\nAnd since May:\n- Has a cat\n\n## Task\n- Answer\n"
     assert memories(text) == ["- Likes tea\n", "- Has a cat\n"]

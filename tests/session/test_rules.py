@@ -267,6 +267,11 @@ def test_langmem_memories_are_elements_or_lines() -> None:
     ]
 
 
+def test_prose_with_elements_of_its_own_is_no_memory() -> None:
+    text = "<memories>\nYou may be given memories.\n<citation>\nCite them.\n</citation>\n</memories>"
+    assert slices("langmem", text) == []
+
+
 def test_langmem_search_results_are_one_memory_a_record() -> None:
     text = json.dumps(
         [

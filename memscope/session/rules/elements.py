@@ -57,10 +57,15 @@ def attribute(attributes: str, *names: str) -> str | None:
 
 
 def items(text: str, element: Element) -> Iterator[Found]:
-    """Yield the list items of an element, or else its lines; text around items is an introduction and is skipped."""
+    """Yield the list items of an element, or else its lines, unless it has elements of its own.
+
+    Text around items is an introduction and is skipped.
+    """
     start = element.body + (text[element.body : element.body + 1] == "\n")
     found = list(lists_in(text, start, element.body_end))
-    yield from found or _lines_of(text, start, element.body_end)
+    if not found and text.find("<", start, element.body_end) < 0:
+        found = list(_lines_of(text, start, element.body_end))
+    yield from found
 
 
 def _lines_of(text: str, start: int, end: int) -> Iterator[Found]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from memscope.session.rules.lists import Line, starts_item
 
-__all__ = ["Heading", "Level", "heading_of"]
+__all__ = ["Heading", "Level", "heading_of", "is_instruction"]
 
 _LONGEST = 200
 _HASHES = re.compile(r"[ \t]{0,12}(?P<hashes>#{1,6})[ \t]+(?P<title>\S.*)")
@@ -30,10 +30,24 @@ _INSTRUCTIONS = re.compile(
     r"\b(?:rules?|instructions?|guidelines?|guidance|how|when|tools?|usage|steps?|tasks?|todos?|to-dos?|formats?|"
     r"polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|important|release notes|"
     r"management|managing|manages?|maintains?|tracks?|stores?|saves?|extracts?|retains?|identify|identifies|"
-    r"includ(?:e|es|ing)|types?|operations?|capabilit(?:y|ies)|responsibilit(?:y|ies)|process|patterns?)\b|"
+    r"includ(?:e|es|ing)|types?|protocols?|practices|structures?|scopes?|operations?|capabilit(?:y|ies)|responsibilit(?:y|ies)|process|patterns?)\b|"
     r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|update|"
     r"ask|check|search|read|add|create|delete|provide|maintain)\b"
 )
+
+
+_FIRST_WORDS = re.compile(
+    r"[\W_]*(?:always|never|do|don't|not|when|whenever|if|unless|use|be|avoid|keep|create|update|remember|suggest|build|"
+    r"track|tell|ask|make|ensure|include|provide|only|default|before|after|write|respond|reply|answer|prefer|follow|"
+    r"check|add|remove|treat|try|run|read|call|consider|example|apologize|note|please|must|should|organize|start|stop|"
+    r"focus|give|say|mention|explain|set|see)\b",
+    re.IGNORECASE,
+)
+
+
+def is_instruction(item: str) -> bool:
+    """Return whether a list item begins as an instruction does: "Use …", "Never …", "When …"."""
+    return _FIRST_WORDS.match(item) is not None
 
 
 class Level(IntEnum):
@@ -61,8 +75,8 @@ class Heading(NamedTuple):
         return bool(_ALWAYS.search(words) or _SOMETIMES.search(words)) and not self.says_instructions
 
     @property
-    def covers_subsections(self) -> bool:
-        """Whether the lists of its subsections are made of memories too; "notes" and "context" are too general."""
+    def is_certain(self) -> bool:
+        """Whether it says so without doubt; "notes" and "context" are too general."""
         return bool(_ALWAYS.search(self._words))
 
     @property

@@ -1,4 +1,7 @@
-"""Lists under a heading or a line that says memories: `## Memories`, `**About the user:**`, `Notes:`."""
+"""Lists under a heading or a line that says memories: `## Memories`, `**About the user:**`, `Notes:`.
+
+Under a general heading, such as "Notes" or "Context", a list with instructions is left alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from memscope.session.rules.base import Found, MemoryRule
-from memscope.session.rules.headings import Heading, Level, heading_of
+from memscope.session.rules.headings import Heading, Level, heading_of, is_instruction
 from memscope.session.rules.lists import FENCE, Line, line_at, list_at, starts_item
 
 __all__ = ["RULE"]
@@ -56,7 +59,7 @@ class _Section:
 
     def __init__(self, text: str, heading: Heading, start: int, fences: _Fences) -> None:
         self._text, self._heading, self._fences = text, heading, fences
-        self._takes = True
+        self._takes, self._is_certain = True, heading.is_certain
         self.end = start
 
     def items(self) -> Iterator[Found]:
@@ -71,10 +74,10 @@ class _Section:
                 return
 
     def _list(self, first: Line) -> Iterator[Found]:
-        for item in list_at(self._text, first.start, len(self._text)):
-            self.end = item.end
-            if self._takes:
-                yield item
+        items = list(list_at(self._text, first.start, len(self._text)))
+        self.end = items[-1].end if items else first.end
+        if self._takes and (self._is_certain or not any(is_instruction(item.text) for item in items)):
+            yield from items
 
     def _passes(self, line: Line) -> bool:
         """Go past a line that begins no item, and return whether the section goes on."""
@@ -85,11 +88,12 @@ class _Section:
             if heading.level <= self._heading.level or not self._covers(heading):
                 return False
             self._takes = not heading.says_instructions
+            self._is_certain = self._heading.is_certain or heading.is_certain
         self.end = self._past(line)
         return True
 
     def _covers(self, heading: Heading) -> bool:
-        return heading.level == Level.LABEL or self._heading.covers_subsections
+        return heading.level == Level.LABEL or self._heading.is_certain
 
     def _past(self, line: Line) -> int:
         if not FENCE.match(line.text):
