@@ -80,6 +80,7 @@ class _Built:
     orphans: int = 0
     circles: int = 0
     without_system: int = 0
+    side_without_system: int = 0
     side_responses: int = 0
 
 
@@ -215,8 +216,10 @@ class ClaudeCodeReader:
             api="anthropic-messages",
         )
         built.models[response.model] += bool(response.model)
-        built.side_responses += bool(response.thread)
-        built.without_system += not system and not response.thread
+        is_main = self._tree.is_main(response.thread)
+        built.side_responses += not is_main
+        built.without_system += is_main and not system
+        built.side_without_system += not is_main and not system
         built.orphans += segment.is_orphan
         built.circles += segment.is_circle
 
@@ -255,7 +258,7 @@ class ClaudeCodeReader:
         last = next((one for number, one in reversed(known) if number < response.number), None)
         if last is not None and segment.after_cut:
             yield last
-        elif last is None and self._disk and not response.thread:
+        elif last is None and self._disk and self._tree.is_main(response.thread):
             yield Input(0, [FileMemory(path, text) for path, text in self._disk])
             self._built.from_disk |= {Path(path).name: None for path, _ in self._disk}
 
@@ -295,7 +298,8 @@ class ClaudeCodeReader:
         built = self._built
         if built.from_disk:
             return "from disk"
-        missing = built.without_system or built.orphans or built.circles or built.without_text or self._unreadable
+        missing = built.without_system or built.side_without_system or built.without_text
+        missing = missing or built.orphans or built.circles or self._unreadable
         unknown = any(kind.endswith(" attachment") for kind in self._tree.skipped)
         return "reconstructed" if missing or unknown else "whole context"
 
@@ -310,7 +314,8 @@ class ClaudeCodeReader:
         if built.from_disk:
             yield f"{', '.join(built.from_disk)} read from disk, may have changed"
         if built.side_responses:
-            yield f"{counted(built.side_responses, 'response')} of sub-agents"
+            unknown = ", whose system prompt is not in the file" if built.side_without_system else ""
+            yield f"{counted(built.side_responses, 'response')} of sub-agents{unknown}"
         if built.orphans:
             yield f"{counted(built.orphans, 'prompt')} with an unknown beginning: a row's parent is not in the file"
         if built.circles:

@@ -110,6 +110,7 @@ class TranscriptTree:
         self.skipped: Counter[str] = Counter()
         self.snapshots: dict[str, list[tuple[int, Snapshot]]] = {}
         self.instructions: dict[str, list[Input]] = {}
+        self._main: str | None = None
         self.private = 0
         self.session = self.folder = ""
         self.outdated = False
@@ -133,6 +134,10 @@ class TranscriptTree:
         """The response that the last row belongs to, unless that row says why the model stopped."""
         last = self._last_response
         return None if last is None or last.stopped else last
+
+    def is_main(self, thread: str) -> bool:
+        """Return whether a thread is the one of the first row: a sub-agent may have a file of its own."""
+        return thread == (self._main or "")
 
     def missing(self, parent: str) -> None:
         """Remember that a row names a parent that is not in the file so far."""
@@ -160,6 +165,8 @@ class TranscriptTree:
         if name in self.rows:
             self.skipped["repeated row"] += 1
             return
+        if self._main is None and "parentUuid" in row:
+            self._main = _thread(row)
         self._add(name, self._row(kind, row, name, self._parent(row), where))
 
     def _parent(self, row: Mapping[str, Any]) -> str | None:
@@ -201,7 +208,7 @@ class TranscriptTree:
         for call, result in results.items():
             if call in self._calls:
                 self._calls[call].results.setdefault(call, (self._number, result))
-        if not self._prompt and row.get("isMeta") is not True and not _thread(row):
+        if not self._prompt and row.get("isMeta") is not True and self.is_main(_thread(row)):
             self._prompt = title_of(parts)
         return Input(self._number, [*parts], results)
 

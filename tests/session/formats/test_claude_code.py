@@ -237,7 +237,20 @@ def test_a_sub_agent_has_a_prompt_of_its_own() -> None:
     assert prompt_of(session, "Found it.") == ["user: Find the port."]
     assert "user: Thanks" in prompt_of(session, "Welcome")
     assert not any("Found it." in text for text in prompt_of(session, "Welcome"))
-    assert "1 response of sub-agents" in session.source.notes
+    assert "1 response of sub-agents, whose system prompt is not in the file" in session.source.notes
+    assert session.source.context == "reconstructed"
+
+
+def test_the_file_of_a_sub_agent_is_about_the_sub_agent(tmp_path: Path) -> None:
+    made = Transcript(isSidechain=True, agentId="a1", cwd=str(tmp_path))
+    made.user("Find the port.")
+    made.assistant("Found it.")
+    (tmp_path / "agent-a1.jsonl").write_bytes(made.data)
+    (tmp_path / "CLAUDE.md").write_text("Use tabs.")
+    session = load_session(tmp_path / "agent-a1.jsonl", project=tmp_path)
+    assert session.header.title == "Find the port."
+    assert session.memory_keys() == ("CLAUDE.md",)
+    assert "the system prompt is not in the file" in session.source.notes
 
 
 def test_after_a_compaction_the_context_is_the_summary_and_the_instruction_files() -> None:
