@@ -119,6 +119,8 @@ class FollowedFile:
         self._source_format, self._project = source_format, project
         self._folder = place if newest else None
         self._path = None if newest else place
+        self._newest: Path | None = None
+        self._folder_changed = 0
         self._progress: _Progress | None = None
         self._stamp: _Stamp | None = None
         self._trouble = ""
@@ -144,7 +146,7 @@ class FollowedFile:
         try:
             status = self._path.stat()
             if _stamp(status) == self._stamp:
-                return FileUpdate()
+                return FileUpdate(notices=tuple(self._newer()))
             if not stat.S_ISREG(status.st_mode):
                 raise SessionError(f"{self.name}: is not a regular file and cannot be followed")
             with self._path.open("rb") as file:
@@ -154,6 +156,16 @@ class FollowedFile:
             return self._gone()
         except OSError as error:
             return self._troubled(f"{self.name} cannot be read: {error.strerror}")
+
+    def _newer(self) -> Iterator[str]:
+        """Yield once that the folder has a newer file than the one that is followed."""
+        if self._folder is None or (changed := self._folder.stat().st_mtime_ns) == self._folder_changed:
+            return
+        self._folder_changed = changed  # a folder changes when a file is added to it
+        newest = newest_file(self._folder)
+        if newest not in (None, self._path, self._newest):
+            self._newest = newest
+            yield f"{newest} is newer: start memscope --follow again to follow it"
 
     def _gone(self) -> FileUpdate:
         self._stamp = self._progress = None

@@ -263,7 +263,10 @@ def test_the_newest_file_of_a_folder_is_followed_and_kept(tmp_path: Path) -> Non
     assert newest_file(tmp_path) == tmp_path / "new.jsonl"
     assert count(file) == 2
     (tmp_path / "newest.jsonl").write_bytes(SMALL_SESSION)
-    assert count(file) is None, "it stays with the file that it follows"
+    assert file.poll() == follow.FileUpdate(
+        notices=(f"{tmp_path / 'newest.jsonl'} is newer: start memscope --follow again to follow it",)
+    )
+    assert file.poll() == follow.FileUpdate(), "it stays with the file that it follows, and says so once"
     assert file.name == str(tmp_path / "new.jsonl")
     assert newest_file(tmp_path / "nowhere") is None
 
