@@ -79,6 +79,9 @@ def test_items_under_a_heading_that_says_memories_are_memories(heading: str) -> 
         "You maintain small facts about each user, including:",
         "Your capabilities (memories, preferences):",
         "Provide personalized context:",
+        "Bob NEVER applies memories for:",
+        "You have memories. They are surfaced in two ways:",
+        "Bob can apply RELEVANT memories for:",
     ],
 )
 def test_items_under_any_other_heading_are_not(heading: str) -> None:
@@ -118,6 +121,16 @@ def test_an_item_has_its_sub_items_its_wrapped_lines_and_its_paragraphs() -> Non
 def test_bullets_under_a_number_belong_to_it() -> None:
     items = ["1. Family\n- a brother\n- a sister\n", "2. Work\n"]
     assert memories("Facts:\n" + "".join(items)) == items
+
+
+def test_lines_between_the_numbers_of_a_list_belong_to_its_items() -> None:
+    items = [
+        "1. Mira prefers short answers.\nShe has said so twice.\nConfidence=high\n\n",
+        "2. Mira sails.\nConfidence=high\n\n",
+    ]
+    text = "# Preferences\n\nThese notes are inferred.\n\n" + "".join(items)
+    assert memories(f"{text}Be brief.\n") == items
+    assert memories(f"{text}# Notes\n1. Mira has a cat.\nBe brief.\n") == [*items, "1. Mira has a cat.\n"]
 
 
 def test_an_unindented_line_that_begins_a_sentence_is_not_part_of_the_item_before_it() -> None:

@@ -320,6 +320,8 @@ UNCLOSED = {
     "files": "<system-reminder>" + "Contents of a/CLAUDE.md:\n" * MANY + "</system-reminder>",
     "file headings": "<system-reminder>Contents of CLAUDE.md:\n" + "# a\n- x\n" * (MANY // 2) + "</system-reminder>",
     "instructions": "# AGENTS.md instructions for x\n<INSTRUCTIONS>\n" * MANY,
+    "lines after numbers": "## Memories\n" + "1. x\nY\n" * MANY,
+    "numbers": "## Memories\n" + "1. x\nY\n\n" * (MANY // 2),
     "fences": "## Memories\n" + "```\n" * MANY + "- x\n",
     "records": "<FACTS>" + '{"a":[' * 300 + "1," * MANY + "</FACTS>",
 }

@@ -18,6 +18,7 @@ _LONGEST = 200
 _HASHES = re.compile(r"[ \t]{0,12}(?P<hashes>#{1,6})[ \t]+(?P<title>\S.*)")
 _BOLD = re.compile(r"[ \t]{0,12}(?P<mark>\*\*|__)(?P<title>[^*_\n]+)(?P=mark)(?P<colon>:?)\Z")
 _TAG = re.compile(r"[ \t]{0,12}<(?P<title>[A-Za-z][\w.-]*)>\Z")
+_SENTENCE_END = re.compile(r"[.!?] ")
 _ASIDE = re.compile(r"\([^()]*\)")
 
 _ALWAYS = re.compile(
@@ -29,6 +30,7 @@ _SOMETIMES = re.compile(r"\b(?:notes|context)\b")
 _INSTRUCTIONS = re.compile(
     r"\b(?:rules?|instructions?|guidelines?|guidance|how|when|tools?|usage|steps?|tasks?|todos?|to-dos?|formats?|"
     r"polic(?:y|ies)|examples?|commands?|windows?|limits?|requirements?|constraints?|important|release notes|"
+    r"never|must|appl(?:y|ies)|references|"
     r"management|managing|manages?|maintains?|tracks?|stores?|saves?|extracts?|retains?|identify|identifies|"
     r"includ(?:e|es|ing)|types?|protocols?|practices|structures?|scopes?|operations?|capabilit(?:y|ies)|responsibilit(?:y|ies)|process|patterns?)\b|"
     r"^(?:do|don't|now|please|always|never|if|to|answer|respond|reply|follow|remember|you must|you should|write|update|"
@@ -62,7 +64,7 @@ class Heading(NamedTuple):
 
     Attributes:
         level: Its level; a section ends at the next heading of the same or a higher one.
-        title: Its text.
+        title: Its text; the last sentence of a line that ends with a colon.
     """
 
     level: int
@@ -102,5 +104,5 @@ def heading_of(line: Line) -> Heading | None:
     if match := _TAG.match(text):
         return Heading(Level.LABEL, match["title"])
     if text.endswith(":") and not starts_item(text):
-        return Heading(Level.LABEL, text)
+        return Heading(Level.LABEL, _SENTENCE_END.split(text)[-1])
     return None

@@ -89,13 +89,17 @@ def lists_in(text: str, start: int, end: int) -> Iterator[Found]:
 def list_at(text: str, start: int, end: int) -> Iterator[Found]:
     """Yield the items of the list that begins with the line at a position; nothing if it is no list item.
 
-    In a list with blank lines between its items, each item includes the blank lines after it.
+    In a list with blank lines between its items, each item includes the blank lines after it. Where unindented lines
+    stand between the numbers of a list, each item is the whole block of lines.
     """
     first: Line | None = line_at(text, start, end)
-    loose = False
+    loose = in_blocks = False
     while first is not None and (marker := _MARKER.match(text, first.start, end)) and not _is_divider(first.text):
         item = _ItemLines(first)
         following = item.extend(text, end)
+        if following is not None and item.may_go_on_with(following):
+            in_blocks = in_blocks or _number_after_block(text, following.start, end) == _number(first.text) + 1
+            following = item.extend(text, end, whole_block=True) if in_blocks else following
         is_next = following is not None and starts_item(following.text)
         loose = item.has_blanks_after and (is_next or loose)
         yield Found(first.start, item.blanks_end if loose else item.end, None, text[marker.end() : item.end].strip())
@@ -116,18 +120,22 @@ class _ItemLines:
         self.end = self.blanks_end = first.end
         self._last = first
 
-    def extend(self, text: str, end: int) -> Line | None:
-        """Add the lines that belong to the item, and return the first one that does not."""
+    def extend(self, text: str, end: int, *, whole_block: bool = False) -> Line | None:
+        """Add the lines that belong to the item, or all up to a blank one, and return the first one that does not."""
         while self.blanks_end < end:
             line = line_at(text, self.blanks_end, end)
             if line.is_blank:
                 self.blanks_end = line.end
-            elif self._belongs(line):
+            elif self._belongs(line) or (whole_block and self.may_go_on_with(line)):
                 self.end = self.blanks_end = line.end
                 self._last = line
             else:
                 return line
         return None
+
+    def may_go_on_with(self, line: Line) -> bool:
+        """Return whether a line follows a numbered item at once and begins no other item."""
+        return _is_numbered(self.first.text) and not self.has_blanks_after and not starts_item(line.text)
 
     @property
     def has_blanks_after(self) -> bool:
@@ -151,6 +159,23 @@ class _ItemLines:
         if last.endswith(_SENTENCE_ENDS):
             return False
         return start[:1].islower() or len(last) >= _WRAPPED_LENGTH
+
+
+def _number_after_block(text: str, start: int, end: int) -> int | None:
+    """Return the number of the item that follows some lines and a blank one; None if anything else does."""
+    blank_before = False
+    for line in lines(text, start, end):
+        if line.is_blank:
+            blank_before = True
+        elif blank_before or starts_item(line.text):
+            return _number(line.text) if blank_before and _is_numbered(line.text) and starts_item(line.text) else None
+    return None
+
+
+def _number(line: str) -> int:
+    """Return the number at the beginning of a numbered item."""
+    digits = re.match(r"\s*(\d{1,9})", line)
+    return int(digits[1]) if digits else 0
 
 
 def _is_numbered(line: str) -> bool:
