@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from memscope.session.detectors import Detector
 from memscope.session.diagnosis import diagnose
-from memscope.session.formats.claude_code import FORMAT, ClaudeCodeReader
+from memscope.session.formats.claude_code.transcript import FORMAT, ClaudeCodeReader
 from memscope.session.formats.memory_files import memory_key
 from memscope.session.formats.registry import format_of
 from memscope.session.load import load_session

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from memscope.session.detectors import Detector
 from memscope.session.diagnosis import diagnose
-from memscope.session.formats.citations import Citation, citations, cited_keys
-from memscope.session.formats.codex import FORMAT, CodexReader
+from memscope.session.formats.codex.citations import Citation, citations, cited_keys
+from memscope.session.formats.codex.rollout import FORMAT, CodexReader
 from memscope.session.nodes import Branch, Call, Memory, Opaque, Session, Thinking, ToolCall
 from memscope.session.positions import Positions
 from memscope.session.text import leaf_text

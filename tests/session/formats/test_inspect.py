@@ -238,7 +238,7 @@ def test_a_damaged_member_is_reported() -> None:
 
 
 def test_a_member_past_the_limit_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memscope.session.formats.inspect_archive.MEMBER_LIMIT", 2**10)
+    monkeypatch.setattr("memscope.session.formats.inspect_ai.archive.MEMBER_LIMIT", 2**10)
     with pytest.raises(SessionError, match=r"json: is too large, the limit is 0 MiB"):
         read(example(LOGS[1]))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.document import document_format
-from memscope.session.formats.gemini_records import GeminiRecords
+from memscope.session.formats.gemini.records import GeminiRecords
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 

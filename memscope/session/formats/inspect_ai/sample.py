@@ -9,7 +9,7 @@ from memscope.session.apis.parts import as_dict, as_text
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.inspect_messages import Attachments, inspect_message
+from memscope.session.formats.inspect_ai.messages import Attachments, inspect_message
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 from memscope.session.timestamps import as_timestamp

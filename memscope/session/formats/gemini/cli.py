@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from memscope.session.formats.base import FileHead, SessionFormat
-from memscope.session.formats.gemini_records import GeminiRecords
+from memscope.session.formats.gemini.records import GeminiRecords
 from memscope.session.formats.line_messages import lines_format
 
 __all__ = ["FORMAT"]

@@ -9,7 +9,7 @@ from typing import Any
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.document import document_format
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.inspect_sample import InspectLog, read_sample
+from memscope.session.formats.inspect_ai.sample import InspectLog, read_sample
 from memscope.session.formats.selection import Candidate, choose
 from memscope.session.nodes import Session
 

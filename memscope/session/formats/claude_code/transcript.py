@@ -31,8 +31,8 @@ from memscope.session.apis import parts
 from memscope.session.apis.base import Part
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
-from memscope.session.formats.claude_rows import FileMemory, Snapshot
-from memscope.session.formats.claude_tree import Input, Response, TranscriptTree
+from memscope.session.formats.claude_code.rows import FileMemory, Snapshot
+from memscope.session.formats.claude_code.tree import Input, Response, TranscriptTree
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import file_part, files_on_disk, joined, text_on_disk
 from memscope.session.nodes import Session, SourceContext

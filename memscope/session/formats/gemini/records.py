@@ -16,8 +16,8 @@ from memscope.session.apis.base import Part
 from memscope.session.apis.parts import as_dict, as_text, opaque, tool_call, tool_result
 from memscope.session.formats.base import NewDetector
 from memscope.session.formats.fields import Fields, field_error
-from memscope.session.formats.gemini_contents import content_parts, turn_messages
-from memscope.session.formats.gemini_memory import context_files, file_parts
+from memscope.session.formats.gemini.contents import content_parts, turn_messages
+from memscope.session.formats.gemini.memory import context_files, file_parts
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 from memscope.session.timestamps import as_timestamp

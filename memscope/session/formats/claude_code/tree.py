@@ -14,7 +14,7 @@ from typing import Any
 
 from memscope.session.apis.base import Part
 from memscope.session.apis.parts import as_text
-from memscope.session.formats.claude_rows import (
+from memscope.session.formats.claude_code.rows import (
     PRIVATE_ATTACHMENTS,
     FileMemory,
     Results,

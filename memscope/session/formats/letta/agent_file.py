@@ -15,8 +15,8 @@ from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.document import document_format
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.letta_blocks import block_label, marked_blocks, rebuilt_system_message
-from memscope.session.formats.letta_messages import letta_message
+from memscope.session.formats.letta.blocks import block_label, marked_blocks, rebuilt_system_message
+from memscope.session.formats.letta.messages import letta_message
 from memscope.session.formats.selection import Candidate, choose
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session

@@ -26,8 +26,8 @@ from memscope.errors import SessionError
 from memscope.session.apis.parts import as_text
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
-from memscope.session.formats.citations import citations, cited_keys
-from memscope.session.formats.codex_items import (
+from memscope.session.formats.codex.citations import citations, cited_keys
+from memscope.session.formats.codex.items import (
     CodexMemories,
     input_message,
     is_item,

@@ -20,8 +20,8 @@ from memscope.errors import SessionError
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.document import whole_file_format
 from memscope.session.formats.fields import field_error
-from memscope.session.formats.inspect_log import sample_names
-from memscope.session.formats.inspect_sample import InspectLog, read_sample
+from memscope.session.formats.inspect_ai.log import sample_names
+from memscope.session.formats.inspect_ai.sample import InspectLog, read_sample
 from memscope.session.formats.selection import Candidate, choose
 from memscope.session.json_text import parse_json
 from memscope.session.nodes import Session
