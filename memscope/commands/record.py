@@ -28,7 +28,7 @@ __all__ = ["record"]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE_SECONDS = 2.0
 """How long calls in flight are waited for before the user is told."""
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0001
 """How long the thread that writes the recording may keep the interpreter from streams; Python's default is 5 ms."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import socket
 import statistics
@@ -24,6 +25,7 @@ CALLS, STREAMS, TOKENS = 400, 200, 60
 TOKENS_PER_SECOND = 10.0
 LIMIT_MS = 5.0
 LARGE_BYTES = 10 << 20
+GAPS, GAP_SECONDS = 200, 0.01
 EVENT = 'data: {{"id":"c","model":"m","choices":[{{"index":0,"delta":{{"content":"t{} "}}}}]}}\n\n'
 
 
@@ -51,9 +53,14 @@ def serve_upstream() -> None:
 
 
 class Connection:
-    """One connection of a client that parses as little as possible."""
+    """One connection of a client that parses as little as possible.
+
+    Attributes:
+        arrivals: When the chunks of the last response arrived, in seconds.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.arrivals: list[float] = []
         self._reader = reader
         self._writer = writer
 
@@ -69,13 +76,14 @@ class Connection:
         self._writer.write(head.encode() + body)
         await self._reader.readuntil(b"\r\n\r\n")
         size = int(await self._reader.readline(), 16)
-        first = time.perf_counter() - began
+        self.arrivals = [time.perf_counter()]
         received = b""
         while size:
             received += (await self._reader.readexactly(size + 2))[:-2]
             size = int(await self._reader.readline(), 16)
+            self.arrivals.append(time.perf_counter())
         await self._reader.readline()
-        return first, received
+        return self.arrivals[0] - began, received
 
     def close(self) -> None:
         """Close it."""
@@ -114,10 +122,24 @@ async def many_streams(port: int, tokens: int, pause: float) -> tuple[float, int
     return seconds, sum(body == expected for _, body in bodies)
 
 
+async def longest_gap(port: int) -> float:
+    """Return the longest time between two tokens of a stream beside which calls of 10 MB are made, in milliseconds."""
+    stream, large = await Connection.open(port), await Connection.open(port)
+    streaming = asyncio.ensure_future(stream.stream(request(GAPS, GAP_SECONDS)))
+    body = request(1, 0, LARGE_BYTES)
+    while not streaming.done():
+        await large.stream(body)
+    stream.close()
+    large.close()
+    return max(later - earlier for earlier, later in itertools.pairwise(stream.arrivals)) * 1000
+
+
 async def measure(ports: dict[str, int]) -> bool:
     """Print all rows and return whether the limits hold."""
     delay = await _print_first_bytes("first byte", ports, request(1, 0), CALLS)
     await _print_first_bytes("first byte, request of 10 MB", ports, request(1, 0, LARGE_BYTES), 10)
+    for name, port in ports.items():
+        print(f"longest gap of a stream beside requests of 10 MB, {name}: {await longest_gap(port):.0f} ms")
     whole = await _print_streams("at the pace of a model", ports, 1 / TOKENS_PER_SECOND)
     whole &= await _print_streams("at once", ports, 0)
     return whole and delay <= LIMIT_MS
