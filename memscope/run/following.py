@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -213,12 +213,13 @@ class Following:
         grid, newest = self._grid, self._newest
         if newest is None or not grid.rows:
             return None
-        keys = [row.key for row, values in zip(grid.rows, grid.values, strict=True) if _unscored(values)]
-        keys = [key for key in keys if key not in self._failed]
-        keys = by_expected_effect(grid, newest, keys)
-        keys.sort(key=lambda key: not self._misses(grid, key, [newest]))
+        missing = {row.key: values for row, values in zip(grid.rows, grid.values, strict=True) if _unscored(values)}
+        keys = by_expected_effect(grid, newest, missing.keys() - self._failed)
+        (last,) = grid.layout.positions([newest])
+        keys.sort(key=lambda key: not math.isnan(missing[key][last]))
         together = self._together(newest)
-        first = [key for key in keys if self._misses(grid, key, together)]
+        places = grid.layout.positions(together)
+        first = [key for key in keys if _unscored(map(missing[key].__getitem__, places))]
         if first or grid.table.missing(baseline_ablation(grid.measure), together):
             return _Due(first, None if len(together) == len(grid.columns) else together)
         return _Due(keys, None) if keys else None
@@ -233,10 +234,6 @@ class Following:
             return layout.responses
         indices = next((one.responses for one in sequences if place in one.responses), range(len(layout.responses)))
         return [layout.responses[index] for index in sorted(indices)]
-
-    def _misses(self, grid: Grid, key: str, responses: Sequence[str]) -> bool:
-        row = grid.values[grid.layout.row_index(key) or 0]
-        return any(math.isnan(row[place]) for place in grid.layout.positions(responses))
 
     @property
     def _grid(self) -> Grid:
@@ -253,5 +250,5 @@ class Following:
             self._run.emit(Notice(line))
 
 
-def _unscored(values: Sequence[float]) -> int:
+def _unscored(values: Iterable[float]) -> int:
     return sum(map(math.isnan, values))

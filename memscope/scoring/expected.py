@@ -14,6 +14,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from memscope.scoring.grid import Grid
 
 __all__ = ["by_expected_effect"]
@@ -46,9 +48,13 @@ def by_expected_effect(grid: Grid, response: str, keys: Iterable[str]) -> list[s
 
 def _mean_effect(grid: Grid, row: int) -> float:
     """Return the mean |divergence| of a row's measured cells in nats; 0 if there are none."""
-    values = grid.values[row]
-    known = [abs(values[column]) for column in grid.rows[row].columns if not math.isnan(values[column])]
-    return math.fsum(known) / max(1, len(known))
+    values = np.abs(np.frombuffer(grid.values[row])[_indices(grid.rows[row].columns)])
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else 0.0
+
+
+def _indices(columns: Sequence[int]) -> slice | list[int]:
+    return slice(columns.start, columns.stop) if isinstance(columns, range) else list(columns)
 
 
 def _repeated(grid: Grid, response: str, rows: Sequence[int]) -> list[float]:

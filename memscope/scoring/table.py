@@ -121,12 +121,18 @@ class AblationTable:
         return array("d", [known[place] if place < count else math.nan for place in places])
 
     def _run_of(self, responses: Sequence[str]) -> slice | None:
-        """Return where responses stand that were first put in this order, as those of a session mostly are."""
+        """Return where responses stand that were first put in this order, as those of a session mostly are.
+
+        Those at the end may be new, as while a session is followed.
+        """
         first = self._slots.get(responses[0]) if responses else None
         if first is None:
             return None
         run = slice(first, first + len(responses))
-        return run if self._order[run] == list(responses) else None
+        known = self._order[run]
+        if known != list(responses[: len(known)]):
+            return None
+        return None if any(response in self._slots for response in responses[len(known) :]) else run
 
     def missing(self, ablation: Ablation, responses: Collection[str]) -> list[str]:
         """Return which of these responses were not measured under an ablation."""

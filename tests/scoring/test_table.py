@@ -64,3 +64,12 @@ def test_the_table_holds_the_newest_value_of_every_cell(puts: list[tuple[object,
     for ablation, _ in puts:
         unknown = [r for r in responses if (ablation, r) not in model]
         assert table.missing(ablation, responses) == unknown  # type: ignore[arg-type]
+
+
+@given(st.lists(st.sampled_from("abcdefg"), unique=True), st.lists(st.sampled_from("abcdefg"), unique=True))
+def test_any_order_of_known_and_new_responses_gives_their_own_values(known: list[str], asked: list[str]) -> None:
+    table = AblationTable()
+    table.put(NOTHING_LEFT_OUT, {response: float(ord(response)) for response in known})
+    expected = [float(ord(response)) if response in known else None for response in asked]
+    values = table.logprobs(NOTHING_LEFT_OUT, asked)
+    assert [None if isnan(value) else value for value in values] == expected
