@@ -76,8 +76,10 @@ class _SequenceBuilder:
             end = state
             if (state, kind) in self._tips:
                 known, tip = count, (state, kind)
-        places = [self._place(position) for position in call.prompt[known:]]
         continues = call.api == _CONTINUING_API and bool(call.prompt) and self._is_assistant(call.prompt[-1])
+        if continues:  # elsewhere the turn that it continues has an end of its own
+            known, tip = 0, None
+        places = [self._place(position) for position in call.prompt[known:]]
         places.append(
             self._place(call.response)._replace(response=index, cut=call.status == "cut", continues=continues)
         )
@@ -87,7 +89,8 @@ class _SequenceBuilder:
         else:
             before = self.sequences[number]
             self.sequences[number] = replace(before, places=(*before.places, *places))
-        self._tips[self._next(end, call.response), kind] = number
+        if not continues:
+            self._tips[self._next(end, call.response), kind] = number
 
     def _states(self, prompt: Sequence[int]) -> Iterator[int]:
         state = 0

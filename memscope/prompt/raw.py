@@ -18,15 +18,19 @@ def render_raw(places: Iterable[Place], tokenizer: Tokenizer) -> TokenSequence:
     """Return the sequence of a completion.
 
     A prompt of text begins with the beginning-of-text token where the tokenizer adds one, as servers do. Text is cut
-    only where a memory begins or ends.
+    only where a memory begins or ends. The first token has nothing before it: it is not scored, and stays when the
+    memory that it would belong to is left out.
     """
     spans: list[TokenSpan] = []
     for place in places:
         for leaf in _leaves(place):
             memory = leaf.key if isinstance(leaf, Memory) else None
             ids = _ids(leaf, tokenizer, first=not spans)
+            label = node_label(place.node)
+            if not spans and ids:
+                spans.append(TokenSpan(id_array(ids[:1]), place.section, place.position, label))
+                ids = ids[1:]
             if ids:
-                label = node_label(place.node)
                 spans.append(TokenSpan(id_array(ids), place.section, place.position, label, memory, place.response))
     return TokenSequence(spans)
 

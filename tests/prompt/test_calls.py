@@ -58,6 +58,32 @@ def test_of_a_turn_that_the_request_had_begun_only_the_rest_is_scored(templates:
     assert tokenizer.decode(made.context_ids(0)).endswith("<think>\nHm.\n</think>\nYou are")
 
 
+def test_a_response_that_is_continued_later_keeps_the_end_of_its_own_turn(
+    templates: Callable[[str], Tokenizer],
+) -> None:
+    tokenizer = templates("blocks")
+    asked, answer, more = message("user", "Who?"), message("assistant", "You are"), message("assistant", " Mira.")
+    continuing = Exchange([asked, answer], more, {"api": "anthropic-messages"})
+    next_one = Exchange([asked, answer, more, asked], answer)
+    made = render(call_session([Exchange([asked], answer), continuing, next_one]), tokenizer)
+    assert [tokenizer.decode(made.continuation_ids(index)) for index in range(3)] == [
+        "You are<|end|>",
+        " Mira.<|end|>",
+        "You are<|end|>",
+    ]
+    assert tokenizer.decode(made.context_ids(1)).endswith("<|block|>assistant\nYou are")
+    assert "You are<|end|>\n<|block|>assistant\n Mira.<|end|>" in tokenizer.decode(made.context_ids(2))
+
+
+def test_the_first_token_of_a_completion_is_neither_scored_nor_left_out() -> None:
+    answer = message("completion", {"type": "tokens", "ids": [8, 9]})
+    remembered = message("prompt", text("Mira is here.", "who"))
+    made = render(call_session([Exchange([], answer, RAW), Exchange([remembered], answer, RAW)]), TOKENIZER)
+    first = TOKENIZER.parse("Mira is here.")[0][0]
+    bare = made.variants({"who"})
+    assert [(list(one.ids), one.ranges) for one in bare] == [([8, 9], ((1, 2),)), ([first, 8, 9], ((1, 3),))]
+
+
 def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[str], Tokenizer]) -> None:
     tokenizer = templates("blocks")
     call = message("assistant", {"type": "tool_call", "id": "x1", "name": "sh", "arguments": {"cmd": "ls"}})
