@@ -6,6 +6,7 @@ A memory's importance is the sum of the clamped divergences over a window of res
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -88,8 +89,7 @@ async def score_memory(
         cost: Updated with the cost of the requests.
         memory: One of the prompt's memories.
         window: How many responses; for a memory in the prompt's head they start at the conversation's beginning.
-        context: "window" keeps only the conversation from the memory to the last of those responses; "full" also
-            keeps everything before.
+        context: "window" keeps only the conversation from the memory on; "full" also keeps everything before.
 
     Raises:
         ScorerError: The scorer failed.
@@ -98,9 +98,8 @@ async def score_memory(
     responses = [prompt.responses[index] for index in memory.responses[:window]]
     if not responses:
         return MemoryScore(memory.key, 0.0, 0.0, 0)
-    entries = None
-    if context == "window":
-        entries = range(memory.first_entry or 0, responses[-1].entry_index + 1)
+    # Without an end: calls may come in another order than their messages, and nothing after a response is scored.
+    entries = range(memory.first_entry or 0, sys.maxsize) if context == "window" else None
     wanted = [response.index for response in responses]
     everything = prompt.variants((), responses=wanted, entries=entries)
     check_fits(prompt, rescorer, everything)

@@ -29,6 +29,7 @@ from memscope.session.nodes import Session
 from memscope.store.database import Database
 from memscope.store.memory_weights import MemoryWeight, MemoryWeights, moving_average
 from memscope.store.scores import ScoreStore
+from tests.call_sessions import Exchange, call_session, message, text
 
 NOW = 1_000_000.0
 
@@ -167,6 +168,22 @@ class Kept(list[MemoryScore]):
 
     async def keep(self, score: MemoryScore) -> None:
         self.append(score)
+
+
+@pytest.mark.anyio
+async def test_the_window_of_a_call_has_its_whole_prompt(config: Config) -> None:
+    asked, example = message("user", "Say OK.", text(" Mira likes OK.", "likes")), message("assistant", "OK.")
+    exchanges = [
+        Exchange([asked, example, message("user", "And what now?")], message("assistant", "Nothing.")),
+        Exchange([message("user", "Hello.", text(" Mira likes OK.", "likes")), message("user", "OK?")], example),
+    ]
+    async with opened(call_session(exchanges), config) as run:
+        (memory,) = run.prompt.memories
+        window, full = [
+            await score_memory(run.prompt, run.rescorer, Cost(), memory, context=context)
+            for context in ("window", "full")
+        ]
+        assert window == full
 
 
 @pytest.mark.anyio
