@@ -104,18 +104,14 @@ class MatrixJob:
         self._total, self._batches, self._began = len(keys) * len(batches), len(batches), time.monotonic()
         self._work_left = sum(self._spans[key].tokens_after for key in keys)
         self.emit(Progress(0, self._total, None, None))
+        wants_floor = self._wants_noise_floor(keys)
         for number, batch in enumerate(batches):
-            await self._score_batch(keys, batch, measure_floor=not number and self._wants_noise_floor(keys))
+            await self._baseline(batch)
+            if wants_floor or not self.fresh:
+                await self._without_memories(batch, measure_floor=wants_floor and not number)
+            await self._rows(keys, batch)
             if self.stop():
                 break
-
-    async def _score_batch(
-        self, keys: Sequence[str], responses: Collection[str] | None, *, measure_floor: bool
-    ) -> None:
-        """Score some responses, or all; their baselines fit into the scorer's prefix cache."""
-        await self._baseline(responses)
-        await self._without_memories(responses, measure_floor=measure_floor)
-        await self._rows(keys, responses)
 
     def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
         layout, grid = self.scorer.layout, self.grid
@@ -133,10 +129,9 @@ class MatrixJob:
 
     async def _without_memories(self, responses: Collection[str] | None, *, measure_floor: bool) -> None:
         try:
-            if measure_floor or not self.fresh:
-                await self.scorer.fill(ALL_LEFT_OUT, responses, fresh=self.fresh)
-                self.grid.refresh_responses()
-                self.emit(StrippedDone())
+            await self.scorer.fill(ALL_LEFT_OUT, responses, fresh=self.fresh)
+            self.grid.refresh_responses()
+            self.emit(StrippedDone())
             if measure_floor and not self.stop():
                 await self._noise_floor()
         except (ScorerGoneError, WeightsChangedError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memscope.config import Config, TemplateChoice
 from memscope.demo import model_folder
+from memscope.prompt.prompt import Prompt
 from memscope.run.run import Run
+from memscope.scoring import matrix
+from memscope.scoring.batches import response_batches
 from memscope.scoring.grid import MEASURES
+from memscope.scoring.layout import Layout
 from memscope.server.compute.attention import BLOCK
 from memscope.store.database import Database
 from tests.call_sessions import Exchange, Message, call_session, message, retrieving_agent, text
@@ -188,7 +193,9 @@ async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: P
         await run.close()
 
 
-async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(config: Config, tmp_path: Path) -> None:
+async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = call_session(retrieving_agent(10, memories=8))
     run = Run(session, config, Database(tmp_path / "one"))
     try:
@@ -199,10 +206,16 @@ async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(config: C
         await run.close()
     small = Run(session, config, Database(tmp_path / "two"))
     try:
-        await small.open()
-        scorer = small.rescorer.scorer
-        scorer._info = replace(scorer.info, prefix_cache_tokens=8 * longest)  # type: ignore[attr-defined]
-        await small.matrix()
+        batches: list[Collection[str] | None] = []
+
+        def in_batches(prompt: Prompt, layout: Layout, responses: None, _: int) -> list[Collection[str] | None]:
+            batches.extend(response_batches(prompt, layout, responses, 8 * longest))
+            return batches
+
+        monkeypatch.setattr(matrix, "response_batches", in_batches)
+        await small.matrix(fresh=True)
+        assert len(batches) > 1
+        assert not any(map(math.isnan, small.grids["necessity"].stripped))
         assert [list(row) for row in small.grids["necessity"].values] == values
         assert small.cost.tokens_forwarded <= 1.1 * forwarded
     finally:
