@@ -11,7 +11,7 @@ from memscope.session.nodes import Memory, Node, Section, Session, memories_of
 from memscope.session.positions import Positions
 from memscope.session.text import is_response, responses
 
-__all__ = ["MemoryPresence", "memory_presence", "version_before"]
+__all__ = ["MemoryPresence", "memory_presence", "nodes_before", "version_before"]
 
 
 @dataclass(slots=True)
@@ -116,6 +116,22 @@ def _as_range(indices: list[int]) -> Sequence[int]:
     return range(first, end) if end - first == len(indices) else tuple(indices)
 
 
+def nodes_before(session: Session, response: int) -> list[Node]:
+    """Return the nodes of a response's prompt in order; none if there is no such response.
+
+    Args:
+        session: The session.
+        response: The index of the response.
+    """
+    one = next(islice(responses(session), response, None), None)
+    if one is None:
+        return []
+    if one.call is not None:
+        return [session.nodes[position] for position in one.call.prompt]
+    order = (node for _, _, node in session.prompt_order())
+    return list(takewhile(lambda node: node is not one.turn, order))
+
+
 def version_before(session: Session, key: str, response: int) -> str:
     """Return the text of a memory that a response's prompt contains; "" if it contains none.
 
@@ -124,13 +140,5 @@ def version_before(session: Session, key: str, response: int) -> str:
         key: The memory.
         response: The index of the response.
     """
-    one = next(islice(responses(session), response, None), None)
-    if one is None:
-        return ""
-    if one.call is not None:
-        nodes: Iterable[Node] = map(session.nodes.__getitem__, one.call.prompt)
-    else:
-        order = (node for _, _, node in session.prompt_order())
-        nodes = takewhile(lambda node: node is not one.turn, order)
-    texts = (memory.text for node in nodes for memory in memories_of(node) if memory.key == key)
-    return next(iter(deque(texts, maxlen=1)), "")
+    found = (memory for node in nodes_before(session, response) for memory in memories_of(node) if memory.key == key)
+    return next((memory.text for memory in deque(found, maxlen=1)), "")

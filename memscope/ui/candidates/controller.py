@@ -9,6 +9,7 @@ from textual.worker import Worker
 
 from memscope.errors import StoreError
 from memscope.session.nodes import Branch, Memory
+from memscope.session.presence import nodes_before
 from memscope.session.text import leaf_text
 from memscope.ui.candidates.diff_pane import DiffPane
 from memscope.ui.candidates.pane import CandidatesPane
@@ -66,7 +67,7 @@ class CandidatesController:
         if current is None:
             self.diff.show(None, "", None, "", "")
             return
-        before = self._exchange_before(current.entry_index)
+        before = self._exchange_before(current.id)
         alternate, state = self.tasks.alternates.get(current.id), self.pane.state_of(current.id)
         self.diff.show(current, before, alternate, self._note(current.id), state)
 
@@ -152,10 +153,10 @@ class CandidatesController:
     def _how_to_get_one(self) -> str:
         return f"{key_of(self._app, 'candidate.alternates')} turns alternates on"
 
-    def _exchange_before(self, entry_index: int) -> str:
-        nodes = self._run.session.section("conversation")[:entry_index]
-        for node in reversed(nodes):
-            if isinstance(node, Branch) and node.role != "assistant":
+    def _exchange_before(self, response: str) -> str:
+        place = self._run.layout.column_index(response)
+        for node in reversed([] if place is None else nodes_before(self._run.session, place)):
+            if node.section == "conversation" and isinstance(node, Branch) and node.role != "assistant":
                 text = "".join(leaf_text(leaf) for leaf in node.children if not isinstance(leaf, Memory))
                 return f"{node.role}: {text}"
         return ""
