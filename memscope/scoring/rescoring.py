@@ -96,8 +96,7 @@ class Rescorer:
         return sums
 
     async def _variant(self, variant: Variant, cost: Cost, fresh: bool, second_path: bool) -> tuple[list[Score], bool]:
-        if not second_path:
-            cost.tokens_naive += len(variant.ids)
+        cost.tokens_naive += len(variant.ids)
         info = self.scorer.info  # of this request: it may be another when the answer comes
         keys, known = await asyncio.to_thread(self._look_up, info, variant, fresh, second_path)
         missing = [n for n, key in enumerate(keys) if key not in known]

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _GRACE_SECONDS = 1
+_PATIENCE_SECONDS = 1.0
+"""After this time of loading a line says so, since requests are refused meanwhile."""
+
 _IDLE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed while being reused
 
 
@@ -122,20 +125,27 @@ def _signals(server: uvicorn.Server) -> Iterator[set[int]]:
 
 
 def _load(runtime: Runtime, server: uvicorn.Server, listener: socket.socket) -> None:
+    patience = threading.Timer(_PATIENCE_SECONDS, _say, ["loading the model …"])
+    patience.daemon = True
+    if not runtime.options.announce:
+        patience.start()
     runtime.load()
+    patience.cancel()
     if runtime.error is not None:
         server.should_exit = True
     elif not runtime.options.announce:
         host, port, loaded = runtime.options.host, listener.getsockname()[1], runtime.loaded
         at = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-        sys.stderr.write(
-            f"memscope: {loaded.name} ({loaded.dtype}, {loaded.device}) is ready at {at}; press ctrl+c to stop\n"
-        )
-        sys.stderr.flush()
+        _say(f"{loaded.name} ({loaded.dtype}, {loaded.device}) is ready at {at}; press ctrl+c to stop")
     else:
         line = json.dumps({"port": listener.getsockname()[1], "pid": os.getpid()})
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"memscope: {line}\n")
+    sys.stderr.flush()
 
 
 def _finish(runtime: Runtime, loader: threading.Thread, *, interrupted: bool) -> None:

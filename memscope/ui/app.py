@@ -132,7 +132,7 @@ class MemscopeApp(AppShell):
         if self._following is not None:
             self.set_interval(_LAG_REFRESH_SECONDS, self._title_line.refresh)
             self._tasks.start(self._following.follow())
-            self.log_line(f"following {self._following.name}; {key_of(self, 'newest')} rides on the newest response")
+            self.log_line(f"following {self._following.name}; {key_of(self, 'newest')} stays on the newest response")
         elif self.options.score:
             self._score_queue.add(ScoreRequest(self.measure))
 

@@ -102,7 +102,8 @@ class Batch(msgspec.Struct):
             case PromptReady(tokens, template):
                 self.reload = True
                 rendering = "as ChatML" if template == "chatml" else "with the model's own chat template"
-                self.lines.append(f"the session has {tokens} tokens, rendered {rendering}")
+                if tokens:
+                    self.lines.append(f"the session has {tokens} tokens, rendered {rendering}")
             case ScorerReady():
                 self.reload = True
                 self.lines.append(_ready(event))

@@ -178,7 +178,7 @@ async def _newest(case: Case) -> None:
     await case.press()
     assert (case.view.row, case.view.column) == (40, 89)
     case.view.show_grid(make_grid(90, 91, lambda i, j: float(i == j)))
-    assert (case.view.row, case.view.column) == (40, 90), "it rides on the newest response"
+    assert (case.view.row, case.view.column) == (40, 90), "it stays on the newest response"
     await case.press()
     case.view.show_grid(make_grid(90, 92, lambda i, j: float(i == j)))
     assert (case.view.row, case.view.column) == (40, 90)

@@ -37,7 +37,7 @@ class HeatmapView(ScrollView, can_focus=True):
         column: Position of the cursor among the shown responses.
         key: The memory under the cursor; None if no row is shown. The cursor follows it when rows are reordered.
         response: The id of the response under the cursor; None if there is none.
-        rides: Whether the cursor moves to every new response, until the user moves it away.
+        stays_on_newest: Whether the cursor moves to every new response, until the user moves it away.
         waiting_for: What the session lacks before there is a map, shown in its place; "" if nothing.
     """
 
@@ -59,7 +59,7 @@ class HeatmapView(ScrollView, can_focus=True):
         self.row = self.column = 0
         self.key: str | None = None
         self.response: str | None = None
-        self.rides = False
+        self.stays_on_newest = False
         self.waiting_for = ""
         self.zoom: Zoom = "cells"
         self.colours: Colours = colours
@@ -169,7 +169,7 @@ class HeatmapView(ScrollView, can_focus=True):
         column = None if response is None else layout.column_index(response)
         self.row = order.index(row) if row in order else 0
         self.column = self.column if column is None else self.rows.shown.place_of(column)
-        if self.rides:
+        if self.stays_on_newest:
             self.column = self.rows.columns - 1
 
     def action_move(self, down: int, right: int) -> None:
@@ -178,16 +178,16 @@ class HeatmapView(ScrollView, can_focus=True):
         self._step_to(row, self.column + right * self.geometry.columns_per_cell)
 
     def action_newest(self) -> None:
-        """Go to the newest response and ride on it, like `tail -f`; again stops that."""
-        self.rides = not self.rides
-        if self.rides:
+        """Go to the newest response and stay on the newest, like `tail -f`; again stops that."""
+        self.stays_on_newest = not self.stays_on_newest
+        if self.stays_on_newest:
             self.go_to(self.row, self.rows.columns - 1)
         self.post_message(self.LookChanged())
 
     def _step_to(self, row: int, column: int) -> None:
-        """Move the cursor as the user asks, which ends the ride if it leaves the newest response."""
+        """Move the cursor as the user asks, and no longer stay on the newest response if it leaves that."""
         self.go_to(row, column)
-        self.rides = self.rides and self.column == self.rows.columns - 1
+        self.stays_on_newest = self.stays_on_newest and self.column == self.rows.columns - 1
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by a page of rows."""
