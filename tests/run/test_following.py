@@ -164,7 +164,7 @@ async def test_something_newer_lets_rows_in_progress_finish_and_goes_first(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "live.jsonl"
-    path.write_bytes(b"".join(LINES[:6]))
+    path.write_bytes(b"".join(LINES[:10]))
     async with followed(path, config, monkeypatch) as case:
         held = asyncio.Event()
         score = HttpScorer.score
@@ -176,11 +176,14 @@ async def test_something_newer_lets_rows_in_progress_finish_and_goes_first(
 
         monkeypatch.setattr(HttpScorer, "score", slowly)
         await case.until(lambda: any(isinstance(event, RowStarted) for event in case.events))
-        case.append(*LINES[6:10])
-        await case.until(lambda: len(case.run.layout.columns) == 2)
+        case.append(*LINES[10:])
+        await case.until(lambda: len(case.run.layout.columns) == 3)
         assert not any(isinstance(event, RowDone) for event in case.events)
         held.set()
-        await case.scored(2)
+        await case.scored(3)
+        kinds = [type(event) for event in case.events if isinstance(event, RowStarted | RowDone | Finished)]
+        first = kinds[: kinds.index(Finished)]
+        assert first.count(RowStarted) == first.count(RowDone) == 2, "the third row of three gives way"
         assert max(case.asked.values()) == 1
         values = [list(row) for row in case.run.grids["necessity"].values]
         assert values == await fresh_values(path, config)

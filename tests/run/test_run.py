@@ -468,6 +468,23 @@ async def test_a_memory_that_takes_the_key_of_another_has_scores_of_its_own(
         assert [list(grid.values[0]), list(grid.values[1])] == [port, room]
 
 
+async def test_a_response_that_comes_back_after_another_context_has_none_of_its_old_scores(
+    small_session: Session, config: Config
+) -> None:
+    other = [
+        msgspec.structs.replace(node, text="The retro was cancelled.")
+        if getattr(node, "key", "") == "retro/time"
+        else node
+        for node in small_session.nodes
+    ]
+    async with opened(small_session, config) as (run, _):
+        await run.matrix()
+        await run.replace_session(first_part(small_session, 6))
+        await run.replace_session(msgspec.structs.replace(small_session, nodes=tuple(other)))
+        port = run.grids["necessity"].values[0]
+        assert [math.isnan(nats) for nats in port] == [False, True, True], "only the first stayed all the time"
+
+
 async def test_a_session_is_replaced_before_there_is_a_scorer(small_session: Session, config: Config) -> None:
     async with opened(first_part(small_session, 2), config) as (run, _):
         await run.replace_session(small_session)
