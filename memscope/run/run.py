@@ -163,7 +163,7 @@ class Run(EventSource):
             if self._source.can_render:
                 await self._render(session)
             else:  # it is rendered once a scorer is open
-                self._use_layout(session, layout_of(session))
+                self._use_layout(session, await asyncio.to_thread(layout_of, session))
 
     async def matrix(
         self,
@@ -358,7 +358,7 @@ class Run(EventSource):
         try:
             await self._set_prompt(session, await self._source.render(session))
         except PromptError:
-            if (layout := layout_of(session)).columns:
+            if (layout := await asyncio.to_thread(layout_of, session)).columns:
                 raise
             self._prompt = None
             self.table.forget(self.layout.responses)
@@ -366,8 +366,8 @@ class Run(EventSource):
 
     async def _set_prompt(self, session: Session, prompt: Prompt) -> None:
         """Switch to a session and its prompt, dropping scores that are no longer valid."""
-        layout, before = layout_of(session).with_token_counts(prompt), self._prompt
-        if before is not None:
+        layout = await asyncio.to_thread(lambda: layout_of(session).with_token_counts(prompt))
+        if (before := self._prompt) is not None:
             self.table.forget(await asyncio.to_thread(changed_responses, before, self.layout, prompt, layout))
         self._prompt = prompt
         self._use_layout(session, layout)

@@ -89,7 +89,7 @@ class MatrixJob:
         """Score the baseline, the noise floor and the rows.
 
         Args:
-            keys: The memory keys of the rows; None for all.
+            keys: The memory keys of the rows; None for all. Those that the session no longer has are ignored.
 
         Raises:
             ScorerError: The baseline failed, or the scorer is gone; finished rows are kept.
@@ -98,11 +98,12 @@ class MatrixJob:
         """
         scorer = self.scorer
         check_fits(scorer.prompt, scorer.rescorer, scorer.prompt.variants())
-        keys = scorer.layout.keys if keys is None else keys
+        spans = self._spans
+        keys = scorer.layout.keys if keys is None else [key for key in keys if key in spans]
         cache = scorer.rescorer.scorer.info.prefix_cache_tokens
         batches = response_batches(scorer.prompt, scorer.layout, self.responses, cache)
         self._total, self._batches, self._began = len(keys) * len(batches), len(batches), time.monotonic()
-        self._work_left = sum(self._spans[key].tokens_after for key in keys)
+        self._work_left = sum(spans[key].tokens_after for key in keys)
         self.emit(Progress(0, self._total, None, None))
         wants_floor = self._wants_noise_floor(keys)
         for number, batch in enumerate(batches):

@@ -31,6 +31,7 @@ from memscope.scoring.events import (
     StateChanged,
     StrippedDone,
 )
+from memscope.scoring.layout import Layout, layout_of
 from memscope.scoring.rescoring import Cost, Rescorer, ResponseScore
 from memscope.server.compute.attention import BLOCK
 from memscope.session.nodes import Memory, Session
@@ -448,6 +449,28 @@ async def test_a_row_that_was_asked_for_before_the_session_changed_is_not_one_of
         await growing[0]
         await run.matrix()
         assert [list(row) for row in run.grids["necessity"].values] == expected
+
+
+async def test_a_row_that_the_session_no_longer_has_is_not_scored(small_session: Session, config: Config) -> None:
+    async with opened(small_session, config) as (run, events):
+        await run.matrix(keys=["gone", "db/port"])
+        assert [event.key for event in events if isinstance(event, RowStarted)] == ["db/port"]
+
+
+async def test_a_session_is_laid_out_off_the_event_loop(
+    small_session: Session, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def laid_out(session: Session) -> Layout:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        return layout_of(session)
+
+    async with opened(first_part(small_session, 2), config) as (run, _):
+        monkeypatch.setattr("memscope.run.run.layout_of", laid_out)
+        await run.replace_session(first_part(small_session, 3))
+        await run.open()
+        await run.replace_session(small_session)
+        assert len(run.layout.columns) == 3
 
 
 async def test_a_memory_that_takes_the_key_of_another_has_scores_of_its_own(
