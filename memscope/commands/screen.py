@@ -63,6 +63,7 @@ def follow_file(
         pattern=config.memory_regex,
         source_format=config.source_format,
         project=config.project,
+        pick=config.pick,
     )
     first = file.poll()
     session = first.session or empty_session(file)

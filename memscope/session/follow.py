@@ -100,6 +100,7 @@ class FollowedFile:
         pattern: str | None = None,
         source_format: str | None = None,
         project: str | Path | None = None,
+        pick: str | None = None,
     ) -> None:
         """Create a follower; nothing is read yet.
 
@@ -110,13 +111,14 @@ class FollowedFile:
             pattern: The user's memory pattern; see `memscope.session.detectors`.
             source_format: The name of the file's format; by default it is determined from the content.
             project: The folder of the project, to read memory files from that an agent's transcript lacks.
+            pick: The id of a conversation; files that hold several cannot be followed, so the first look refuses it.
 
         Raises:
             UsageError: The name of a rule is unknown, or the pattern is invalid.
         """
         self._new_detector = partial(Detector, rules, pattern)
         self._new_detector()  # report mistakes in the options whatever the file contains
-        self._source_format, self._project = source_format, project
+        self._source_format, self._project, self._pick = source_format, project, pick
         self._folder = place if newest else None
         self._path = None if newest else place
         self._newest: Path | None = None
@@ -248,7 +250,7 @@ class FollowedFile:
         """
         data = b"\n".join(head).removeprefix(_BOM)
         try:
-            chosen = choose_format(data, self.name, self._source_format, self._project)
+            chosen = choose_format(data, self.name, self._source_format, self._project, self._pick)
         except SessionError as error:
             if len(head) >= _HEAD_LINES or not _is_json(head[0].removeprefix(_BOM)):
                 raise

@@ -291,6 +291,12 @@ def test_every_format_is_followed_line_by_line_or_refused_in_one_line(path: Path
     assert len(ids) == 1, "the id does not change once there is a response"
 
 
+def test_there_is_no_conversation_to_pick_in_a_file_that_is_followed(path: Path) -> None:
+    append(path, *LINES[:4])
+    with pytest.raises(UsageError, match="--pick is for files with several conversations"):
+        FollowedFile(path, pick="2").poll()
+
+
 def test_a_format_that_was_named_is_not_guessed(path: Path) -> None:
     append(path, LINES[0])
     with pytest.raises(UsageError, match="'smoke' is unknown"):
