@@ -131,6 +131,16 @@ def test_a_whole_file_says_so_and_an_older_one_says_what_it_lacks() -> None:
     assert "CLAUDE.md and other memory files are not in the file: --project DIR reads them from disk" in facts["notes"]
 
 
+def test_memory_files_that_a_message_quotes_are_not_said_to_be_missing() -> None:
+    made = Transcript()
+    contents = "Contents of /home/mira/.claude/CLAUDE.md (user's private global instructions for all projects):"
+    made.user(f"<system-reminder>\n# claudeMd\n{contents}\n\n# Me\n- Likes tea.\n</system-reminder>\nHi")
+    made.assistant("Hello")
+    session = read(made)
+    assert session.memory_keys() == (".claude/CLAUDE.md#Me/likes-tea",)
+    assert session.source.notes == ("the system prompt is not in the file",)
+
+
 def test_instruction_files_without_text_are_named() -> None:
     made = small_transcript()
     made.rows[2]["attachment"]["files"][0].pop("content")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
@@ -37,6 +37,7 @@ from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import file_part, files_on_disk, joined, text_on_disk
 from memscope.session.nodes import Session, SourceContext
 from memscope.session.positions import Positions
+from memscope.session.rules.agent_files import RULE as AGENT_FILES
 from memscope.terminal.counts import counted
 
 __all__ = ["FORMAT", "ClaudeCodeReader"]
@@ -123,7 +124,7 @@ class ClaudeCodeReader:
         model = next((name for name, _ in built.models.most_common(1)), "")
         title = tree.title or PurePath(self._name).stem
         session = built.builder.session(id=self._id(), title=title, model=model, extra=_folder(tree.folder))
-        source, notes = session.source, (*self._notes(), *session.source.notes)
+        source, notes = session.source, (*self._notes(session.source.rules), *session.source.notes)
         source = msgspec.structs.replace(source, context=self._context(), notes=notes)
         return msgspec.structs.replace(session, source=source)
 
@@ -303,11 +304,11 @@ class ClaudeCodeReader:
         unknown = any(kind.endswith(" attachment") for kind in self._tree.skipped)
         return "reconstructed" if missing or unknown else "whole context"
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, found: Collection[str]) -> Iterator[str]:
         built, tree = self._built, self._tree
         if built.without_system:
             yield "the system prompt is not in the file"
-        if not tree.instructions and not built.from_disk:
+        if not (tree.instructions or built.from_disk or AGENT_FILES.name in found):
             yield "CLAUDE.md and other memory files are not in the file: --project DIR reads them from disk"
         if built.without_text:
             yield f"the text of {', '.join(built.without_text)} is not in the file: --project DIR reads it from disk"
