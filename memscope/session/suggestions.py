@@ -45,7 +45,9 @@ _SHAPES = {
     "list item": r"^[ \t]*(?:[-*•]|\d+[.)]) +(?P<text>.+)\n?",
     "named line": r"^(?P<key>[A-Z][\w /-]{0,40}): +(?P<text>\S.*)\n?",
     "bracketed line": r"^\[(?P<key>[^\]\n]+)\] *(?P<text>\S.*)\n?",
-    "JSON object": r"\{[^{}\n]+\}[ ,]*\n?",
+    "JSON object": (
+        r'\{(?:[^{}\n]*?"(?:memory|fact|text|content|value)": *"(?P<text>(?:[^"\\\n]|\\.)+)")?[^{}\n]*\}[ ,]*\n?'
+    ),
 }
 """Patterns for shapes in which memories are often written, by what one match is."""
 

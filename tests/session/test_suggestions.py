@@ -55,6 +55,12 @@ def test_the_shapes_of_memories_are_suggested_with_a_pattern_that_takes_them(kin
     assert followed(first, SHAPES[kind])
 
 
+def test_a_json_object_is_named_by_what_it_says() -> None:
+    text = 'Stored: [{"id": 1, "memory": "Likes {green} tea"}, {"id": 2, "memory": "Has a cat"}, {"id": 3}]'
+    (first,) = [one for one in suggestions(chat(text)) if "JSON objects" in one.place]
+    assert [key for key, _ in followed(first, text)] == ["likes-green-tea", "has-a-cat", "id-3"]
+
+
 def test_a_place_says_what_is_there_and_where() -> None:
     session = chat("You are Bob.\nThis is stored:\n- Likes tea\n- Has a cat")
     assert suggestions(session)[0].place == "2 list items, first in message 0 (system), line 3: - Likes tea"

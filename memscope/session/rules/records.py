@@ -45,7 +45,7 @@ def _is_text(value: str) -> bool:
 
 
 def _record_text(record: Mapping[str, Any]) -> str:
-    for name in ("fact", "entity_name", "community_name", "name", "content", "text", "summary", "value"):
+    for name in ("fact", "entity_name", "community_name", "name", "memory", "content", "text", "summary", "value"):
         if isinstance(value := record.get(name), str) and value:
             return value
     return json.dumps(record, ensure_ascii=False)

@@ -138,6 +138,14 @@ def test_what_a_memory_search_returned_are_memories(answer: dict[str, str]) -> N
     assert session.source.rules == {"langmem": ("k1", "k2")}
 
 
+def test_a_record_without_a_key_is_named_by_what_it_says() -> None:
+    results = '[{"id": 1, "memory": "Likes tea"}, {"id": 2, "memory": "Has a cat"}]'
+    assert read(SEARCH, {"role": "tool", "content": results, "tool_call_id": "c1"}).memory_keys() == (
+        "likes-tea",
+        "has-a-cat",
+    )
+
+
 def test_what_another_tool_returned_are_none() -> None:
     assert read(SEARCH, {"role": "tool", "content": RESULTS, "tool_call_id": "c2"}).memory_keys() == ()
 
