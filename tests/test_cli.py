@@ -115,9 +115,11 @@ def test_doctor_describes_the_scorer_and_what_was_recognised(
     assert findings["scorer"]["dialect"] == "score"
     assert findings["scorer"]["template"] == "own"
     assert run("doctor", str(chat), "--template", "chatml") == 0
-    assert "template: chatml" in capsys.readouterr().out
+    assert "  rendered: as ChatML\n" in capsys.readouterr().out
     assert run("doctor", str(chat)) == 0
     shown = capsys.readouterr().out
+    assert "  asked: http://127.0.0.1:" in shown
+    assert "  rendered: with the model's own chat template\n" in shown
     assert "tags: user/tea" in shown
     assert 'tags in node 0: user/tea: <memory key="user/tea">likes tea</memory>' in shown
 
@@ -144,8 +146,8 @@ def test_a_session_without_memories_says_what_would_find_some(
 
 BAD_FILES = {
     "missing": (None, "no such file"),
-    "empty": (b"", "is empty"),
-    "binary": (b"\x7fELF\0\0\1\2", "is binary"),
+    "empty": (b"", ": empty, expected"),
+    "binary": (b"\x7fELF\0\0\1\2", ": binary, expected"),
     "bad json": (b'{"type":"session","version":1,"id":"a"}\n{"type":\n', ":2: not JSON"),
     "unknown type": (b'{"type":"session","version":1,"id":"a"}\n{"type":"dream"}\n', ":2: field 'type'"),
     "no memories": (
@@ -185,7 +187,7 @@ def test_a_bad_file_is_one_clear_line(name: str, tmp_path: Path, capsys: pytest.
 @pytest.mark.usefixtures("there")
 def test_a_directory_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("score", str(tmp_path)) == 1
-    assert "is a directory" in capsys.readouterr().err
+    assert ": a directory" in capsys.readouterr().err
 
 
 def test_a_wrong_flag_or_value_is_usage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from memscope.commands.opening import load_configured_session, repeated_options
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.run.source import ScorerSource
+from memscope.scoring.events import rendering_words
 from memscope.scoring.layout import layout_of
 from memscope.session.advice import advice
 from memscope.session.diagnosis import diagnose
@@ -58,7 +59,7 @@ def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]
 
 async def _scorer(config: Config, session: Session | None) -> dict[str, Any]:
     source = ScorerSource(config)
-    facts: dict[str, Any] = {"asked": source.description}
+    facts: dict[str, Any] = {"asked": source.target}
     try:
         scorer = await source.open()
         facts |= msgspec.to_builtins(scorer.info) | {"canary": ()}
@@ -77,7 +78,10 @@ async def _scorer(config: Config, session: Session | None) -> dict[str, Any]:
 def _lines(name: str, facts: dict[str, Any]) -> Iterator[str]:
     yield name
     for key, value in facts.items():
-        yield from _item(key, value, indent=2)
+        if key == "template":
+            yield from _item("rendered", rendering_words(value), indent=2)
+        else:
+            yield from _item(key, value, indent=2)
 
 
 def _item(key: str, value: Any, indent: int) -> Iterator[str]:

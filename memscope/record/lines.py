@@ -119,7 +119,7 @@ class AppendedFile:
 
     def _claim(self, path: str) -> None:
         if not stat.S_ISREG(os.fstat(self._file).st_mode):
-            raise SessionError(f"{path}: is not a regular file, to which calls could be appended")
+            raise SessionError(f"{path}: not a regular file, so calls cannot be appended")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

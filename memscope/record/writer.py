@@ -129,7 +129,7 @@ class RecordingWriter:
         """Note what the file holds already."""
         given = _decoded(header)
         if (given.get("type"), given.get("version")) != ("recording", RECORDING_VERSION):
-            raise SessionError(f"{self.path}: is not a recording of version {RECORDING_VERSION}; choose another file")
+            raise SessionError(f"{self.path}: not a recording of version {RECORDING_VERSION}; choose another file")
         for row in map(_decoded, lines):
             match row:
                 case {"type": "message" | "tools", "id": str(name)}:

@@ -40,9 +40,14 @@ class ScorerSource:
     @property
     def description(self) -> str:
         """What will be contacted or started, on one line."""
+        return f"{'asking' if self._config.url else 'starting'} {self.target}"
+
+    @property
+    def target(self) -> str:
+        """The server's address without its password, or which embedded scorer."""
         if self._config.url:
-            return f"asking {redacted_url(self._config.url)}"
-        return f"starting the embedded scorer with {self._config.model or 'the bundled model'}"
+            return redacted_url(self._config.url)
+        return f"the embedded scorer with {self._config.model or 'the bundled model'}"
 
     @property
     def transport(self) -> Transport:

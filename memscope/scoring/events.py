@@ -36,6 +36,7 @@ __all__ = [
     "ShipmentChanged",
     "StateChanged",
     "StrippedDone",
+    "rendering_words",
 ]
 
 
@@ -77,6 +78,11 @@ class PromptReady(msgspec.Struct, frozen=True):
 
     tokens: int
     template: str
+
+
+def rendering_words(template: str) -> str:
+    """Say how a session was rendered, from the `template` of its prompt: "as ChatML"."""
+    return "as ChatML" if template == "chatml" else "with the model's own chat template"
 
 
 class SessionGrown(msgspec.Struct, frozen=True):

@@ -150,7 +150,7 @@ class FollowedFile:
             if _stamp(status) == self._stamp:
                 return FileUpdate(notices=tuple(self._newer()))
             if not stat.S_ISREG(status.st_mode):
-                raise SessionError(f"{self.name}: is not a regular file and cannot be followed")
+                raise SessionError(f"{self.name}: not a regular file, which cannot be followed")
             with self._path.open("rb") as file:
                 self._stamp = _stamp(os.fstat(file.fileno()))
                 return self._read(file, self._stamp)

@@ -82,9 +82,9 @@ def _bytes(path: Path, name: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise SessionError(f"{name}: is a directory, expected a session file")
+            raise SessionError(f"{name}: a directory, expected a session file")
         if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
-            raise SessionError(f"{name}: is a device or a socket, expected a session file")
+            raise SessionError(f"{name}: a device or a socket, expected a session file")
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT + 1)
     except FileNotFoundError:
@@ -92,15 +92,15 @@ def _bytes(path: Path, name: str) -> bytes:
     except OSError as error:
         raise SessionError(f"{name}: cannot be read: {error.strerror}") from error
     except ValueError:
-        raise SessionError(f"{name!r}: is not a file name") from None
+        raise SessionError(f"{name!r}: not a file name") from None
     if len(data) > FILE_LIMIT:
-        raise SessionError(f"{name}: is too large, the limit is {FILE_LIMIT // 2**20} MiB")
+        raise SessionError(f"{name}: too large, the limit is {FILE_LIMIT // 2**20} MiB")
     if not data.removeprefix(_BOM).strip():
-        raise SessionError(f"{name}: is empty, expected a session file")
+        raise SessionError(f"{name}: empty, expected a session file")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise SessionError(f"{name}: is UTF-16, expected UTF-8: convert it first")
+        raise SessionError(f"{name}: UTF-16 text, expected UTF-8: convert it first")
     if b"\0" in data[:_SNIFFED] and not FileHead(data).is_zip:
-        raise SessionError(f"{name}: is binary, expected a session file in JSON Lines or JSON")
+        raise SessionError(f"{name}: binary, expected a session file in JSON Lines or JSON")
     return data
 
 

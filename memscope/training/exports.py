@@ -205,7 +205,7 @@ def check_destination(path: Path, *, force: bool) -> None:
     if path.exists() and not path.is_file():
         raise UsageError(f"{path}: not a regular file; omit --output to write to stdout")
     if path.exists() and not force:
-        raise UsageError(f"{path}: already exists; choose another name, or overwrite it with --force")
+        raise UsageError(f"{path}: the file exists; choose another name, or overwrite it with --force")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: the folder {path.parent} does not exist")
 

@@ -68,7 +68,7 @@ def write_grid(run: Run, measure: Measure, path: Path) -> str:
         with open(path, "x", encoding="utf-8", opener=open_private) as file:
             file.write(text)
     except FileExistsError:
-        raise UsageError(f"{path}: already exists; choose another name") from None
+        raise UsageError(f"{path}: the file exists; choose another name") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
     return f"wrote {path.resolve()}"

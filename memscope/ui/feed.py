@@ -29,6 +29,7 @@ from memscope.scoring.events import (
     SessionNotes,
     ShipmentChanged,
     StrippedDone,
+    rendering_words,
 )
 from memscope.scoring.grid import Measure
 
@@ -101,9 +102,8 @@ class Batch(msgspec.Struct):
                 self.lines.append(f"noise floor {nats:.1e} nats")
             case PromptReady(tokens, template):
                 self.reload = True
-                rendering = "as ChatML" if template == "chatml" else "with the model's own chat template"
                 if tokens:
-                    self.lines.append(f"the session has {tokens} tokens, rendered {rendering}")
+                    self.lines.append(f"the session has {tokens} tokens, rendered {rendering_words(template)}")
             case ScorerReady():
                 self.reload = True
                 self.lines.append(_ready(event))

@@ -47,7 +47,7 @@ def test_an_existing_file_is_overwritten_only_by_force(
     output = tmp_path / "native.jsonl"
     output.write_text("mine")
     assert main(["convert", str(chat), "-o", str(output)]) == 2
-    assert "already exists" in capsys.readouterr().err
+    assert "the file exists" in capsys.readouterr().err
     assert output.read_text() == "mine"
     assert main(["convert", str(chat), "-o", str(output), "--force"]) == 0
     assert load_session(output).source.format == "native"

@@ -110,7 +110,7 @@ def test_the_matrix_is_csv_or_json_by_the_name(small_file: Path, config: Config,
 
 
 def test_an_existing_file_is_not_overwritten_and_nothing_is_started(small_file: Path, config: Config) -> None:
-    with pytest.raises(UsageError, match="already exists"):
+    with pytest.raises(UsageError, match="the file exists"):
         export(str(small_file), config, "trl", destination=str(small_file))
     assert not config.state_folder().exists()
 

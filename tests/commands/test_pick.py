@@ -25,4 +25,4 @@ def test_an_unknown_sample_is_a_usage_error_with_the_known_ones(
 ) -> None:
     (tmp_path / "log.json").write_bytes(example("inspect.json"))
     assert main(["convert", str(tmp_path / "log.json"), "-o", "-", "--pick", "x"]) == 2
-    assert capsys.readouterr().err.endswith("log.json: has no sample 'x'; it has 2, port\n")
+    assert capsys.readouterr().err.endswith("log.json: no sample 'x'; the file has 2, port\n")

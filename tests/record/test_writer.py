@@ -111,7 +111,7 @@ def test_a_recording_whose_last_line_was_cut_off_is_continued_on_a_new_line(tmp_
 def test_a_file_that_is_no_recording_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "notes.jsonl"
     path.write_bytes(content)
-    with pytest.raises(SessionError, match="is not a recording of version 1; choose another file"):
+    with pytest.raises(SessionError, match=": not a recording of version 1; choose another file"):
         RecordingWriter(path)
     assert path.read_bytes() == content
 
@@ -131,7 +131,7 @@ def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     for path, words in (
         (tmp_path / "none" / "run.jsonl", "No such file or directory"),
         (tmp_path, "Is a directory"),
-        (Path("/dev/null"), "is not a regular file"),
+        (Path("/dev/null"), "not a regular file"),
         (Path("a\0b"), "embedded null byte"),
     ):
         with pytest.raises(SessionError, match=words):

@@ -76,13 +76,13 @@ def test_the_content_decides_the_format(name: str, tmp_path: Path) -> None:
     assert session.source.path == str(path)
 
 
-NOT_A_SESSION = f": is JSON but not a session: expected {', '.join(one.expected for one in all_formats())}"
+NOT_A_SESSION = f": JSON but not a session, expected {', '.join(one.expected for one in all_formats())}"
 CUT_OFF = ":{}: the last line has no newline and is not complete JSON: it was cut off, or is still being written"
 WRONG = {
-    b"": ": is empty, expected a session file",
-    b" \n\n": ": is empty, expected a session file",
-    b"\xef\xbb\xbf": ": is empty, expected a session file",
-    b"\x7fELF\0\0": ": is binary, expected a session file in JSON Lines or JSON",
+    b"": ": empty, expected a session file",
+    b" \n\n": ": empty, expected a session file",
+    b"\xef\xbb\xbf": ": empty, expected a session file",
+    b"\x7fELF\0\0": ": binary, expected a session file in JSON Lines or JSON",
     b'"text"': NOT_A_SESSION,
     b"3": NOT_A_SESSION,
     b'{"messages":{}}': ": field 'messages': expected a list of messages, got {}",
@@ -110,16 +110,16 @@ def test_what_is_not_a_session_is_reported_in_one_line(data: bytes, tmp_path: Pa
 
 def test_what_is_not_a_file_is_reported(tmp_path: Path) -> None:
     cases = {
-        tmp_path: ": is a directory, expected a session file",
+        tmp_path: ": a directory, expected a session file",
         tmp_path / "none": ": no such file",
-        Path("/dev/zero"): ": is a device or a socket, expected a session file",
+        Path("/dev/zero"): ": a device or a socket, expected a session file",
         tmp_path / ("n" * 300): ": cannot be read: File name too long",
     }
     for path, words in cases.items():
         with pytest.raises(SessionError) as caught:
             load_session(path)
         assert str(caught.value) == f"{path}{words}"
-    with pytest.raises(SessionError, match="is not a file name"):
+    with pytest.raises(SessionError, match="not a file name"):
         load_session("a\0b")
 
 
@@ -130,7 +130,7 @@ def test_a_file_past_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     os.truncate(path, 2**20 + 1)
     with pytest.raises(SessionError) as caught:
         load_session(path)
-    assert str(caught.value) == f"{path}: is too large, the limit is 1 MiB"
+    assert str(caught.value) == f"{path}: too large, the limit is 1 MiB"
 
 
 def test_rules_and_the_users_pattern_reach_the_messages(tmp_path: Path) -> None:

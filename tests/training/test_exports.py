@@ -242,7 +242,7 @@ def test_a_file_is_private_and_whole(tmp_path: Path) -> None:
 def test_a_file_is_only_replaced_when_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     path.write_text("old")
-    with pytest.raises(UsageError, match=r"out\.jsonl: already exists.*--force"):
+    with pytest.raises(UsageError, match=r"out\.jsonl: the file exists.*--force"):
         write_atomically(path, "new", force=False)
     assert path.read_text() == "old"
     write_atomically(path, "new", force=True)

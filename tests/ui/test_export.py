@@ -25,5 +25,5 @@ def test_only_the_owner_can_read_the_file_and_nothing_is_replaced(
     finally:
         os.umask(before)
     assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
-    with pytest.raises(UsageError, match="already exists"):
+    with pytest.raises(UsageError, match="the file exists"):
         write_grid(run, "necessity", tmp_path / name)

@@ -34,7 +34,7 @@ def read_conversation_lines(data: bytes, name: str, new_detector: NewDetector, *
     """
     lines = [(number, line) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
     if not lines:
-        raise SessionError(f"{name}: is empty, expected one conversation per line")
+        raise SessionError(f"{name}: empty, expected one conversation per line")
     candidates = [Candidate(str(number), partial(_read, line, number, name, new_detector)) for number, line in lines]
     return choose(candidates, kind="line", name=name, pick=pick)
 

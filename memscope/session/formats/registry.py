@@ -60,7 +60,7 @@ def format_of(data: bytes, name: str) -> SessionFormat:
     if head.first is None:
         parse_json(data, name)  # raises where it is not JSON at all
     expected = ", ".join(one.expected for one in all_formats())
-    raise SessionError(f"{name}: is JSON but not a session: expected {expected}")
+    raise SessionError(f"{name}: JSON but not a session, expected {expected}")
 
 
 def format_named(name: str) -> SessionFormat:
@@ -113,5 +113,5 @@ def _in_project(chosen: SessionFormat, name: str, project: str | Path) -> Sessio
             f"{name}: --project is for transcripts that lack memory files, not for the format {chosen.name}"
         )
     if not folder.is_dir():
-        raise UsageError(f"--project {project}: is not a folder")
+        raise UsageError(f"--project {project}: not a folder")
     return chosen.in_project(folder.resolve())

@@ -42,7 +42,7 @@ def choose(candidates: Sequence[Candidate], *, kind: str, name: str, pick: str |
     if pick is not None:
         chosen = next((one for one in candidates if one.id == pick), None)
         if chosen is None:
-            raise UsageError(f"{name}: has no {kind} {pick!r}; it has {_names(candidates)}")
+            raise UsageError(f"{name}: no {kind} {pick!r}; the file has {_names(candidates)}")
         return _noted(chosen.read(), chosen, candidates, kind)
     first = candidates[0].read()
     if _scorable(first):

@@ -104,7 +104,7 @@ def test_of_many_samples_the_first_are_named() -> None:
 
 
 def test_an_unknown_sample_is_refused() -> None:
-    with pytest.raises(UsageError, match="file: has no sample 'x'; it has 2, port"):
+    with pytest.raises(UsageError, match="file: no sample 'x'; the file has 2, port"):
         read(example("inspect.json"), pick="x")
 
 
@@ -219,13 +219,13 @@ def test_an_archive_of_something_else_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SessionError) as caught:
         load_session(tmp_path / "a.zip")
     assert str(caught.value) == (
-        f"{tmp_path}/a.zip: is a zip file without samples/*.json: expected an inspect_ai log with samples"
+        f"{tmp_path}/a.zip: a zip file without samples/*.json, expected an inspect_ai log with samples"
     )
 
 
 @pytest.mark.parametrize("length", [30, 2000])
 def test_an_archive_that_was_cut_off_is_reported(length: int) -> None:
-    with pytest.raises(SessionError, match="file: is not a complete zip file"):
+    with pytest.raises(SessionError, match="file: not a complete zip file"):
         read(example(LOGS[1])[:length])
 
 
@@ -239,7 +239,7 @@ def test_a_damaged_member_is_reported() -> None:
 
 def test_a_member_past_the_limit_is_refused_before_it_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memscope.session.formats.inspect_ai.archive.MEMBER_LIMIT", 2**10)
-    with pytest.raises(SessionError, match=r"json: is too large, the limit is 0 MiB"):
+    with pytest.raises(SessionError, match=r"json: too large, the limit is 0 MiB"):
         read(example(LOGS[1]))
 
 
@@ -250,7 +250,7 @@ def test_a_compression_that_this_python_lacks_is_reported_with_the_way_round(mon
     with pytest.raises(SessionError) as caught:
         read(example(ZSTANDARD), "log.eval")
     assert str(caught.value) == (
-        "log.eval: is compressed with zstd, which this Python cannot unpack: pip install zstandard, or convert the log "
+        "log.eval: compressed with zstd, which this Python cannot unpack: pip install zstandard, or convert the log "
         "with: inspect log convert log.eval --to json --output-dir ."
     )
 

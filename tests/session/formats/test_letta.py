@@ -109,7 +109,7 @@ def test_parallel_results_are_told_apart() -> None:
 
 def test_another_agent_is_picked_by_name_and_an_unknown_name_is_refused_with_the_known_ones() -> None:
     assert read(example("letta.version-2.af"), pick="empty").header.title == "empty"
-    with pytest.raises(UsageError, match="has no agent 'x'; it has empty, on-call"):
+    with pytest.raises(UsageError, match="no agent 'x'; the file has empty, on-call"):
         read(example("letta.version-2.af"), pick="x")
 
 

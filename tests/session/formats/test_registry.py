@@ -116,7 +116,7 @@ def test_an_unknown_format_is_reported_with_the_known_ones() -> None:
 def test_a_project_is_refused_where_no_file_is_missing_and_where_it_is_not_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not for the format native"):
         choose_format(FILES["native"], "file", project=tmp_path)
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(UsageError, match=": not a folder"):
         choose_format(FILES["claude-code"], "file", project=tmp_path / "nowhere")
 
 

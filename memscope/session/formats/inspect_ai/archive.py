@@ -59,7 +59,7 @@ def read_inspect_archive(data: bytes, name: str, new_detector: NewDetector, *, p
     log = InspectLog(name, FORMAT.name, header if isinstance(header, dict) else {})
     samples = sorted((match for member in archive.names if (match := _SAMPLE.fullmatch(member))), key=_place)
     if not samples:
-        raise SessionError(f"{name}: is a zip file without samples/*.json: expected an inspect_ai log with samples")
+        raise SessionError(f"{name}: a zip file without samples/*.json, expected an inspect_ai log with samples")
     names = sample_names((match["id"], match["epoch"]) for match in samples)
     candidates = [
         Candidate(id_, partial(_session, archive, match[0], log, id_, new_detector))
@@ -116,9 +116,7 @@ class _Archive:
         try:
             self._zip = zipfile.ZipFile(BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise SessionError(
-                f"{name}: is not a complete zip file: it was cut off, or is still being written"
-            ) from error
+            raise SessionError(f"{name}: not a complete zip file: cut off, or still being written") from error
         self._data = data
         self.names = tuple(dict.fromkeys(self._zip.namelist()))
 
@@ -130,7 +128,7 @@ class _Archive:
         """
         info = self._zip.getinfo(member)
         if info.file_size > MEMBER_LIMIT:
-            raise self._error(member, f"is too large, the limit is {MEMBER_LIMIT // 2**20} MiB")
+            raise self._error(member, f"too large, the limit is {MEMBER_LIMIT // 2**20} MiB")
         return parse_json(self._unpacked(info), f"{self.name}: {member}")
 
     def _unpacked(self, info: zipfile.ZipInfo) -> bytes:
@@ -138,7 +136,7 @@ class _Archive:
             return self._zip.read(info)
         except NotImplementedError:
             if info.compress_type != _ZSTANDARD:
-                raise self._error(info.filename, "has an unknown compression") from None
+                raise self._error(info.filename, "an unknown compression") from None
             return self._from_zstandard(info)
         except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
             raise self._error(info.filename, f"cannot be unpacked: {error}") from error
@@ -149,7 +147,7 @@ class _Archive:
             zstandard = import_module("zstandard")
         except ImportError:
             raise SessionError(
-                f"{self.name}: is compressed with zstd, which this Python cannot unpack: pip install zstandard, or "
+                f"{self.name}: compressed with zstd, which this Python cannot unpack: pip install zstandard, or "
                 f"convert the log with: inspect log convert {self.name} --to json --output-dir ."
             ) from None
         lengths = struct.unpack_from("<HH", self._data, info.header_offset + _LENGTHS_OFFSET)
