@@ -112,8 +112,8 @@ def _check(request: _ExportRequest) -> None:
 
 
 async def _export(session: Session, config: Config, request: _ExportRequest) -> int:
-    redactor = Redactor() if request.redact else None
     async with open_finetuning(session, config) as tuning:
+        redactor = Redactor(lambda ids: tuning.run.tokenizer.decode(ids)) if request.redact else None
         if request.target == "matrix":
             text, what, failed = await _matrix(tuning.run, request, redactor)
         else:
@@ -137,6 +137,7 @@ async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) 
         # Redact the whole text first: a secret that the preview cuts in two would not be recognised.
         for response, column in zip(report["responses"], grid.columns, strict=True):
             response["preview"] = preview_line(redactor.text(column.text))
+            response["cited"] = list(map(redactor.key, column.cited))
     text = msgspec.json.encode(report).decode() + "\n" if request.is_json else matrix_csv(report)
     return text, f"matrix of {len(grid.rows)} memories and {len(grid.columns)} responses", "failed" in grid.status
 

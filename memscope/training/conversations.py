@@ -31,6 +31,7 @@ class _Split:
     messages: Sequence[Message]
     place: int
     tools: Sequence[Mapping[str, Any]]
+    raw: bool
 
     @property
     def before(self) -> Sequence[Message]:
@@ -51,12 +52,16 @@ class Conversations:
         for one in sequences:
             messages = chat_messages(one.places)
             for place, message in enumerate(messages):
-                split = _Split(messages, place, one.tools or session.tools)
+                split = _Split(messages, place, one.tools or session.tools, one.raw)
                 self._splits |= dict.fromkeys(message.responses, split)
 
     def tools(self, response: int) -> Sequence[Mapping[str, Any]]:
         """Return the tool definitions that were sent for a response."""
         return self._splits[response].tools
+
+    def is_raw(self, response: int) -> bool:
+        """Return whether a response continues a raw text, which is no conversation."""
+        return self._splits[response].raw
 
     def before(self, response: int, without: Collection[str]) -> list[ChatMessage]:
         """Return the messages before a response.

@@ -123,6 +123,8 @@ class RecordBuilder:
                 yield {**record, "provenance": self._provenance(target, index)}
 
     def _record(self, target: RecordTarget, index: int, alternates: Mapping[int, str]) -> dict[str, Any] | None:
+        if target != "trl" and self._conversations.is_raw(index):
+            return self._none("it continues raw text, which only --to trl can hold")
         match target:
             case "trl":
                 return self._trl(index)

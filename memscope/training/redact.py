@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from memscope.session.nodes import Branch, Leaf, Memory, Node, Opaque, Session, ToolCall
+from memscope.session.nodes import Branch, Content, Leaf, Memory, Node, Opaque, Session, ToolCall
 
 __all__ = ["RULES", "Redactor"]
 
@@ -112,8 +112,14 @@ class Redactor:
         counts: Number of replaced secrets by rule.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, decode: Callable[[tuple[int, ...]], str] = lambda _: "") -> None:
+        """Create a redactor.
+
+        Args:
+            decode: Returns the text of token ids, to look into a completion's ids that were recorded without it.
+        """
         self.counts: Counter[str] = Counter()
+        self._decode = decode
         self._keys: dict[str, str] = {}
 
     def text(self, text: str) -> str:
@@ -185,7 +191,16 @@ class Redactor:
             return msgspec.structs.replace(leaf, arguments=self.value(leaf.arguments), extra=extra)
         if isinstance(leaf, Opaque):
             return msgspec.structs.replace(leaf, extra=extra)
+        if isinstance(leaf, Content) and leaf.token_ids is not None:
+            return self._tokens(leaf, leaf.text or self._decode(leaf.token_ids), extra)
         text = self.text(leaf.text)
         if isinstance(leaf, Memory):
             return msgspec.structs.replace(leaf, text=text, key=self.key(leaf.key), extra=extra)
         return msgspec.structs.replace(leaf, text=text, extra=extra)
+
+    def _tokens(self, leaf: Content, text: str, extra: Any) -> Content:
+        """Return exact ids as they are, or instead of ids that contain a secret the redacted text."""
+        redacted = self.text(text)
+        if redacted == text:
+            return msgspec.structs.replace(leaf, extra=extra)
+        return msgspec.structs.replace(leaf, text=redacted, token_ids=None, extra=extra)

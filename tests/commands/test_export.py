@@ -18,6 +18,7 @@ from memscope.session.identity import response_id
 from memscope.session.text import responses
 from memscope.store.database import Database
 from memscope.store.decisions import Decision, Decisions
+from tests.call_sessions import Exchange, call_session, message, text
 
 Output = pytest.CaptureFixture[str]
 
@@ -147,6 +148,17 @@ def test_redaction_reaches_ids_messages_and_keys_and_tells_counts_only(
         assert "hunter2" not in out + err
         assert "password=key2" not in out + err
         assert "redacted (best effort): assignment" in err
+
+
+def test_redaction_reaches_the_keys_that_a_response_cites(
+    config: Config, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = message("user", "Who? ", text("Mira.", "password=key2"))
+    session = call_session([Exchange([asked], message("assistant", "Mira."), {"cited": ("password=key2",)})])
+    monkeypatch.setattr("memscope.commands.export.load_scorable_session", lambda *_: session)
+    assert export(None, config, "matrix", output="json", redact=True) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["responses"][0]["cited"] == [report["memories"][0]["key"]] == ["password=[redacted:assignment]"]
 
 
 def test_redacted_ids_are_those_of_the_redacted_text(

@@ -25,6 +25,7 @@ from memscope.training.exports import (
     json_lines,
     write_atomically,
 )
+from tests.call_sessions import Exchange, call_session, message
 
 SESSION = b"""\
 {"type":"session","version":1,"id":"ops","title":"t"}
@@ -211,6 +212,16 @@ def test_dpo_prefers_the_response_to_its_alternate(without: RecordBuilder) -> No
     assert record["prompt"][-1]["role"] == "tool"
     assert list(without.of("dpo", [0])) == []
     assert without.left_out == {"its alternate is identical": 1, "it has no alternate": 1}
+
+
+def test_a_raw_completion_is_no_conversation(tokenizer: Tokenizer) -> None:
+    raw = Exchange([message("prompt", "Once")], message("completion", " upon a time"), {"api": "openai-completions"})
+    session = call_session([raw])
+    records = records_of(session, render(session, tokenizer), tokenizer)
+    assert [list(records.of(target, [0], {0: " more"})) for target in ("messages", "sdft", "dpo")] == [[], [], []]
+    assert records.left_out == {"it continues raw text, which only --to trl can hold": 3}
+    (record,) = records.of("trl", [0])
+    assert tokenizer.decode(record["input_ids"]) == "Once upon a time"
 
 
 def test_a_response_that_does_not_exist_is_named(without: RecordBuilder) -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memscope.session.formats.native import read_native
-from memscope.session.nodes import Branch, Memory, Session, ToolCall
+from memscope.session.nodes import Branch, Content, Memory, Session, ToolCall
 from memscope.training.redact import RULES, Redactor
+from tests.call_sessions import Exchange, call_session, message
 
 KEY_BLOCK = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----"
 TOKEN = "ghp_" + "a1B2" * 9
@@ -117,6 +118,21 @@ def test_a_session_keeps_its_shape_and_its_memories_apart() -> None:
     call = assistant.children[0]
     assert isinstance(call, ToolCall)
     assert call.arguments == {"cmd": "mysql --password=[redacted:assignment]"}
+
+
+def test_exact_ids_do_not_outlive_the_secret_in_their_text() -> None:
+    said = {"type": "tokens", "ids": [7, 8], "text": "The password is one."}
+    unsaid, harmless = {"type": "tokens", "ids": [1, 2]}, {"type": "tokens", "ids": [3]}
+    raw = Exchange([message("prompt", said, unsaid)], message("completion", harmless))
+    redactor = Redactor({(1, 2): "password=two", (3,): "fine"}.__getitem__)
+    prompt, response = redactor.session(call_session([raw])).nodes
+    assert isinstance(prompt, Branch)
+    assert isinstance(response, Branch)
+    assert prompt.children == (
+        Content(text="The password is [redacted:assignment]."),
+        Content(text="password=[redacted:assignment]"),
+    )
+    assert response.children == (Content(text="", token_ids=(3,)),)
 
 
 def test_nothing_that_is_stored_contains_a_secret() -> None:
