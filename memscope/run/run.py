@@ -372,7 +372,7 @@ class Run(EventSource):
         self._prompt = prompt
         self._use_layout(session, layout)
         self.notices.tell(prompt.notes)
-        if before is None or before.template != prompt.template:
+        if before is None or not before.tokens or before.template != prompt.template:
             self.emit(PromptReady(prompt.tokens, prompt.template))
 
     def _use_layout(self, session: Session, layout: Layout) -> None:
