@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
+from memscope.commands.advising import advice_for
 from memscope.commands.interrupt import run_to_end
-from memscope.commands.opening import load_configured_session, repeated_options
+from memscope.commands.opening import load_configured_session
 from memscope.config import Config
 from memscope.errors import MemscopeError
 from memscope.run.source import ScorerSource
 from memscope.scoring.events import rendering_words
 from memscope.scoring.layout import layout_of
-from memscope.session.advice import advice
 from memscope.session.diagnosis import diagnose
 from memscope.session.load import problems
 from memscope.session.nodes import Session
@@ -53,7 +53,7 @@ def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]
     facts = {**diagnose(session), "responses": len(layout_of(session).columns)}
     if trouble := problems(session):
         facts["error"] = "; ".join(trouble)
-        facts["advice"] = list(advice(session, repeated_options(config)))
+        facts["advice"] = list(advice_for(session, config))
     return session, facts
 
 

@@ -22,7 +22,6 @@ __all__ = [
     "load_scorable_session",
     "open_finetuning",
     "open_run",
-    "repeated_options",
     "session_file",
 ]
 
@@ -57,12 +56,6 @@ def load_configured_session(path: str | Path | None, config: Config) -> Session:
     )
 
 
-def repeated_options(config: Config) -> tuple[str, ...]:
-    """Return the options that a suggested command for the same file must repeat."""
-    given = {"--from": config.source_format, "--project": config.project, "--pick": config.pick}
-    return tuple(word for option, value in given.items() if value for word in (option, value))
-
-
 def load_scorable_session(path: str | None, config: Config) -> Session:
     """Read a session and check that it has memories and responses.
 
@@ -73,9 +66,9 @@ def load_scorable_session(path: str | None, config: Config) -> Session:
     file = session_file(path, config)
     session = load_configured_session(file, config)
     if trouble := problems(session):
-        from memscope.session.advice import advice
+        from memscope.commands.advising import advice_for
 
-        raise SessionError(f"{file}: {trouble[0]}", advice(session, repeated_options(config)))
+        raise SessionError(f"{file}: {trouble[0]}", advice_for(session, config))
     return session
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import chain
+from typing import NamedTuple
 
 from memscope.session.nodes import Branch, Session
 from memscope.session.suggestions import suggestions
 from memscope.session.text import responses
 from memscope.terminal.counts import counted
 
-__all__ = ["MARKABLE", "advice"]
+__all__ = ["MARKABLE", "GivenOptions", "advice"]
 
 MARKABLE = ("chat", "chat-lines", "recording", "anthropic", "responses", "langchain", "langchain-lines")
 """Formats in which the user can mark a memory."""
@@ -21,22 +23,34 @@ _MEMORY_LINE = '{"type":"memory","section":"identity","key":"user/name","text":"
 _LIKE_ASSISTANT = ("ai", "agent", "bot", "gpt", "model", "human_assistant")
 
 
-def advice(session: Session, options: Sequence[str] = ()) -> tuple[str, ...]:
+class GivenOptions(NamedTuple):
+    """The options of a command line, each as its words, such as ("--url", "http://host:8000/v1").
+
+    Attributes:
+        reading: Those that decide how the file is read, which every command takes.
+        others: Those of the scorer, the state and the screen, which `memscope convert` does not take.
+    """
+
+    reading: tuple[tuple[str, ...], ...] = ()
+    others: tuple[tuple[str, ...], ...] = ()
+
+
+def advice(session: Session, options: GivenOptions | None = None) -> tuple[str, ...]:
     """Return what was looked for and what to do, line by line; nothing for a session that can be scored.
 
     Args:
         session: The session.
-        options: Command-line options to repeat in the suggested commands.
+        options: The options that were given, which the suggested commands repeat.
     """
     lines: list[str] = []
     if not session.memory_keys():
-        lines += _about_memories(session, options)
+        lines += _about_memories(session, options or GivenOptions())
     if next(responses(session), None) is None:
         lines += _about_responses(session)
     return (f"the file was read as {session.source.format}", *lines) if lines else ()
 
 
-def _about_memories(session: Session, options: Sequence[str]) -> Iterator[str]:
+def _about_memories(session: Session, options: GivenOptions) -> Iterator[str]:
     if session.source.format == "native":
         yield f"a native session names its memories: add lines such as {_MEMORY_LINE}"
         return
@@ -47,12 +61,12 @@ def _about_memories(session: Session, options: Sequence[str]) -> Iterator[str]:
         yield "these places look most like memories, each with the command that takes them:"
     for suggestion in found:
         yield f"  {suggestion.place}"
-        yield f"    {suggestion.command(path, options)}"
+        yield f"    {suggestion.command(path, (*options.reading, *options.others))}"
     start = "or" if found else "you can"
     if session.source.format in MARKABLE:
         yield f"{start} mark a message or a text block as a memory: {_MARK}"
     else:
-        convert = shlex.join(["memscope", "convert", path, *options, "-o", "session.jsonl"])
+        convert = shlex.join(["memscope", "convert", path, *chain(*options.reading), "-o", "session.jsonl"])
         yield f"{start} convert it ({convert}) and add lines such as {_MEMORY_LINE}"
 
 

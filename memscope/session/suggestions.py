@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from itertools import islice
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
 from memscope.session.detectors import pattern_rule
@@ -63,9 +63,15 @@ class Suggestion(NamedTuple):
     place: str
     options: tuple[str, ...]
 
-    def command(self, path: str, more: Sequence[str] = ()) -> str:
-        """Return a command, quoted for a shell, that opens a file with these options and more."""
-        return shlex.join(["memscope", path, *more, *self.options])
+    def command(self, path: str, more: Iterable[tuple[str, ...]] = ()) -> str:
+        """Return a command, quoted for a shell, that opens a file with these options.
+
+        Args:
+            path: The file.
+            more: Further options, each as its words; one that these set too is left out.
+        """
+        kept = (words for words in more if words[0] not in self.options)
+        return shlex.join(["memscope", path, *chain(*kept), *self.options])
 
 
 class _Text(NamedTuple):

@@ -93,7 +93,7 @@ def test_every_suggestion_can_be_followed(text: str, rules: tuple[str, ...] | No
     system = "".join(leaf_text(leaf) for leaf in session.nodes[0].children)  # type: ignore[union-attr]
     for suggestion in suggestions(session):
         assert followed(suggestion, system)
-        command = shlex.split(suggestion.command("my chat.json", ["--from", "chat"]))
+        command = shlex.split(suggestion.command("my chat.json", [("--from", "chat")]))
         assert command == ["memscope", "my chat.json", "--from", "chat", *suggestion.options]
 
 
