@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
 
 from memscope.prompt.places import Place
 from memscope.prompt.responses import node_label
@@ -14,24 +16,25 @@ from memscope.session.text import leaf_text
 __all__ = ["render_raw"]
 
 
-def render_raw(places: Iterable[Place], tokenizer: Tokenizer) -> TokenSequence:
+def render_raw(places: Sequence[Place], tokenizer: Tokenizer) -> TokenSequence:
     """Return the sequence of a completion.
 
     A prompt of text begins with the beginning-of-text token where the tokenizer adds one, as servers do. Text is cut
     only where a memory begins or ends. The first token has nothing before it: it is not scored, and stays when the
-    memory that it would belong to is left out.
+    memory that it would belong to is left out. A window of the conversation keeps the whole text before a response.
     """
     spans: list[TokenSpan] = []
+    last = max((place.position for place in places), default=-1)
     for place in places:
         for leaf in _leaves(place):
             memory = leaf.key if isinstance(leaf, Memory) else None
             ids = _ids(leaf, tokenizer, first=not spans)
-            label = node_label(place.node)
+            unowned = TokenSpan(id_array(ids[:1]), place.section, place.position, node_label(place.node), last=last)
             if not spans and ids:
-                spans.append(TokenSpan(id_array(ids[:1]), place.section, place.position, label))
+                spans.append(unowned)
                 ids = ids[1:]
             if ids:
-                spans.append(TokenSpan(id_array(ids), place.section, place.position, label, memory, place.response))
+                spans.append(replace(unowned, ids=id_array(ids), memory=memory, response=place.response))
     return TokenSequence(spans)
 
 

@@ -84,6 +84,11 @@ def test_the_first_token_of_a_completion_is_neither_scored_nor_left_out() -> Non
     assert [(list(one.ids), one.ranges) for one in bare] == [([8, 9], ((1, 2),)), ([first, 8, 9], ((1, 3),))]
 
 
+def test_a_window_of_the_conversation_keeps_the_text_that_a_completion_continues() -> None:
+    made = render(call_session([Exchange([message("prompt", "Once")], message("completion", " upon"), RAW)]), TOKENIZER)
+    assert made.variants(entries=range(1, 2)) == made.variants()
+
+
 def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[str], Tokenizer]) -> None:
     tokenizer = templates("blocks")
     call = message("assistant", {"type": "tool_call", "id": "x1", "name": "sh", "arguments": {"cmd": "ls"}})
