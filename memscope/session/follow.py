@@ -8,6 +8,7 @@ start, which is reported as well. Formats that are one document, such as chat JS
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from memscope.session.formats.base import SessionReader
 from memscope.session.formats.lines import LINE_LIMIT
 from memscope.session.formats.registry import choose_format
 from memscope.session.nodes import Header, Session
+from memscope.session.text import responses
 from memscope.terminal.counts import counted
 
 __all__ = ["FileUpdate", "FollowedFile", "empty_session", "newest_file"]
@@ -35,6 +37,9 @@ _TAIL_BYTES = 64
 
 _HEAD_LINES = 32
 """First lines that may be needed to tell the format: some agents begin with lines of their own."""
+
+_OPENS_DOCUMENT = re.compile(rb"\s*[\[{]\s*\Z")
+"""A first line after which a JSON document goes on."""
 
 _SKIPS_REPORTED = 3
 """Invalid lines of one update that are reported with their reason; the others are counted."""
@@ -106,7 +111,8 @@ class FollowedFile:
 
         Args:
             place: The file, which need not exist yet.
-            newest: `place` is a folder: follow the file in it that was changed last, once there is one.
+            newest: `place` is a folder: follow the file in it that was changed last, once there is one. As long as it
+                has no response, a newer one takes its place: the first attempts of an agent may fail.
             rules: Names of the memory rules to apply to chat messages; None for all.
             pattern: The user's memory pattern; see `memscope.session.detectors`.
             source_format: The name of the file's format; by default it is determined from the content.
@@ -127,6 +133,7 @@ class FollowedFile:
         self._stamp: _Stamp | None = None
         self._trouble = ""
         self._seen = False
+        self._answered = False
         self.waiting = f"waiting for a recording in {place}" if newest else f"waiting for {place}"
 
     @property
@@ -145,13 +152,18 @@ class FollowedFile:
             self._path = newest_file(self._folder)
         if self._path is None:
             return FileUpdate()
+        told = tuple(self._newer())
+        update = self._look(self._path)
+        return FileUpdate(update.session, (*told, *update.notices)) if told else update
+
+    def _look(self, path: Path) -> FileUpdate:
         try:
-            status = self._path.stat()
+            status = path.stat()
             if _stamp(status) == self._stamp:
-                return FileUpdate(notices=tuple(self._newer()))
+                return FileUpdate()
             if not stat.S_ISREG(status.st_mode):
                 raise SessionError(f"{self.name}: not a regular file, which cannot be followed")
-            with self._path.open("rb") as file:
+            with path.open("rb") as file:
                 self._stamp = _stamp(os.fstat(file.fileno()))
                 return self._read(file, self._stamp)
         except FileNotFoundError:
@@ -160,14 +172,19 @@ class FollowedFile:
             return self._troubled(f"{self.name} cannot be read: {error.strerror}")
 
     def _newer(self) -> Iterator[str]:
-        """Yield once that the folder has a newer file than the one that is followed."""
-        if self._folder is None or (changed := self._folder.stat().st_mtime_ns) == self._folder_changed:
+        """Yield once that the folder has a newer file than the one that is followed, and follow it if that is empty."""
+        if self._folder is None or (changed := _changed(self._folder)) == self._folder_changed:
             return
         self._folder_changed = changed  # a folder changes when a file is added to it
         newest = newest_file(self._folder)
-        if newest not in (None, self._path, self._newest):
-            self._newest = newest
+        if newest in (None, self._path, self._newest):
+            return
+        self._newest = newest
+        if self._answered:
             yield f"{newest} is newer: start memscope --follow again to follow it"
+        else:
+            yield f"{self.name} has no response; following {newest}, which is newer"
+            self._path, self._progress, self._stamp, self._seen = newest, None, None, False
 
     def _gone(self) -> FileUpdate:
         self._stamp = self._progress = None
@@ -252,6 +269,11 @@ class FollowedFile:
         try:
             chosen = choose_format(data, self.name, self._source_format, self._project, self._pick)
         except SessionError as error:
+            if not _is_json(head[0].removeprefix(_BOM)) and _OPENS_DOCUMENT.match(data):
+                raise SessionError(
+                    f"{self.name}:1: is no line of JSON but may begin a document, which cannot be followed; "
+                    "open it without --follow"
+                ) from error
             if len(head) >= _HEAD_LINES or not _is_json(head[0].removeprefix(_BOM)):
                 raise
             self.waiting = str(error)
@@ -280,6 +302,7 @@ class FollowedFile:
         except SessionError:
             return None  # not enough has been written yet
         self.waiting = ""
+        self._answered = next(responses(session), None) is not None
         return session
 
 
@@ -307,6 +330,13 @@ def _is_json(data: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def _changed(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _stamp(status: os.stat_result) -> _Stamp:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from textual import events
+
 from memscope.ui.shell import AppShell
 
 if TYPE_CHECKING:
@@ -30,3 +32,9 @@ class DimsChanges(_Widget):
         if action in _CHANGING and isinstance(self.app, AppShell) and self.app.options.read_only:
             return None
         return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Say why a key for a change has no effect."""
+        active = self.screen.active_bindings.get(event.key)
+        if active is not None and not active.enabled and isinstance(self.app, AppShell) and self.app.options.read_only:
+            self.app.notify("read-only: start memscope with --no-read-only to decide and train", timeout=4)

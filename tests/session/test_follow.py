@@ -262,13 +262,26 @@ def test_the_newest_file_of_a_folder_is_followed_and_kept(tmp_path: Path) -> Non
         os.utime(tmp_path / name, (number, number))
     assert newest_file(tmp_path) == tmp_path / "new.jsonl"
     assert count(file) == 2
+    (tmp_path / "better.jsonl").write_bytes(SMALL_SESSION)
+    update = file.poll()
+    assert update.notices == (
+        f"{tmp_path / 'new.jsonl'} has no response; following {tmp_path / 'better.jsonl'}, which is newer",
+    )
+    assert update.session is not None
+    assert len(update.session.nodes) == len(LINES) - 1
     (tmp_path / "newest.jsonl").write_bytes(SMALL_SESSION)
     assert file.poll() == follow.FileUpdate(
         notices=(f"{tmp_path / 'newest.jsonl'} is newer: start memscope --follow again to follow it",)
     )
     assert file.poll() == follow.FileUpdate(), "it stays with the file that it follows, and says so once"
-    assert file.name == str(tmp_path / "new.jsonl")
+    assert file.name == str(tmp_path / "better.jsonl")
     assert newest_file(tmp_path / "nowhere") is None
+
+
+def test_a_document_over_several_lines_is_refused_as_one(path: Path) -> None:
+    path.write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}, indent=2))
+    with pytest.raises(SessionError, match="may begin a document, which cannot be followed; open it without --follow"):
+        FollowedFile(path).poll()
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -169,6 +169,9 @@ async def test_a_read_only_screen_dims_the_keys_that_change_something(screens: S
         assert not styles["⏎"].dim
         await pilot.press("a", "x", "space", "t", "g", "plus", "minus")
         await pilot.pause()
+        assert {notice.message for notice in app._notifications} == {
+            "read-only: start memscope with --no-read-only to decide and train"
+        }
         assert app.candidates.tasks.tuning.candidates.decisions() == {}
         assert app.candidates.tasks.tuning.candidates.threshold == 1.0
         assert len(app.screen_stack) == 1

@@ -151,6 +151,8 @@ class CandidatesController:
         )
 
     def _how_to_get_one(self) -> str:
+        if self._app.options.read_only:
+            return "alternates are off: the screen is read-only"
         return f"{key_of(self._app, 'candidate.alternates')} turns alternates on"
 
     def _exchange_before(self, response: str) -> str:
