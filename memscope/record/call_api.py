@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from memscope.session.apis.base import CallReply, CallRequest
 
-__all__ = ["CallApi", "api_for", "api_named"]
+__all__ = ["CallApi", "api_for", "api_named", "counts_tokens"]
 
 
 class CallApi(NamedTuple):
@@ -36,20 +36,6 @@ class CallApi(NamedTuple):
         """Read the events of a streamed response; see the API's module."""
         return cast(CallReply, self._module().streamed(events))
 
-    def without_marks(self, body: bytes, content_encoding: str = "") -> bytes:
-        """Return a request's body without its `memory` marks; the same object if it has none.
-
-        Only the marks' own bytes are removed; a body that cannot be read is returned as it is. A compressed body with
-        marks is compressed again.
-
-        Args:
-            body: The body as the agent sent it.
-            content_encoding: The request's `Content-Encoding`.
-        """
-        from memscope.record.marks import without_marks_encoded
-
-        return without_marks_encoded(body, content_encoding)
-
     def _module(self) -> Any:
         return import_module(f"memscope.session.apis.{self.name.replace('-', '_')}")
 
@@ -61,6 +47,8 @@ _APIS = {
     "/messages": CallApi("anthropic-messages"),
 }
 """The APIs by the end of their path; the first one that matches counts."""
+_TOKEN_COUNTS = ("/messages/count_tokens", "/responses/input_tokens")
+"""The ends of the paths where tokens are counted."""
 _OTHER_MESSAGES = "/threads/"
 """In the path of requests that end like a call of Anthropic's API but add a message to a stored conversation."""
 
@@ -76,6 +64,16 @@ def api_for(method: str, path: str) -> CallApi | None:
     if method.upper() != "POST" or _OTHER_MESSAGES in plain:
         return None
     return next((api for end, api in _APIS.items() if plain.endswith(end)), None)
+
+
+def counts_tokens(method: str, path: str) -> bool:
+    """Return whether a request sends the messages of a call to have their tokens counted: they may be marked too.
+
+    Args:
+        method: The HTTP method.
+        path: The path, with or without its query.
+    """
+    return method.upper() == "POST" and path.partition("?")[0].rstrip("/").endswith(_TOKEN_COUNTS)
 
 
 def api_named(name: str) -> CallApi | None:

@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from memscope.record.call_api import CallApi, api_for, counts_tokens
 from memscope.record.client import UpstreamClient
-from memscope.record.exchange import CallApi, Exchange, api_for
+from memscope.record.exchange import Exchange
 from memscope.record.failures import describe_failure, error_body
 from memscope.record.finisher import Finisher
 from memscope.record.http_headers import Fields, readable_encodings, request_fields, response_fields
 from memscope.record.incoming import DisconnectedError, Incoming
+from memscope.record.marks import without_marks_encoded
 from memscope.record.upstream import Upstream, is_anthropic
 from memscope.record.writer import RecordingWriter
 
@@ -82,8 +84,11 @@ class Proxy:
             raise
 
     async def _pass_through(self, incoming: Incoming, send: Send) -> None:
-        body = _Chunks(incoming.chunks())
-        request = self._request(incoming, incoming.fields, incoming.length_fields(), body)
+        if counts_tokens(incoming.method, incoming.path.decode("latin-1")):
+            request = await self._unmarked_request(incoming, incoming.fields, await incoming.whole())
+        else:
+            body = _Chunks(incoming.chunks())
+            request = self._request(incoming, incoming.fields, incoming.length_fields(), body)
         await incoming.unless_disconnected(_Response(self._client, incoming, send).relay(request))
 
     async def _record(self, call: CallApi, incoming: Incoming, send: Send) -> None:
@@ -92,15 +97,18 @@ class Proxy:
         exchange = Exchange(call, body, self._writer, content_encoding=encoding)
         response = _Response(self._client, incoming, send, exchange)
         try:
-            forwarded = await _without_marks(call, body, encoding)
-            length = [(b"content-length", b"%d" % len(forwarded))] if incoming.has_body else []
-            fields = readable_encodings(incoming.fields)
-            request = self._request(incoming, fields, length, httpx.ByteStream(forwarded))
+            request = await self._unmarked_request(incoming, readable_encodings(incoming.fields), body)
             await incoming.unless_disconnected(response.relay(request))
         finally:
             self._finisher.finish(
                 exchange, response.status, complete=response.complete, content_encoding=response.encoding
             )
+
+    async def _unmarked_request(self, incoming: Incoming, fields: Fields, body: bytes) -> httpx.Request:
+        """Return a request whose body was read whole, without its marks."""
+        forwarded = await _without_marks(body, incoming.header(b"content-encoding"))
+        length = [(b"content-length", b"%d" % len(forwarded))] if incoming.has_body else []
+        return self._request(incoming, fields, length, httpx.ByteStream(forwarded))
 
     def _request(
         self, incoming: Incoming, fields: Fields, length: Fields, body: httpx.AsyncByteStream
@@ -170,10 +178,10 @@ class _Chunks(httpx.AsyncByteStream):
             yield data
 
 
-async def _without_marks(call: CallApi, body: bytes, encoding: str) -> bytes:
+async def _without_marks(body: bytes, encoding: str) -> bytes:
     if len(body) < _LARGE_BYTES:
-        return call.without_marks(body, encoding)
-    return await asyncio.to_thread(call.without_marks, body, encoding)
+        return without_marks_encoded(body, encoding)
+    return await asyncio.to_thread(without_marks_encoded, body, encoding)
 
 
 async def _send_error(send: Send, status: int, message: str) -> None:

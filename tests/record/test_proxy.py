@@ -168,6 +168,15 @@ def test_marks_are_removed_from_a_compressed_body(start_proxy: StartProxy) -> No
     assert json.loads(gzip.decompress(body_of(upstream.requests[0]))) == json.loads(UNMARKED)
 
 
+@pytest.mark.parametrize("path", ["/v1/messages/count_tokens?beta=true", "/v1/responses/input_tokens"])
+def test_marks_are_removed_where_tokens_are_counted_too(start_proxy: StartProxy, path: str) -> None:
+    with scripted(answer(b'{"input_tokens":3}')) as upstream:
+        proxy = start_proxy(upstream.url)
+        assert httpx.post(proxy.url + path, content=MARKED).json() == {"input_tokens": 3}
+    assert body_of(upstream.requests[0]) == UNMARKED
+    assert proxy.calls() == []
+
+
 def test_a_chunked_call_is_forwarded_with_its_length(start_proxy: StartProxy) -> None:
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(UNMARKED), UNMARKED)
     with scripted(answer(REPLY)) as upstream:
