@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ from memscope.session.formats.native import read_native
 from memscope.session.nodes import Session
 
 _TOKEN = "a token for tests"
+
+# A job that a shell started in the background ignores them, and so would every program that a test interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 SMALL_SESSION = b"""\
 {"type":"session","version":1,"id":"small","title":"a small session"}
