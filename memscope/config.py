@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Memory rules applied to the texts of a session; None for all but `paragraphs`."""
 
     memory_regex: str | None = None
-    """A regular expression whose matches are memories, with optional groups named `key`, `text` and `memory`."""
+    """A regular expression whose matches are memories, with optional groups `key`, `text`, `memory`, `items`."""
 
     source_format: str | None = None
     """Name of the session file's format, `--from`; None determines it from the content."""

@@ -88,7 +88,7 @@ def load(
     Args:
         path: The file.
         rules: Names of the memory rules to apply to the texts of a session; None for all but `paragraphs`.
-        memory_regex: A custom detector: a regular expression with optional groups named `key`, `text` and `memory`.
+        memory_regex: A custom detector: a regular expression with optional groups `key`, `text`, `memory`, `items`.
         source_format: The name of the file's format; by default it is determined from the content.
         project: The folder of the project, to read memory files from that an agent's transcript lacks.
         pick: The conversation to read from a file with several: the id of a sample or of an agent.

@@ -132,7 +132,7 @@ def test_a_session_without_memories_says_what_would_find_some(
     chat.write_text(
         json.dumps([{"role": "system", "content": "Stored:\n- likes tea\n"}, {"role": "assistant", "content": "Tea."}])
     )
-    command = rf"    memscope {chat} --memory-regex '^[ \t]*(?:[-*•]|\d+[.)]) +(?P<text>.+)\n?'"
+    command = rf"    memscope {chat} --memory-regex '^Stored:\n+(?P<items>.+)'"
     assert run("score", str(chat)) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"memscope: {chat}: no memories found: nothing to leave out\n  the file was read as chat\n")

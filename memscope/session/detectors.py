@@ -9,11 +9,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
 from memscope.errors import ConfigError, UsageError
 from memscope.session.rules.base import Found, MemoryRule, Origin
+from memscope.session.rules.blocks import items_at
 from memscope.session.rules.registry import RULES
 
 __all__ = ["Detector", "pattern_rule"]
@@ -36,8 +38,9 @@ class Detector:
         Args:
             rules: Names from `RULES`; None for those that are applied by default.
             pattern: A regular expression whose matches are memories, also where a rule finds others. The optional
-                named groups are `key`; `text`, from which a missing key is derived; and `memory`, the part to leave
-                out, by default the whole match. `.` matches no line break, `^` and `$` match at each line. Python's
+                named groups are `key`; `text`, from which a missing key is derived; `memory`, the part to leave out, by
+                default the whole match; and `items`, the beginning of a list, each item of which is a memory instead
+                (or of lines, up to a blank one). `.` matches no line break, `^` and `$` match at each line. Python's
                 `re` has no time limit: a pattern with much backtracking is slow on long messages.
 
         Raises:
@@ -123,6 +126,8 @@ def pattern_rule(pattern: str) -> MemoryRule:
     except (re.error, OverflowError, RecursionError) as error:
         raise ConfigError(f"memory pattern {pattern!r}: {error}") from error
     groups = compiled.groupindex
+    if "items" in groups:
+        return MemoryRule("regex", partial(_find_items, compiled))
     whole = "memory" if "memory" in groups else 0
     text = "text" if "text" in groups else whole
 
@@ -133,6 +138,16 @@ def pattern_rule(pattern: str) -> MemoryRule:
                 yield Found(*match.span(whole), key or None, match[text] or match[whole])
 
     return MemoryRule("regex", find)
+
+
+def _find_items(pattern: re.Pattern[str], text: str) -> Iterator[Found]:
+    """Yield the items of the list, or the lines, that begin at the group `items` of each match."""
+    end = 0
+    for match in pattern.finditer(text):
+        if match["items"] and match.start("items") >= end:
+            for item in items_at(text, match.start("items")):
+                end = item.end
+                yield item
 
 
 def _parts(text: str, taken: Sequence[_Taken]) -> list[tuple[str | None, str]]:

@@ -15,9 +15,10 @@ from typing import NamedTuple
 from memscope.session.detectors import pattern_rule
 from memscope.session.nodes import Branch, Content, Node, Session, ToolResult
 from memscope.session.rules.base import ORIGINS, Finder, Found, Origin
+from memscope.session.rules.blocks import block_lines, named_line
 from memscope.session.rules.elements import elements
-from memscope.session.rules.headings import heading_of
-from memscope.session.rules.lists import lines
+from memscope.session.rules.headings import heading_of, is_instruction
+from memscope.session.rules.lists import Line, lines, list_at, starts_item
 from memscope.session.rules.registry import RULES
 from memscope.session.text import origin_of
 from memscope.terminal.counts import counted
@@ -50,6 +51,15 @@ _SHAPES = {
     ),
 }
 """Patterns for shapes in which memories are often written, by what one match is."""
+
+
+_ITEMS = ("list item", "(?P<items>.+)")
+_NAMED_LINES = ("named line", "(?P<items>.+)")
+_PARAGRAPH = ("paragraph after a heading", r"(?P<memory>(?:.+\n?)+)")
+"""What may follow a heading, and the rest of a pattern that takes it."""
+
+_LOOKED_AT = 20
+"""How many items or lines after a heading are looked at."""
 
 
 class Suggestion(NamedTuple):
@@ -199,15 +209,39 @@ def _element_patterns(texts: list[_Text]) -> Iterator[tuple[str, str]]:
 
 
 def _heading_patterns(texts: list[_Text]) -> Iterator[tuple[str, str]]:
-    """Yield patterns for the paragraph after a heading that says memories."""
-    titles = dict.fromkeys(
-        line.text
-        for text in texts
-        for line in lines(text.text, 0, len(text.text))
-        if (heading := heading_of(line)) and heading.says_memories
-    )
-    for title in islice(titles, _MOST_NAMES):
-        yield "paragraph after a heading", rf"^{_literal(title)}\n+(?P<memory>(?:.+\n?)+)"
+    """Yield patterns for what follows a heading: a list, named lines, or a paragraph if it says memories."""
+    after: dict[str, tuple[str, str] | None] = {}
+    for text in texts:
+        for heading, line in _headed(text.text):
+            if heading.text not in after:
+                after[heading.text] = _after_heading(heading, line, text.text)
+    found = ((title, *shape) for title, shape in after.items() if shape)
+    for title, kind, pattern in islice(found, _MOST_NAMES):
+        yield kind, rf"^{_literal(title)}\n+{pattern}"
+
+
+def _headed(text: str) -> Iterator[tuple[Line, Line]]:
+    """Yield each heading and the line after it."""
+    before: Line | None = None
+    for line in lines(text, 0, len(text)):
+        if not line.is_blank:
+            if before is not None:
+                yield before, line
+            before = line if heading_of(line) else None
+
+
+def _after_heading(title: Line, line: Line, text: str) -> tuple[str, str] | None:
+    """Return what begins with the line after a heading, if it looks like memories, and a pattern for it."""
+    heading = heading_of(title)
+    says_memories = heading is not None and heading.says_memories
+    if starts_item(line.text):
+        items = islice(list_at(text, line.start, len(text)), _LOOKED_AT)
+        is_plain = heading is not None and not heading.says_instructions
+        return _ITEMS if says_memories or (is_plain and not all(is_instruction(item.text) for item in items)) else None
+    named = [named_line(one.text) for one in islice(block_lines(text, line.start), _LOOKED_AT)]
+    if len(named) > 1 and all(named):
+        return _NAMED_LINES
+    return _PARAGRAPH if says_memories else None
 
 
 def _literal(text: str) -> str:

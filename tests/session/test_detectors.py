@@ -157,3 +157,14 @@ def test_an_unknown_rule_is_reported_with_the_known_ones() -> None:
         "memory rule 'zep' is unknown; known rules: tags, mem0, letta, graphiti, langmem, chatgpt, agent-files, "
         "unkeyed, markdown, paragraphs, regex"
     )
+
+
+def test_a_pattern_may_say_where_a_list_begins() -> None:
+    text = "# A\n- one\n  more\n- two\n\n# B\nname: Mira\nLikes tea.\n\n# C\nnot this"
+    found = Detector((), r"^# [AB]\n(?P<items>.+)").split(text)
+    assert [part for part in found if part[0]] == [
+        ("one-more", "- one\n  more\n"),
+        ("two", "- two\n"),
+        ("name", "name: Mira\n"),
+        ("likes-tea", "Likes tea.\n"),
+    ]

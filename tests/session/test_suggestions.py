@@ -55,6 +55,35 @@ def test_the_shapes_of_memories_are_suggested_with_a_pattern_that_takes_them(kin
     assert followed(first, SHAPES[kind])
 
 
+ODD = (
+    "You are a helpful assistant.\n\n## Things Mira told us earlier\n- The user is called Mira.\n- Mira lives\n  in "
+    "Lisbon.\n\n## Style\n- Be brief.\n- Use tabs."
+)
+
+
+def test_the_pattern_for_a_list_takes_only_what_follows_its_heading() -> None:
+    first, *others = suggestions(chat(ODD))
+    assert first.options == ("--memory-regex", r"^## Things Mira told us earlier\n+(?P<items>.+)")
+    assert first.place.startswith("2 list items, first in message 0 (system), line 4: - The user is called Mira.")
+    assert followed(first, ODD) == [
+        ("the-user-is-called-mira", "- The user is called Mira.\n"),
+        ("mira-lives-in-lisbon", "- Mira lives\n  in Lisbon.\n"),
+    ]
+    assert [one.options for one in others] == [("--rules", "paragraphs")]
+
+
+def test_named_lines_under_a_heading_are_suggested_whatever_their_case() -> None:
+    text = "You are helpful.\n\n$PROFILE 'x' `id`:\nname: Mira\ncity: Lisbon\n\nAnswer: briefly\n"
+    first = suggestions(chat(text))[0]
+    assert first.place.startswith("2 named lines, first in message 0 (system), line 4: name: Mira")
+    assert followed(first, text) == [("name", "name: Mira\n"), ("city", "city: Lisbon\n")]
+
+
+@pytest.mark.parametrize("text", ["## Style\n- Be brief.\n- Use tabs.", "Tool rules:\n- Tea is hot\n"])
+def test_no_pattern_is_made_for_a_list_of_instructions(text: str) -> None:
+    assert [one for one in suggestions(chat(text)) if "items" in one.options[1]] == []
+
+
 def test_a_json_object_is_named_by_what_it_says() -> None:
     text = 'Stored: [{"id": 1, "memory": "Likes {green} tea"}, {"id": 2, "memory": "Has a cat"}, {"id": 3}]'
     (first,) = [one for one in suggestions(chat(text)) if "JSON objects" in one.place]
@@ -107,11 +136,12 @@ MANY = 5000
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["<a>" * MANY, "<a></a>" + "<a>" * MANY, "{" * MANY, "## Memories\n" * MANY, "[" * MANY, "A:" * MANY, " " * MANY],
+    "part",
+    ["<a>", "{", "## Memories\n", "[", "A:", " ", "a b: c:\n", "a:\n- b:\n", '{"text": "', "- a\n"],
 )
-def test_hostile_text_is_searched_in_one_go(text: str) -> None:
-    assert suggestions(chat(text, rules=())) is not None
+def test_hostile_text_is_searched_in_one_go(part: str) -> None:
+    for text in (part * MANY, "<a></a>" + part * MANY):
+        assert suggestions(chat(text, rules=())) is not None
 
 
 def test_advice_names_the_format_the_rules_and_a_mark() -> None:

@@ -90,7 +90,7 @@ def add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--memory-regex",
         metavar="PATTERN",
-        help="custom rule: a regex whose matches are memories (optional groups: key, text, memory; . stays on a line)",
+        help="custom rule: a regex whose matches are memories (groups: key, text, memory, items; . stays on a line)",
     )
     group.add_argument(
         "--from",
