@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memscope.demo import model_folder
+from memscope.prompt.rendering import render
+from memscope.prompt.tokenizer import Tokenizer
 from memscope.session.detectors import Detector
 from memscope.session.diagnosis import diagnose
 from memscope.session.formats.claude_code.transcript import FORMAT, ClaudeCodeReader
@@ -384,6 +387,29 @@ def test_thinking_images_and_unknown_blocks_are_kept_apart_from_text() -> None:
     assert isinstance(answer, Branch)
     assert [type(leaf) for leaf in answer.children[:3]] == [Thinking, Opaque, Opaque]
     assert prompt_of(session, "Done.")[-1] == "tool: ab"
+
+
+def test_a_response_that_reached_its_limit_has_no_end() -> None:
+    made = Transcript()
+    made.user("Go on.")
+    made.assistant("One, two", stop="max_tokens")
+    made.user("And?")
+    made.assistant("Three.")
+    assert [call.status for call in read(made).calls] == ["cut", "complete"]
+
+
+def test_a_response_after_a_response_does_not_continue_its_turn() -> None:
+    made = Transcript()
+    made.user("Go on.")
+    made.assistant("One.")
+    made.assistant("Two.")
+    tokenizer = Tokenizer.load(model_folder())
+    prompt = render(read(made), tokenizer)
+    assert [tokenizer.decode(prompt.continuation_ids(index)) for index in range(2)] == [
+        "One.<|im_end|>",
+        "Two.<|im_end|>",
+    ]
+    assert tokenizer.decode(prompt.context_ids(1)).endswith("One.<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_errors_of_the_service_are_no_responses() -> None:

@@ -28,7 +28,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.apis import parts
-from memscope.session.apis.base import Part
+from memscope.session.apis.base import Part, status_of
 from memscope.session.formats.base import FileHead, NewDetector, SessionFormat
 from memscope.session.formats.builder import SessionBuilder
 from memscope.session.formats.claude_code.rows import FileMemory, Snapshot
@@ -195,7 +195,7 @@ class ClaudeCodeReader:
         built, before = self._built, segment.before
         snapshot = _at(self._tree.snapshots.get(response.thread, ()), response.number)
         system = self._system(snapshot, response.where)
-        turn = self._turn(response, segment)
+        turn = tuple(self._turn(response, segment))
         if before is None or before.position is None:
             response.prompt = Positions((*system, *turn))
         elif before.prompt[: len(system)] == system and len(system) == before.system:
@@ -214,7 +214,9 @@ class ClaudeCodeReader:
             tools=snapshot.tools if snapshot else (),
             model=response.model,
             timestamp=response.stamp,
-            api="anthropic-messages",
+            status="cut" if status_of(message, response.stop, ended=True) == "cut" else "complete",
+            # What the agent sent between two responses may be missing: the second one is no continuation of the first.
+            api="anthropic-messages" if turn or before is None else "",
         )
         built.models[response.model] += bool(response.model)
         is_main = self._tree.is_main(response.thread)

@@ -56,7 +56,7 @@ class Response:
         parent: The id of the row before it.
         thread: The id of the sub-agent it belongs to; "" for the main conversation.
         results: The results of its tool calls so far, and the numbers of their rows, by the id of the call.
-        stopped: Whether its last row says why the model stopped.
+        stop: Why the model stopped, if its last row says so; else "".
         prompt: Positions of its prompt's messages, once it was placed.
         system: How many of them are the system prompt.
         position: Position of the response's own message, once it was placed.
@@ -72,7 +72,7 @@ class Response:
     where: str
     parts: list[Part] = field(default_factory=list)
     results: dict[str, tuple[int, list[Part]]] = field(default_factory=dict)
-    stopped: bool = False
+    stop: str = ""
     prompt: Positions = field(default_factory=Positions)
     system: int = 0
     position: int | None = None
@@ -133,7 +133,7 @@ class TranscriptTree:
     def unfinished(self) -> Response | None:
         """The response that the last row belongs to, unless that row says why the model stopped."""
         last = self._last_response
-        return None if last is None or last.stopped else last
+        return None if last is None or last.stop else last
 
     def is_main(self, thread: str) -> bool:
         """Return whether a thread is the one of the first row: a sub-agent may have a file of its own."""
@@ -252,7 +252,7 @@ class TranscriptTree:
         response = self._response(row, message, name, parent, where)
         parts = response_parts(message)
         response.parts += parts
-        response.stopped = isinstance(message.get("stop_reason"), str)
+        response.stop = as_text(message.get("stop_reason"))
         self._calls |= {part["id"]: response for part in parts if part["type"] == "tool_call"}
         self.outdated |= response.position is not None
         self._last_response = response
