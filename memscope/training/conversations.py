@@ -80,6 +80,11 @@ class Conversations:
             _without_memories(message, {part.owner.memory for part in message.content if part.owner.memory is not None})
         )
 
+    def begun(self, response: int) -> str:
+        """Return the text that a response continues in its own turn; "" if the request began no turn."""
+        parts = self._splits[response].response.content
+        return "".join(part.text for part in parts if part.owner.response is None and part.owner.memory is None)
+
     def memories(self, response: int) -> dict[str, list[str]]:
         """Return the texts of the memories before a response by key, each text once, in order of first appearance."""
         texts: dict[str, list[str]] = {}

@@ -159,6 +159,7 @@ class RecordBuilder:
         chosen = self._conversations.response(index)
         if alternate is None:
             return self._none("it has no alternate")
+        alternate = self._conversations.begun(index) + alternate
         if alternate.strip() == chosen["content"].strip() and not chosen.get("tool_calls"):
             return self._none("its alternate is identical")
         rejected = {"role": "assistant", "content": alternate}

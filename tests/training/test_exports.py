@@ -214,6 +214,13 @@ def test_dpo_prefers_the_response_to_its_alternate(without: RecordBuilder) -> No
     assert without.left_out == {"its alternate is identical": 1, "it has no alternate": 1}
 
 
+def test_an_alternate_begins_as_the_request_began_the_response(tokenizer: Tokenizer) -> None:
+    begun = [message("user", "Who?"), message("assistant", "You are")]
+    session = call_session([Exchange(begun, message("assistant", " Mira."), {"api": "anthropic-messages"})])
+    (record,) = records_of(session, render(session, tokenizer), tokenizer).of("dpo", [0], {0: " Hugo."})
+    assert [record[name][0]["content"] for name in ("chosen", "rejected")] == ["You are Mira.", "You are Hugo."]
+
+
 def test_a_raw_completion_is_no_conversation(tokenizer: Tokenizer) -> None:
     raw = Exchange([message("prompt", "Once")], message("completion", " upon a time"), {"api": "openai-completions"})
     session = call_session([raw])
