@@ -48,7 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Minimum divergence of a candidate, in nats; None for the threshold last set on the screen."""
 
     rules: tuple[str, ...] | None = None
-    """Memory rules applied to the texts of a session; None for all but `paragraphs`."""
+    """Memory rules applied to the texts of a session; None for all but `paragraphs` and `search-results`."""
 
     memory_regex: str | None = None
     """A regular expression whose matches are memories, with optional groups `key`, `text`, `memory`, `items`."""

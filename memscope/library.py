@@ -87,7 +87,8 @@ def load(
 
     Args:
         path: The file.
-        rules: Names of the memory rules to apply to the texts of a session; None for all but `paragraphs`.
+        rules: Names of the memory rules to apply to the texts of a session; None for all but
+            `paragraphs` and `search-results`.
         memory_regex: A custom detector: a regular expression with optional groups `key`, `text`, `memory`, `items`.
         source_format: The name of the file's format; by default it is determined from the content.
         project: The folder of the project, to read memory files from that an agent's transcript lacks.

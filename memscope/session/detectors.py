@@ -70,14 +70,12 @@ class Detector:
         Args:
             text: The content of one message.
             origin: Where the text comes from.
-            search_results: Whether the text is the result of a `search_memory` tool.
+            search_results: Whether the text is the result of a memory search.
         """
         taken: list[_Taken] = []
         for name, rule in self._rules.items():
-            if origin not in rule.origins:
-                continue
-            find = rule.find_in_results if search_results and rule.find_in_results else rule.find
-            own = [_Taken(memory.start, memory.end, self._key(rule, memory)) for memory in _free(taken, find(text))]
+            found = rule.found_in(text, origin, search_results=search_results)
+            own = [_Taken(memory.start, memory.end, self._key(rule, memory)) for memory in _free(taken, found)]
             if own:
                 taken = sorted(taken + own)
                 self.found.setdefault(name, {}).update(dict.fromkeys(memory.key for memory in own))

@@ -13,8 +13,9 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from memscope.session.detectors import pattern_rule
-from memscope.session.nodes import Branch, Content, Node, Session, ToolResult
-from memscope.session.rules.base import ORIGINS, Finder, Found, Origin
+from memscope.session.memory_tools import searches_memories
+from memscope.session.nodes import Branch, Content, Node, Session, ToolCall, ToolResult
+from memscope.session.rules.base import Found, MemoryRule, Origin
 from memscope.session.rules.blocks import block_lines, named_line
 from memscope.session.rules.elements import elements
 from memscope.session.rules.headings import heading_of, is_instruction
@@ -90,6 +91,7 @@ class _Text(NamedTuple):
     origin: Origin
     number: int
     text: str
+    search_results: bool
 
 
 class _Matches(NamedTuple):
@@ -147,19 +149,29 @@ def suggestions(session: Session) -> list[Suggestion]:
 
 def _texts(session: Session) -> Iterator[_Text]:
     left = _SEARCHED
+    searches: set[object] = set()
     for number, node in enumerate(session.nodes):
-        for origin, text in _searchable(node):
+        searches |= _searches(node)
+        for origin, text, answered in _searchable(node):
             if text and left > 0:
-                yield _Text(origin, number, text[:left])
+                yield _Text(origin, number, text[:left], answered is not None and answered in searches)
                 left -= len(text)
 
 
-def _searchable(node: Node) -> Iterator[tuple[Origin, str]]:
+def _searches(node: Node) -> set[object]:
+    """Return the ids of the calls of a turn that search memories."""
+    leaves = node.children if isinstance(node, Branch) else ()
+    return {leaf.extra.get("id") for leaf in leaves if isinstance(leaf, ToolCall) and searches_memories(leaf.name)}
+
+
+def _searchable(node: Node) -> Iterator[tuple[Origin, str, object]]:
+    """Yield each text of a turn that the model did not write: its origin, itself, and the id of the call it answers."""
     if isinstance(node, Branch) and (origin := origin_of(node.role)):
-        yield origin, "".join(leaf.text for leaf in node.children if isinstance(leaf, Content))
+        content = "".join(leaf.text for leaf in node.children if isinstance(leaf, Content))
+        yield origin, content, node.extra.get("tool_call_id")
         for leaf in node.children:
             if isinstance(leaf, ToolResult):
-                yield "tool", leaf.text
+                yield "tool", leaf.text, leaf.extra.get("id")
 
 
 def _survives_printing(options: tuple[str, ...]) -> bool:
@@ -168,13 +180,13 @@ def _survives_printing(options: tuple[str, ...]) -> bool:
 
 def _paragraphs(texts: list[_Text]) -> Iterator[Suggestion]:
     rule = RULES["paragraphs"]
-    if found := _first(rule.find, texts, rule.origins):
+    if found := _matches(rule, texts):
         yield Suggestion(found.place("paragraph"), ("--rules", rule.name))
 
 
 def _by_rule(texts: list[_Text], searched: Collection[str]) -> Iterator[_Candidate]:
     for name, rule in RULES.items():
-        if name not in searched and rule.by_default and (found := _first(rule.find, texts, rule.origins)):
+        if name not in (*searched, "paragraphs") and (found := _matches(rule, texts)):
             yield _Candidate(f"{name} item", found, ("--rules", name), _RULE_WEIGHT)
 
 
@@ -182,15 +194,15 @@ def _by_pattern(texts: list[_Text]) -> Iterator[_Candidate]:
     weighted = ((0, _SHAPES.items()), (1, _element_patterns(texts)), (2, _heading_patterns(texts)))
     for weight, patterns in weighted:
         for kind, pattern in patterns:
-            if found := _first(pattern_rule(pattern).find, texts):
+            if found := _matches(pattern_rule(pattern), texts):
                 yield _Candidate(kind, found, ("--memory-regex", pattern), weight)
 
 
-def _first(find: Finder, texts: list[_Text], origins: Collection[Origin] = ORIGINS) -> _Matches | None:
+def _matches(rule: MemoryRule, texts: list[_Text]) -> _Matches | None:
     first: tuple[_Text, Found] | None = None
     total = 0
     for text in texts:
-        for memory in find(text.text) if text.origin in origins else ():
+        for memory in rule.found_in(text.text, text.origin, search_results=text.search_results):
             first = first or (text, memory)
             total += 1
     return _Matches(*first, total) if first else None

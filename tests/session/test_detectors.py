@@ -155,7 +155,7 @@ def test_an_unknown_rule_is_reported_with_the_known_ones() -> None:
         Detector(["tags", "zep"])
     assert str(caught.value) == (
         "memory rule 'zep' is unknown; known rules: tags, mem0, letta, graphiti, langmem, chatgpt, agent-files, "
-        "unkeyed, markdown, paragraphs, regex"
+        "unkeyed, markdown, paragraphs, search-results, regex"
     )
 
 
@@ -168,3 +168,19 @@ def test_a_pattern_may_say_where_a_list_begins() -> None:
         ("name", "name: Mira\n"),
         ("likes-tea", "Likes tea.\n"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("Likes tea\n\nHas a cat\n", ["likes-tea", "has-a-cat"]),
+        ("Found:\n- Likes tea\n  and rain\n- Has a cat", ["likes-tea-and-rain", "has-a-cat"]),
+        ('[{"memory": "Likes tea"}]', []),
+    ],
+)
+def test_search_results_are_taken_where_that_is_asked_for(text: str, keys: list[str]) -> None:
+    found = Detector(["search-results"]).split(text, origin="tool", search_results=True)
+    assert [key for key, _ in found if key] == keys
+    assert "".join(part for _, part in found) == text
+    assert Detector(["search-results"]).split(text, origin="tool") == [(None, text)]
+    assert "search-results" not in Detector().rules

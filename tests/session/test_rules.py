@@ -348,5 +348,6 @@ def test_every_rule_is_known_by_its_own_name() -> None:
             "unkeyed",
             "markdown",
             "paragraphs",
+            "search-results",
         ]
     )

@@ -84,6 +84,25 @@ def test_no_pattern_is_made_for_a_list_of_instructions(text: str) -> None:
     assert [one for one in suggestions(chat(text)) if "items" in one.options[1]] == []
 
 
+def test_plain_lines_that_a_memory_search_returned_are_suggested_first() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", "function": {"name": "search_memory"}}]}
+    lines = "Found:\nThe user is called Mira.\nMira lives in Lisbon."
+    result = {"role": "tool", "tool_call_id": "t1", "content": lines}
+    messages = [{"role": "system", "content": "You are helpful."}, call, result, ANSWER]
+    first, second = suggestions(read_chat(messages, "c.json", Detector()))
+    assert first.place == "2 search-results items, first in message 2 (tool), line 2: The user is called Mira."
+    assert first.options == ("--rules", "search-results")
+    assert second.options == ("--rules", "paragraphs")
+    again = read_chat(messages, "c.json", Detector(["search-results"]))
+    assert again.memory_keys() == ("the-user-is-called-mira", "mira-lives-in-lisbon")
+
+
+def test_what_another_tool_returned_is_not_taken_for_search_results() -> None:
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "t1", "function": {"name": "sh"}}]}
+    result = {"role": "tool", "tool_call_id": "t1", "content": "a.txt\nb.txt"}
+    assert suggestions(read_chat([call, result, ANSWER], "c.json", Detector())) == []
+
+
 def test_a_json_object_is_named_by_what_it_says() -> None:
     text = 'Stored: [{"id": 1, "memory": "Likes {green} tea"}, {"id": 2, "memory": "Has a cat"}, {"id": 3}]'
     (first,) = [one for one in suggestions(chat(text)) if "JSON objects" in one.place]

@@ -85,7 +85,7 @@ def add_reading(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--rules",
         type=_names,
         metavar="A,B",
-        help="memory rules to apply to the texts of a session (default: all but paragraphs)",
+        help="memory rules to apply to the texts of a session (default: all but paragraphs and search-results)",
     )
     group.add_argument(
         "--memory-regex",

@@ -25,6 +25,7 @@ import msgspec
 from memscope.session.detectors import Detector
 from memscope.session.formats.fields import Fields
 from memscope.session.formats.text_leaves import TextLeaves
+from memscope.session.memory_tools import searches_memories
 from memscope.session.nodes import (
     RESULT_FIELD,
     Branch,
@@ -50,8 +51,6 @@ __all__ = ["HEAD_ROLES", "SessionBuilder", "has_mark"]
 
 HEAD_ROLES = ("system", "developer")
 """The roles whose messages belong to the system section while no other message precedes them."""
-
-_SEARCH_TOOL = "search_memory"
 
 
 class SessionBuilder:
@@ -214,7 +213,7 @@ class SessionBuilder:
             raise part.error("type", f"one of text, tool_result, {', '.join(_LEAVES)}", kind)
         leaf = _LEAVES[kind](part)
         match leaf:
-            case ToolCall(name=name) if name == _SEARCH_TOOL:
+            case ToolCall(name=name) if searches_memories(name):
                 self._searches.add(str(leaf.extra.get("id")))
             case Opaque():
                 self.skip(f"{leaf.kind} part")

@@ -19,6 +19,7 @@ from memscope.session.formats.builder import HEAD_ROLES, has_mark
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.identity import file_session_id
+from memscope.session.memory_tools import searches_memories
 from memscope.session.nodes import (
     Branch,
     Header,
@@ -38,7 +39,6 @@ __all__ = ["MessageConverter"]
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _READ = {"type", "role", "content", "tool_calls", "memory", *_REASONING}
 _TIMES = ("timestamp", "created_at")
-_SEARCH_TOOL = "search_memory"
 
 
 class MessageConverter:
@@ -150,7 +150,7 @@ class MessageConverter:
 
     def _answers_search(self, message: dict[str, Any]) -> bool:
         call = message.get("tool_call_id")
-        return message.get("name") == _SEARCH_TOOL or (isinstance(call, str) and call in self._searches)
+        return searches_memories(message.get("name")) or (isinstance(call, str) and call in self._searches)
 
     def _blocks(self, role: str, blocks: list[Any], key: str | None, results: bool) -> list[Leaf]:
         leaves: list[Leaf] = []
@@ -206,7 +206,7 @@ class MessageConverter:
         name = function.get("name") if isinstance(function, dict) else None
         if not isinstance(function, dict) or not isinstance(name, str) or not name:
             raise self._wrong(f"{field}.function.name", "a non-empty string", name)
-        if name == _SEARCH_TOOL and isinstance(call.get("id"), str):
+        if searches_memories(name) and isinstance(call.get("id"), str):
             self._searches.add(call["id"])
         extra = {"id": call["id"]} if "id" in call else {}
         return ToolCall(name=name, arguments=_parsed(function.get("arguments")), extra=extra)

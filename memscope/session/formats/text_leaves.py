@@ -31,7 +31,7 @@ class TextLeaves:
             text: The text; an empty one has no leaves.
             key: The memory key of an exact mark on the whole text, or None.
             origin: Where it comes from; None if the model wrote it: then it holds no memories unless marked.
-            search_results: Whether the text is the result of a `search_memory` tool.
+            search_results: Whether the text is the result of a memory search.
         """
         if not text:
             return []

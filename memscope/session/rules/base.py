@@ -51,7 +51,7 @@ class MemoryRule:
     Attributes:
         name: Its name in the options.
         find: Finds memories in the text of any message.
-        find_in_results: Finds memories in results of a `search_memory` tool; None if `find` handles those too.
+        find_in_results: Finds memories in results of memory searches; None if `find` handles those too.
         origins: The texts to search. A rule for a common shape, such as a list, does not search results of tools.
         by_default: Whether it is applied unless rules are named.
         numbered: Whether a derived key is a number rather than the first words.
@@ -63,3 +63,15 @@ class MemoryRule:
     origins: tuple[Origin, ...] = ORIGINS
     by_default: bool = True
     numbered: bool = False
+
+    def found_in(self, text: str, origin: Origin, *, search_results: bool = False) -> Iterator[Found]:
+        """Yield the memories that the rule finds in a text.
+
+        Args:
+            text: The text.
+            origin: Where it comes from.
+            search_results: Whether it is the result of a memory search.
+        """
+        if origin in self.origins:
+            find = self.find_in_results if search_results and self.find_in_results else self.find
+            yield from find(text)

@@ -1,4 +1,4 @@
-"""LangMem: `<memories>` elements and results of its `search_memory` tool."""
+"""LangMem: `<memories>` elements and results of memory searches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _find(text: str) -> Iterator[Found]:
 
 
 def _find_in_results(text: str) -> Iterator[Found]:
-    """Find the records in a result of LangMem's `search_memory` tool."""
+    """Find the records in a result of LangMem's `search_memory` tool or one like it."""
     return records(text, 0, len(text))
 
 

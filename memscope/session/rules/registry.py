@@ -13,6 +13,7 @@ from memscope.session.rules import (
     markdown,
     mem0,
     paragraphs,
+    search_results,
     tags,
     unkeyed,
 )
@@ -33,6 +34,7 @@ RULES: Mapping[str, MemoryRule] = {
         unkeyed.RULE,
         markdown.RULE,
         paragraphs.RULE,
+        search_results.RULE,
     )
 }
 """The built-in rules by name. If slices of two rules overlap, the rule listed first wins, so general ones come last."""

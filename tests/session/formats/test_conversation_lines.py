@@ -25,7 +25,7 @@ def test_a_line_is_picked_by_number_and_has_a_format_of_its_own() -> None:
     session = read(example(NAME), NAME, pick="4")
     assert turns(session)[-1] == ("assistant", ("Content", "Tea, I think."))
     assert (session.source.format, session.source.path) == ("anthropic", NAME)
-    with pytest.raises(UsageError, match="has no line '3'; it has 1, 2, 4"):
+    with pytest.raises(UsageError, match=": no line '3'; the file has 1, 2, 4"):
         read(example(NAME), NAME, pick="3")
 
 
