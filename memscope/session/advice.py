@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from memscope.session.nodes import Branch, Session
+from memscope.session.nodes import Branch, Call, Session
 from memscope.session.suggestions import suggestions
 from memscope.session.text import responses
 from memscope.terminal.counts import counted
+from memscope.terminal.safe import shorten
 
 __all__ = ["MARKABLE", "GivenOptions", "advice"]
 
@@ -20,6 +21,12 @@ MARKABLE = ("chat", "chat-lines", "recording", "anthropic", "responses", "langch
 
 _MARK = '"memory": {"key": "user/name"}'
 _MEMORY_LINE = '{"type":"memory","section":"identity","key":"user/name","text":"…"}'
+_MOST_FAILURES = 3
+"""How many ways in which calls failed are told."""
+
+_SHOWN = 120
+"""How much of an error is shown, in terminal cells."""
+
 _LIKE_ASSISTANT = ("ai", "agent", "bot", "gpt", "model", "human_assistant")
 
 
@@ -47,6 +54,8 @@ def advice(session: Session, options: GivenOptions | None = None) -> tuple[str, 
         lines += _about_memories(session, options or GivenOptions())
     if next(responses(session), None) is None:
         lines += _about_responses(session)
+    if lines and session.source.choice:
+        lines.append(session.source.choice)
     return (f"the file was read as {session.source.format}", *lines) if lines else ()
 
 
@@ -70,11 +79,30 @@ def _about_memories(session: Session, options: GivenOptions) -> Iterator[str]:
         yield f"{start} convert it ({convert}) and add lines such as {_MEMORY_LINE}"
 
 
+def _about_calls(session: Session) -> str:
+    failures = Counter(_failure(call) for call in session.calls if call.status == "failed")
+    total = counted(len(session.calls), "call")
+    if not failures:
+        return f"a response is what a call returned; {total} of {session.header.title!r} returned no text"
+    told = failures.most_common(_MOST_FAILURES)
+    shown = [f"{count} {failure}" for failure, count in told]
+    if others := failures.total() - sum(count for _, count in told):
+        shown.append(f"{others} in other ways")
+    return f"{failures.total()} of {total} of {session.header.title!r} failed: {', '.join(shown)}"
+
+
+def _failure(call: Call) -> str:
+    """Return how a call failed, as far as the file says it."""
+    if status := call.extra.get("http_status"):
+        return f"with HTTP status {status}"
+    if isinstance(error := call.extra.get("error"), str):
+        return f"with {shorten(error, _SHOWN)!r}"
+    return "without a response"
+
+
 def _about_responses(session: Session) -> Iterator[str]:
     if session.calls:
-        states = Counter(call.status for call in session.calls)
-        shown = ", ".join(f"{count} {state}" for state, count in states.items())
-        yield f"a response is what a call returned; calls in this file: {shown}"
+        yield _about_calls(session)
         return
     roles = Counter(node.role for node in session.section("conversation") if isinstance(node, Branch))
     shown = ", ".join(counted(count, f"{role} turn") for role, count in roles.items())

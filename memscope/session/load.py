@@ -110,5 +110,6 @@ def problems(session: Session) -> tuple[str, ...]:
     if not session.memory_keys():
         found.append("no memories found: nothing to leave out")
     if next(responses(session), None) is None:
-        found.append("no responses found: no assistant turn in the conversation has any text")
+        why = "no call returned any text" if session.calls else "no assistant turn in the conversation has any text"
+        found.append(f"no responses found: {why}")
     return tuple(found)

@@ -176,6 +176,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         rules: The keys that each detector rule found, in order of appearance.
         searched: The detector rules that were applied; empty if the format names its memories itself.
         notes: What was skipped, changed or guessed, one line each.
+        choice: Of a file with several conversations, which one this is and how to choose another; also one of `notes`.
     """
 
     path: str = ""
@@ -184,6 +185,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     rules: Mapping[str, tuple[str, ...]] = {}
     searched: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    choice: str = ""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

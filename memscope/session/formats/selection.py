@@ -62,7 +62,7 @@ def _noted(session: Session, chosen: Candidate, candidates: Sequence[Candidate],
     if len(candidates) == 1:
         return session
     note = f"this is {kind} {chosen.id}; choose another of the {len(candidates)} with --pick: {_names(candidates)}"
-    source = msgspec.structs.replace(session.source, notes=(note, *session.source.notes))
+    source = msgspec.structs.replace(session.source, notes=(note, *session.source.notes), choice=note)
     return msgspec.structs.replace(session, source=source)
 
 

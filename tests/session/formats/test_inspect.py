@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from memscope.errors import SessionError, UsageError
-from memscope.session.load import load_session
+from memscope.session.advice import advice
+from memscope.session.load import load_session, problems
 from memscope.session.nodes import Session
 from tests.session.formats.examples import example, read, turns
 
@@ -162,6 +163,19 @@ def test_a_response_that_a_limit_ended_is_cut() -> None:
 
 def test_a_call_that_is_pending_is_none_yet() -> None:
     assert len(read_samples(changed("event.pending", True)).calls) == 1
+
+
+def test_calls_that_failed_are_counted_with_their_errors_and_how_to_pick_another_sample() -> None:
+    failed = copy.deepcopy(sample()) | {"id": "down"}
+    for event in model_events(failed):
+        event |= {"error": "rate limit\nplease wait", "output": {"choices": [], "error": "rate limit"}}
+    session = read_samples(failed, sample(), pick="down")
+    assert problems(session) == ("no responses found: no call returned any text",)
+    assert advice(session) == (
+        "the file was read as inspect",
+        "2 of 2 calls of 'task down' failed: 2 with 'rate limit please wait'",
+        "this is sample down; choose another of the 2 with --pick: down, port",
+    )
 
 
 def test_reasoning_errors_and_other_parts_are_read() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from memscope.errors import SessionError
+from memscope.session.advice import advice
 from memscope.session.detectors import Detector
 from memscope.session.formats.lines import LINE_LIMIT
 from memscope.session.formats.recording import RecordingReader, read_recording
@@ -154,6 +155,21 @@ def test_calls_without_their_whole_context_are_told() -> None:
 def test_calls_that_failed_are_counted() -> None:
     session = read(lines(message("m1"), call("c1", ["m1"]), call("c2", ["m1"], http_status=503)))
     assert session.source.notes == ("2 failed calls skipped",)
+
+
+def test_advice_for_calls_that_failed_says_with_which_status() -> None:
+    failed = [call(f"c{number}", ["m"], http_status=429) for number in range(3)]
+    refused = [call("c3", ["m"], http_status=401), call("c4", ["m"])]
+    header = {"type": "recording", "version": 1, "id": "r", "title": "my agent"}
+    session = read(written([header, message("m"), *failed, *refused]))
+    assert advice(session)[-1] == (
+        "5 of 5 calls of 'my agent' failed: 3 with HTTP status 429, 1 with HTTP status 401, 1 without a response"
+    )
+
+
+def test_advice_for_calls_that_returned_no_text_counts_them() -> None:
+    session = read(lines(message("m"), message("a", "", role="assistant"), call("c", ["m"], "a")))
+    assert advice(session)[-1].startswith("a response is what a call returned; 1 call of ")
 
 
 def test_a_recording_without_a_title_is_named_after_its_client() -> None:

@@ -130,6 +130,7 @@ def _add_call(event: Record, messages: _Messages, where: str, call_id: str) -> N
         model=model,
         timestamp=as_timestamp(event.get("timestamp")),
         status="failed" if answer is None else "cut" if choice.get("stop_reason") in _STOPPED else "complete",
+        extra={"error": error} if (error := as_text(event.get("error")) or as_text(output.get("error"))) else {},
     )
 
 
