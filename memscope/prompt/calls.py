@@ -69,14 +69,14 @@ class _SequenceBuilder:
         call = response.call
         if call is None or call.response is None:
             return
-        raw = call.api == _RAW_API
+        raw = call.api == _RAW_API or self._is_turn(call.response, "completion")
         kind = bytes([raw]) + self._tools.setdefault(id(call.tools), _encoded(call.tools))
         known, tip, end = 0, None, 0
         for count, state in enumerate(self._states(call.prompt), 1):
             end = state
             if (state, kind) in self._tips:
                 known, tip = count, (state, kind)
-        continues = call.api == _CONTINUING_API and bool(call.prompt) and self._is_assistant(call.prompt[-1])
+        continues = call.api == _CONTINUING_API and bool(call.prompt) and self._is_turn(call.prompt[-1], "assistant")
         if continues:  # elsewhere the turn that it continues has an end of its own
             known, tip = 0, None
         places = [self._place(position) for position in call.prompt[known:]]
@@ -106,9 +106,9 @@ class _SequenceBuilder:
         node = self._nodes[position]
         return Place(node.section, self._entries[position], node)
 
-    def _is_assistant(self, position: int) -> bool:
+    def _is_turn(self, position: int, role: str) -> bool:
         node = self._nodes[position]
-        return isinstance(node, Branch) and node.role == "assistant"
+        return isinstance(node, Branch) and node.role == role
 
 
 def _encoded(tools: Sequence[Mapping[str, Any]]) -> bytes:

@@ -26,6 +26,12 @@ def test_a_completion_is_scored_under_the_ids_that_were_sent() -> None:
     assert made.responses[0].text == "ok"
 
 
+def test_a_completion_is_raw_whatever_its_call_says() -> None:
+    exchange = [message("prompt", "Once"), message("completion", " upon")]
+    made, known = (render(call_session([Exchange(exchange[:1], exchange[1], api)]), TOKENIZER) for api in ({}, RAW))
+    assert made.variants() == known.variants()
+
+
 def test_the_text_of_a_completion_keeps_its_control_tokens_and_is_cut_at_memories() -> None:
     start, end = "<|im_start|>user\n", "Hi<|im_end|>\n<|im_start|>assistant\n"
     prompt = message("prompt", start, text("Mira is here. ", "who"), end)

@@ -64,7 +64,8 @@ def rows(draw: st.DrawFn) -> list[dict[str, Any]]:
                 {**_row("message", f"m{number}", role=role, content=content, timestamp=draw(TIMES)), **draw(EXTRA)}
             )
             messages.append(f"m{number}")
-            answers += [f"m{number}"] if role == "assistant" else []
+            is_written = role == "assistant" and all(part["type"] != "tool_result" for part in content)
+            answers += [f"m{number}"] * is_written
         else:
             tools = draw(st.sampled_from([None, f"t{number}"]))
             if tools:

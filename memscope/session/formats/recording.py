@@ -180,6 +180,7 @@ class _Messages:
         self._builder, self._seen = builder, seen
         self._positions: dict[str, int] = {}
         self._roles: dict[str, str] = {}
+        self._with_results: set[str] = set()
 
     def add(self, fields: Fields, where: str) -> None:
         """Add a message, unless it was added before."""
@@ -188,6 +189,8 @@ class _Messages:
         if self._seen.is_new("message", name, message, fields):
             self._positions[name] = self._builder.message(message, where, detect=not has_mark(message), once=True)
             self._roles[name] = message["role"]
+            if any(isinstance(part, dict) and part.get("type") == "tool_result" for part in message["content"]):
+                self._with_results.add(name)
             self._seen.add("message", name, message)
 
     def positions(self, fields: Fields, names: Sequence[Any]) -> list[int]:
@@ -208,6 +211,8 @@ class _Messages:
         position = self.position(fields, "response", name)
         if self._roles[name] not in WRITTEN_ROLES:
             raise fields.error("response", f"a message of role {' or '.join(WRITTEN_ROLES)}", self._roles[name])
+        if name in self._with_results:
+            raise fields.error("response", "a message without tool results, which no model writes", name)
         return position
 
 

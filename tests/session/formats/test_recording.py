@@ -266,6 +266,13 @@ def test_a_wrong_row_is_reported_with_file_line_and_field(name: str) -> None:
     assert str(caught.value) == f"run.jsonl:4: {words}"
 
 
+def test_a_response_holds_no_tool_results() -> None:
+    searched = {"type": "tool_result", "id": "1", "text": "found"}
+    answer = {"type": "message", "id": "m2", "role": "assistant", "content": [searched]}
+    with pytest.raises(SessionError, match="'response': expected a message without tool results"):
+        read(lines(message("m1"), answer, call("c1", ["m1"], "m2")))
+
+
 WRONG_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
     "no version": ({"type": "recording", "id": "r"}, "field 'version': expected version 1, got nothing"),
     "later version": (
