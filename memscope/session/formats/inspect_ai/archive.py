@@ -136,7 +136,7 @@ class _Archive:
             return self._zip.read(info)
         except NotImplementedError:
             if info.compress_type != _ZSTANDARD:
-                raise self._error(info.filename, "an unknown compression") from None
+                raise self._error(info.filename, "unknown compression") from None
             return self._from_zstandard(info)
         except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError) as error:
             raise self._error(info.filename, f"cannot be unpacked: {error}") from error
