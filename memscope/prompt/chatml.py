@@ -23,8 +23,8 @@ from memscope.prompt.places import Place
 from memscope.prompt.responses import node_label
 from memscope.prompt.sequence import Rendered, TokenSequence, TokenSpan, id_array
 from memscope.prompt.tokenizer import Tokenizer
-from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Opaque, Section, ToolResult
-from memscope.session.text import leaf_text
+from memscope.session.nodes import Branch, Content, Leaf, Log, Memory, Opaque, Section, Thinking, ToolResult
+from memscope.session.text import THINKING_END, leaf_text
 
 __all__ = ["render_chatml"]
 
@@ -76,7 +76,7 @@ class _Writer:
             role, leaves = self._role(section, node), (node,)
             key = node.key if isinstance(node, Memory) else None
         parts: list[tuple[_Owner, array[int]]] = [] if place.continues else [((key, None), self._header(role))]
-        parts += self._contents(leaves, key, place.response)
+        parts += self._contents(leaves, key, place.response, cut=place.cut)
         if closes:
             scored = None if place.cut else place.response
             parts += [((key, scored), self._end), ((key, None), self._newline)]
@@ -84,11 +84,17 @@ class _Writer:
             yield TokenSpan(ids, section, position, node_label(node), memory, response)
 
     def _contents(
-        self, leaves: tuple[Leaf, ...], key: str | None, response: int | None
+        self, leaves: tuple[Leaf, ...], key: str | None, response: int | None, *, cut: bool
     ) -> Iterator[tuple[_Owner, array[int]]]:
-        for leaf in leaves:
+        last = max((number for number, leaf in enumerate(leaves) if leaf_text(leaf)), default=-1)
+        for number, leaf in enumerate(leaves):
             owner = (leaf.key, None) if isinstance(leaf, Memory) else (key, response)
-            yield owner, id_array(self._tokenizer.encode(leaf_text(leaf)))
+            text, end = leaf_text(leaf), ""
+            if cut and number == last and isinstance(leaf, Thinking):
+                text, end = text.removesuffix(THINKING_END), THINKING_END  # which the model did not reach
+            yield owner, id_array(self._tokenizer.encode(text))
+            if end:
+                yield (key, None), id_array(self._tokenizer.encode(end))
 
     def _header(self, role: str) -> array[int]:
         if role not in self._headers:

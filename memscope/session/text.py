@@ -22,8 +22,11 @@ from memscope.session.nodes import (
 )
 from memscope.session.rules.base import Origin
 
-__all__ = ["WRITTEN_ROLES", "RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
+__all__ = ["THINKING_END", "WRITTEN_ROLES", "RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
 
+
+THINKING_END = "\n</think>\n"
+"""What ends reasoning where it is written as text."""
 
 WRITTEN_ROLES = ("assistant", "completion")
 """The roles of turns that a model wrote."""
@@ -66,7 +69,7 @@ def leaf_text(leaf: Leaf) -> str:
     """Return the text of a leaf that the model reads; "" for a log or anything opaque."""
     match leaf:
         case Thinking():
-            return f"<think>\n{leaf.text}\n</think>\n"
+            return f"<think>\n{leaf.text}{THINKING_END}"
         case ToolCall():
             call = {"name": leaf.name, "arguments": leaf.arguments}
             return f"<tool_call>\n{json.dumps(call, ensure_ascii=False, separators=(',', ':'))}\n</tool_call>\n"

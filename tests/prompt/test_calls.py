@@ -95,6 +95,26 @@ def test_a_window_of_the_conversation_keeps_the_text_that_a_completion_continues
     assert made.variants(entries=range(1, 2)) == made.variants()
 
 
+@pytest.mark.parametrize("shape", ["blocks", "headers", "forgets", "thinks", "empty thoughts"])
+def test_no_end_of_reasoning_is_scored_that_the_model_did_not_reach(
+    templates: Callable[[str], Tokenizer], shape: str
+) -> None:
+    tokenizer, thought = templates(shape), message("assistant", {"type": "thinking", "text": "Hmm so"})
+    made = render(call_session([Exchange([message("user", "Who?")], thought, {"status": "cut"})]), tokenizer)
+    assert tokenizer.decode(made.continuation_ids(0)).removeprefix("<think>\n") == "Hmm so"
+
+
+def test_reasoning_that_was_cut_is_closed_for_what_follows() -> None:
+    asked, thought = message("user", "Who?"), message("assistant", {"type": "thinking", "text": "Hmm so"})
+    exchanges = [
+        Exchange([asked], thought, {"status": "cut"}),
+        Exchange([asked, thought, asked], message("assistant", "Mira.")),
+    ]
+    made = render(call_session(exchanges), TOKENIZER, "chatml")
+    assert TOKENIZER.decode(made.continuation_ids(0)) == "<think>\nHmm so"
+    assert "<think>\nHmm so\n</think>\n<|im_end|>\n" in TOKENIZER.decode(made.context_ids(1))
+
+
 def test_tool_results_in_a_user_turn_become_tool_messages(templates: Callable[[str], Tokenizer]) -> None:
     tokenizer = templates("blocks")
     call = message("assistant", {"type": "tool_call", "id": "x1", "name": "sh", "arguments": {"cmd": "ls"}})

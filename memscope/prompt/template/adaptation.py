@@ -10,7 +10,7 @@ from itertools import takewhile
 from memscope.prompt.template.chat_template import TemplateCapabilities
 from memscope.prompt.template.messages import Call, Message, Part, join_messages
 from memscope.session.nodes import ToolCall
-from memscope.session.text import leaf_text
+from memscope.session.text import THINKING_END, leaf_text
 
 __all__ = ["adapt_messages"]
 
@@ -61,8 +61,7 @@ class _Adapter:
             message = replace(message, content=message.content + texts, calls=())
         if message.reasoning and not self._supports.reasoning:
             self._add_note("the chat template does not support reasoning: it is written as <think> text")
-            texts = tuple(replace(part, text=f"<think>\n{part.text}\n</think>\n") for part in message.reasoning)
-            message = replace(message, content=texts + message.content, reasoning=())
+            message = replace(message, content=(*_thoughts(message), *message.content), reasoning=())
         return message
 
     def _role(self, message: Message) -> Message:
@@ -119,3 +118,13 @@ class _Adapter:
 
 def _joining(message: Message) -> Message:
     return replace(message, role="user", joins=True)
+
+
+def _thoughts(message: Message) -> Iterator[Part]:
+    """Yield reasoning as text; the end of the last thought is not scored if the response ended before it."""
+    for number, part in enumerate(message.reasoning, 1):
+        if number == len(message.reasoning) and message.cut_in_reasoning:
+            yield replace(part, text=f"<think>\n{part.text}")
+            yield Part(THINKING_END, replace(part.owner, response=None))
+        else:
+            yield replace(part, text=f"<think>\n{part.text}{THINKING_END}")

@@ -104,6 +104,11 @@ class Message:
         return tuple(owner.response for owner in self.owners if owner.response is not None)
 
     @property
+    def cut_in_reasoning(self) -> bool:
+        """Whether it is a response that ended within its reasoning, whose end is not scored then."""
+        return self.cut and bool(self.reasoning) and not self.calls and not any(part.text for part in self.content)
+
+    @property
     def frame(self) -> Owner:
         """The owner of the template text around the message."""
         head = next((owner for owner in self.owners if owner.section != "conversation"), None)

@@ -74,7 +74,8 @@ def exact_prompt_spans(conversation: Conversation, index: int) -> Iterator[TextS
     thinking = before.rstrip().endswith(_THINK.strip())
     if message.reasoning:
         yield from _thinking_spans(message, opened=thinking)
-        yield from text_spans(conversation, whole, {index: turn}, turn.start, turn.end)
+        if not message.cut_in_reasoning:
+            yield from text_spans(conversation, whole, {index: turn}, turn.start, turn.end)
         return
     for number, part in enumerate(missing):
         text = part.text.removeprefix(_THINK) if thinking and number == 0 else part.text
@@ -106,7 +107,8 @@ def _thinking_spans(message: Message, *, opened: bool) -> Iterator[TextSpan]:
         yield TextSpan(_THINK, owner, False, False)
     for part in message.reasoning:
         yield TextSpan(part.text, owner, True, False)
-    yield TextSpan(_THINK_END, owner, False, False)
+    if not message.cut_in_reasoning:
+        yield TextSpan(_THINK_END, owner, False, False)
 
 
 def _response_owner(message: Message) -> Owner:
