@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from memscope.errors import SessionError
 from memscope.record.conversations import Conversation, Conversations
 from memscope.record.lines import AppendedFile, content_id, encoded, new_name
-from memscope.session.apis.base import CallReply, CallRequest, Message
+from memscope.session.apis.base import CallReply, CallRequest, Message, without_unfinished_call
 from memscope.session.limits import LINE_LIMIT, RECORDING_VERSION
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class RecordingWriter:
         before = self._conversations.before(request.previous)
         sent = [self._message(message) for message in request.messages]
         prompt = [*sent[: request.own], *before.messages, *sent[request.own :]]
-        response = self._response(reply.message, prompt) if reply.message else ""
+        answer = without_unfinished_call(reply.message) if reply.message and reply.status == "cut" else reply.message
+        response = self._response(answer, prompt) if answer else ""
         tools = self._tools(request.tools)
         missing = bool(request.missing) or not before.whole or not self._overlong.isdisjoint({*prompt, tools})
         row = {

@@ -17,7 +17,7 @@ import pytest
 
 from memscope.errors import SessionError
 from memscope.record.writer import RecordingWriter, new_recording
-from memscope.session.apis.base import CallReply, CallRequest
+from memscope.session.apis.base import CallReply, CallRequest, ReplyStatus
 from memscope.session.load import load_session
 from memscope.session.text import responses
 
@@ -55,6 +55,20 @@ def test_a_new_recording_is_its_owners_alone_and_has_a_header_at_once(tmp_path: 
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     header = load_session(path).header
     assert (header.id, header.title, header.extra) == (path.stem, "a title", {"client": "python agent.py"})
+
+
+@pytest.mark.parametrize(("status", "said"), [("cut", "I look."), ("complete", 'I look.<tool_call>\n{"name":"sh",')])
+def test_a_tool_call_that_was_cut_is_kept_and_not_scored(tmp_path: Path, status: ReplyStatus, said: str) -> None:
+    call = {"type": "tool_call", "id": "1", "name": "sh", "arguments": '{"cmd": "l'}
+    answer = reply("I look.").message
+    assert answer is not None
+    writer = RecordingWriter(tmp_path / "r.jsonl")
+    writer.add(request("list"), CallReply({**answer, "content": [*answer["content"], call]}, status=status))
+    assert [text[: len(said)] for text in texts(tmp_path / "r.jsonl")] == [said]
+    assert '"arguments":"{\\"cmd\\": \\"l"' in (tmp_path / "r.jsonl").read_text()
+    notes = load_session(tmp_path / "r.jsonl").source.notes
+    assert notes == (("1 unfinished tool call part skipped",) if status == "cut" else ())
+    assert texts(tmp_path / "r.jsonl")[0] == said or status == "complete"
 
 
 def test_recordings_with_the_same_name_have_different_ids(tmp_path: Path) -> None:

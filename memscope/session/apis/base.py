@@ -17,6 +17,7 @@ __all__ = [
     "body_object",
     "status_of",
     "usage_of",
+    "without_unfinished_call",
 ]
 
 Message: TypeAlias = dict[str, Any]
@@ -96,6 +97,22 @@ def status_of(message: Message | None, stop: str, *, ended: bool) -> ReplyStatus
     if not ended or stop in _STOPPED:
         return "cut" if message and message["content"] else "failed"
     return "complete" if message else "failed"
+
+
+def without_unfinished_call(message: Message) -> Message:
+    """Return a response that was cut, with a tool call whose arguments are not whole at its end as an opaque part.
+
+    Templates could only write such arguments as a JSON text, which is not what the model wrote.
+
+    Args:
+        message: The canonical message of the response.
+    """
+    match message["content"]:
+        case [*before, {"type": "tool_call", "name": name, "arguments": str(text)}]:
+            size = len(text.encode("utf-8", "replace"))
+            part = {"type": "opaque", "kind": "unfinished tool call", "bytes": size, "name": name, "arguments": text}
+            return {**message, "content": [*before, part]}
+    return message
 
 
 def usage_of(usage: Any, inputs: Sequence[str], output: str) -> dict[str, int]:
