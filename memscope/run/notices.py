@@ -66,13 +66,16 @@ class Notices:
         self._tell_once(answered_by_another(layout, scorer.model))
 
     def watching(self, grid: Grid) -> Callable[[Event], None]:
-        """Return a function that emits events and, after each baseline, questions the model.
+        """Return a function that emits events, each notice once, and after each baseline questions the model.
 
         Args:
             grid: The grid whose baseline is the prompt with all memories.
         """
 
         def emit(event: Event) -> None:
+            if isinstance(event, Notice):
+                self._tell_once(event.text)
+                return
             self._emit(event)
             if isinstance(event, BaselineDone):
                 question = doubt(grid)

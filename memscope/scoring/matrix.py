@@ -28,8 +28,9 @@ from memscope.scoring.events import (
     StrippedDone,
 )
 from memscope.scoring.grid import Grid, baseline_ablation, row_ablation
-from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits
+from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits, responses_beyond
 from memscope.scoring.table import ALL_LEFT_OUT
+from memscope.terminal.counts import counted
 
 __all__ = ["MatrixJob", "noise_floor"]
 
@@ -94,10 +95,12 @@ class MatrixJob:
         Raises:
             ScorerError: The baseline failed, or the scorer is gone; finished rows are kept.
             WeightsChangedError: The weights changed meanwhile; rows from before and after must not be mixed.
-            PromptError: The session does not fit the model.
+            PromptError: The session does not fit the model; where it has several sequences, none of them does.
         """
         scorer = self.scorer
-        check_fits(scorer.prompt, scorer.rescorer, scorer.prompt.variants())
+        self._leave_out_the_too_long()
+        places = None if self.responses is None else scorer.layout.positions(self.responses)
+        check_fits(scorer.prompt, scorer.rescorer, scorer.prompt.variants(responses=places))
         spans = self._spans
         keys = scorer.layout.keys if keys is None else [key for key in keys if key in spans]
         cache = scorer.rescorer.scorer.info.prefix_cache_tokens
@@ -113,6 +116,17 @@ class MatrixJob:
             await self._rows(keys, batch)
             if self.stop():
                 break
+
+    def _leave_out_the_too_long(self) -> None:
+        """Score the calls that fit the model, such as those after a compaction, though others do not."""
+        prompt, info = self.scorer.prompt, self.scorer.rescorer.scorer.info
+        beyond = responses_beyond(prompt, info.max_tokens)
+        fitting = [id_ for place, id_ in enumerate(self.scorer.layout.responses) if place not in beyond]
+        if info.max_tokens is None or not beyond or not fitting or len(prompt.sequences) == 1:
+            return
+        self.responses = [id_ for id_ in fitting if self.responses is None or id_ in self.responses]
+        where = prompt.overflow(info.max_tokens)
+        self.emit(Notice(f"{counted(len(beyond), 'response')} not scored: too long for {info.model}; {where}"))
 
     def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
         layout, grid = self.scorer.layout, self.grid

@@ -16,7 +16,15 @@ from memscope.scoring.layout import Layout
 from memscope.scoring.table import Ablation, AblationTable
 from memscope.store.scores import Score, ScoreStore, score_keys
 
-__all__ = ["AblationScorer", "Cost", "Rescorer", "ResponseScore", "WeightsChangedError", "check_fits"]
+__all__ = [
+    "AblationScorer",
+    "Cost",
+    "Rescorer",
+    "ResponseScore",
+    "WeightsChangedError",
+    "check_fits",
+    "responses_beyond",
+]
 
 
 class WeightsChangedError(ScorerError):
@@ -182,6 +190,14 @@ class AblationScorer:
         totals = {columns[index].id: score.total for index, score in scores.items()}
         self.table.put(ablation, totals, self._revision)
         return all(score.cached for score in scores.values())
+
+
+def responses_beyond(prompt: Prompt, limit: int | None) -> set[int]:
+    """Return the indices of the responses that end beyond `limit` tokens; none without a limit."""
+    if limit is None:
+        return set()
+    ends = (pair for one in prompt.variants() for pair in zip(one.ranges, one.owners, strict=True))
+    return {owner for (_, end), owner in ends if end > limit}
 
 
 def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) -> None:

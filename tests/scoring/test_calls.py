@@ -22,11 +22,13 @@ from memscope.prompt.prompt import Prompt
 from memscope.run.run import Run
 from memscope.scoring import matrix
 from memscope.scoring.batches import response_batches
+from memscope.scoring.events import Notice
 from memscope.scoring.grid import MEASURES
 from memscope.scoring.layout import Layout
 from memscope.server.compute.attention import BLOCK
 from memscope.store.database import Database
 from tests.call_sessions import Exchange, Message, call_session, message, retrieving_agent, text
+from tests.conftest import start_scorer, stop_scorer
 
 pytestmark = pytest.mark.anyio
 
@@ -220,3 +222,22 @@ async def test_a_small_prefix_cache_costs_no_more_and_changes_no_value(
         assert small.cost.tokens_forwarded <= 1.1 * forwarded
     finally:
         await small.close()
+
+
+async def test_calls_that_fit_the_model_are_scored_though_others_do_not(config: Config, tmp_path: Path) -> None:
+    long = [message("system", "You are a helpful agent.\n", MIRA), message("user", "Who? " * 40)]
+    session = call_session([Exchange(long, NAME), Exchange([SYSTEM, WHO], NAME)])
+    address = start_scorer("--max-model-len", "80")
+    run = Run(session, replace(config, url=address.url), Database(tmp_path / "db"))
+    heard: list[str] = []
+    run.listen(lambda event: heard.append(event.text) if isinstance(event, Notice) else None)
+    try:
+        for fresh in (False, True):
+            await run.matrix(fresh=fresh)
+        grid = run.grids["necessity"]
+        assert grid.logprob[1] == pytest.approx(logprob(Exchange([SYSTEM, WHO], NAME)), abs=5e-4)
+        assert [math.isnan(value) for value in grid.values[0]] == [True, False]
+        assert len([line for line in heard if line.startswith("1 response not scored: too long for")]) == 1
+    finally:
+        await run.close()
+        stop_scorer(address)
