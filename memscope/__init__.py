@@ -23,14 +23,15 @@ The packages, from the top layer down; each imports only from those below it:
     cli, commands/   one module per command, its arguments in commands/parsers/; they call run/ or ui/
     ui/              the Textual screen; larger panes have a folder of their own; keys.py lists every binding
     library          the public Python API
-    run/             one run: a session, a scorer and a store, emitting events; candidates, shipping, selection
+    run/             one run: a session, a scorer and a store, emitting events; following, candidates, shipping
     training/        samples, sending, exports, before/after comparison
     scoring/         the table of ablations, and the measures and jobs over it
     prompt/          a session as token ids: ChatML, and template/ for the model's own chat template
     engines/         requests to scoring servers (dialects/: one module each), checks, the embedded scorer process
     record/          the proxy of `memscope record`, and the Recorder: calls to a recording
     store/           the state database: scores by content, the training ledger, settings, migrations
-    session/         nodes, file formats (one module each), memory detectors
+    session/         nodes and calls; formats/: one module or folder each; apis/: bodies of model APIs; rules/: memory
+                     detectors; following a growing file
     terminal/        text that is safe for a terminal, printing, the word diff
     server/          memscope serve, independent of the packages above: api/, compute/, training/
     demo/            the bundled model and session; build/ generates and trains them; live/ is an agent at work
