@@ -103,7 +103,8 @@ def recent_responses(layout: Layout, entries: int, count: int | None) -> tuple[l
 async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh: bool = False) -> dict[str, float]:
     """Return the strip-all divergence of each response by id, in signed nats, with everything before it as context.
 
-    Responses whose text or context changed because the session was replaced meanwhile are omitted.
+    Responses whose text or context changed because the session was replaced meanwhile are omitted, and so are calls
+    that are too long for the model if others are not.
 
     Args:
         scorer: Scores ablations into the table.
@@ -114,6 +115,7 @@ async def strip_all(scorer: AblationScorer, responses: Collection[str], *, fresh
         ScorerError: The scorer failed.
         PromptError: The model cannot score this prompt.
     """
+    responses = scorer.fitting(responses)
     check_fits(scorer.prompt, scorer.rescorer, scorer.variants(NOTHING_LEFT_OUT, responses))
     for ablation in (NOTHING_LEFT_OUT, ALL_LEFT_OUT):
         await scorer.fill(ablation, responses, fresh=fresh)

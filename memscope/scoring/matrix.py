@@ -28,7 +28,7 @@ from memscope.scoring.events import (
     StrippedDone,
 )
 from memscope.scoring.grid import Grid, baseline_ablation, row_ablation
-from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits, responses_beyond
+from memscope.scoring.rescoring import AblationScorer, WeightsChangedError, check_fits
 from memscope.scoring.table import ALL_LEFT_OUT
 from memscope.terminal.counts import counted
 
@@ -119,14 +119,14 @@ class MatrixJob:
 
     def _leave_out_the_too_long(self) -> None:
         """Score the calls that fit the model, such as those after a compaction, though others do not."""
-        prompt, info = self.scorer.prompt, self.scorer.rescorer.scorer.info
-        beyond = responses_beyond(prompt, info.max_tokens)
-        fitting = [id_ for place, id_ in enumerate(self.scorer.layout.responses) if place not in beyond]
-        if info.max_tokens is None or not beyond or not fitting or len(prompt.sequences) == 1:
+        scorer, info = self.scorer, self.scorer.rescorer.scorer.info
+        wanted = scorer.layout.responses if self.responses is None else self.responses
+        fitting = scorer.fitting(wanted)
+        if info.max_tokens is None or len(fitting) == len(wanted):
             return
-        self.responses = [id_ for id_ in fitting if self.responses is None or id_ in self.responses]
-        where = prompt.overflow(info.max_tokens)
-        self.emit(Notice(f"{counted(len(beyond), 'response')} not scored: too long for {info.model}; {where}"))
+        self.responses = fitting
+        count, where = len(wanted) - len(fitting), scorer.prompt.overflow(info.max_tokens)
+        self.emit(Notice(f"{counted(count, 'response')} not scored: too long for {info.model}; {where}"))
 
     def _wants_noise_floor(self, keys: Sequence[str]) -> bool:
         layout, grid = self.scorer.layout, self.grid

@@ -13,7 +13,7 @@ from memscope.errors import PromptError, ScorerError
 from memscope.prompt.prompt import Prompt
 from memscope.prompt.sequence import Variant
 from memscope.scoring.layout import Layout
-from memscope.scoring.table import Ablation, AblationTable
+from memscope.scoring.table import NOTHING_LEFT_OUT, Ablation, AblationTable
 from memscope.store.scores import Score, ScoreStore, score_keys
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "ResponseScore",
     "WeightsChangedError",
     "check_fits",
-    "responses_beyond",
 ]
 
 
@@ -165,6 +164,19 @@ class AblationScorer:
         places = None if responses is None else self.layout.positions(responses)
         return self.prompt.variants(ablation.removed(self.layout.keys), responses=places)
 
+    def fitting(self, responses: Iterable[str]) -> list[str]:
+        """Return those of some responses that the model accepts with all that is before them.
+
+        Where all share one sequence, or none is accepted, all are returned: `check_fits` raises an error for them.
+        """
+        wanted, limit = list(responses), self.rescorer.scorer.info.max_tokens
+        if limit is None or len(self.prompt.sequences) == 1:
+            return wanted
+        variants = self.variants(NOTHING_LEFT_OUT, wanted)
+        ends = (pair for one in variants for pair in zip(one.ranges, one.owners, strict=True))
+        beyond = {self.layout.responses[owner] for (_, end), owner in ends if end > limit}
+        return [id_ for id_ in wanted if id_ not in beyond] or wanted
+
     async def fill(self, ablation: Ablation, responses: Iterable[str] | None = None, *, fresh: bool = False) -> bool:
         """Score the missing values of an ablation and put them into the table, unless they are outdated by then.
 
@@ -190,14 +202,6 @@ class AblationScorer:
         totals = {columns[index].id: score.total for index, score in scores.items()}
         self.table.put(ablation, totals, self._revision)
         return all(score.cached for score in scores.values())
-
-
-def responses_beyond(prompt: Prompt, limit: int | None) -> set[int]:
-    """Return the indices of the responses that end beyond `limit` tokens; none without a limit."""
-    if limit is None:
-        return set()
-    ends = (pair for one in prompt.variants() for pair in zip(one.ranges, one.owners, strict=True))
-    return {owner for (_, end), owner in ends if end > limit}
 
 
 def check_fits(prompt: Prompt, rescorer: Rescorer, variants: Sequence[Variant]) -> None:

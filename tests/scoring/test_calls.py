@@ -23,6 +23,7 @@ from memscope.run.run import Run
 from memscope.scoring import matrix
 from memscope.scoring.batches import response_batches
 from memscope.scoring.events import Notice
+from memscope.scoring.finetune import strip_all
 from memscope.scoring.grid import MEASURES
 from memscope.scoring.layout import Layout
 from memscope.server.compute.attention import BLOCK
@@ -237,6 +238,7 @@ async def test_calls_that_fit_the_model_are_scored_though_others_do_not(config: 
         grid = run.grids["necessity"]
         assert grid.logprob[1] == pytest.approx(logprob(Exchange([SYSTEM, WHO], NAME)), abs=5e-4)
         assert [math.isnan(value) for value in grid.values[0]] == [True, False]
+        assert list(await strip_all(run.ablation_scorer(), run.layout.responses)) == [run.layout.responses[1]]
         assert len([line for line in heard if line.startswith("1 response not scored: too long for")]) == 1
     finally:
         await run.close()
