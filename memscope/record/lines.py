@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memscope.errors import SessionError
+from memscope.session.limits import DEPTH_LIMIT, nests_deeper
 
 __all__ = ["AppendedFile", "content_id", "encoded", "new_name", "utc_now"]
 
@@ -34,9 +35,11 @@ def encoded(value: Any, *, sort: bool = False) -> bytes:
 
     Raises:
         ValueError: It has a number that is not finite.
-        RecursionError: It is nested too deeply.
+        RecursionError: It is nested too deeply to be read again.
     """
     text = (_SORTING if sort else _ENCODER).encode(value)
+    if text.count("[") + text.count("{") > DEPTH_LIMIT and nests_deeper(value, DEPTH_LIMIT):
+        raise RecursionError(f"more than {DEPTH_LIMIT} lists and objects inside each other")
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from memscope.errors import SessionError
+from memscope.session.limits import DEPTH_LIMIT, nests_deeper
 
 __all__ = ["parse_json"]
 
@@ -35,13 +36,20 @@ def parse_json(data: bytes, name: str, line: int = 1) -> Any:
     """
     try:
         data.decode("utf-8")
-        return msgspec.json.decode(data)
+        value = msgspec.json.decode(data)
     except UnicodeDecodeError as error:
         raise SessionError(_at(data, error.start, name, line, "not UTF-8")) from error
     except msgspec.DecodeError as error:
         raise SessionError(_malformed(data, str(error), name, line)) from error
     except RecursionError as error:
-        raise SessionError(f"{name}:{line}: nested too deeply") from error
+        raise SessionError(_too_deep(name, line)) from error
+    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT and nests_deeper(value, DEPTH_LIMIT):
+        raise SessionError(_too_deep(name, line))
+    return value
+
+
+def _too_deep(name: str, line: int) -> str:
+    return f"{name}:{line}: nested too deeply, the limit is {DEPTH_LIMIT} lists and objects inside each other"
 
 
 def _malformed(data: bytes, reason: str, name: str, line: int) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from memscope.session.text import responses
 from tests.session.apis import bodies
 
 PORT = "The staging database listens on port 7432."
+
+DEEP: Any = reduce(lambda inner, _: {"properties": inner}, range(101), {})
 
 
 @pytest.fixture
@@ -111,8 +114,9 @@ def test_a_marked_message_is_a_memory(path: Path) -> None:
         (["a"], {"timestamp": "noon"}, "timestamp 'noon': expected an RFC 3339 time such as 2026-11-20T10:00:00Z"),
         ([{"role": "assistant", "tool_calls": [{"name": "f", "arguments": {"a": {1}}}]}], {}, "not JSON serializable"),
         ([{"role": "assistant", "tool_calls": [{"name": "f", "arguments": float("nan")}]}], {}, "not JSON compliant"),
+        (["a"], {"tools": [{"name": "f", "parameters": DEEP}]}, "more than 100 lists and objects inside each other"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_a_call_that_cannot_be_recorded_is_told_on_stderr_and_raises_nothing(
     path: Path, capsys: pytest.CaptureFixture[str], messages: Any, fields: Any, words: str

@@ -5,6 +5,8 @@ import pytest
 from memscope.errors import SessionError
 from memscope.session.json_text import parse_json
 
+TOO_DEEP = "nested too deeply, the limit is 100 lists and objects inside each other"
+
 WRONG = {
     b'{"a":NaN}': "x.json:7: not JSON: JSON is malformed: invalid character at byte 6 of the line",
     b'{"a":1e999}': "x.json:7: not JSON: Number out of range - at `$[...]`",
@@ -15,7 +17,9 @@ WRONG = {
     rb'"a\ud83d"': "x.json:7: not text: half of a surrogate pair at byte 3 of the line",
     rb'"a\udE00"': "x.json:7: not text: half of a surrogate pair at byte 3 of the line",
     rb'"\ud83d\ude00 \ud83d"': "x.json:7: not text: half of a surrogate pair at byte 15 of the line",
-    b"[" * 100_000: "x.json:7: nested too deeply",
+    b"[" * 100_000: f"x.json:7: {TOO_DEEP}",
+    b"[" * 101 + b"]" * 101: f"x.json:7: {TOO_DEEP}",
+    b'{"a":' * 101 + b"1" + b"}" * 101: f"x.json:7: {TOO_DEEP}",
 }
 
 
@@ -32,6 +36,11 @@ def test_surrogate_pairs_escaped_backslashes_and_huge_numbers_are_json() -> None
         "\\ud83d",
         123456789012345678901234567890,
     ]
+
+
+def test_what_is_nested_as_deep_as_the_limit_is_json() -> None:
+    assert parse_json(b"[" * 100 + b"]" * 100, "x.json") is not None
+    assert len(parse_json(b"[" + b"[1]," * 999 + b'"[[["]', "x.json")) == 1000
 
 
 def test_the_last_of_two_equal_names_counts() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from memscope.session.apis.base import Part
+from memscope.session.limits import ARGUMENTS_DEPTH, nests_deeper
 
 __all__ = [
     "as_dict",
@@ -68,7 +69,7 @@ def marked_key(value: Any) -> str | None:
 
 
 def parsed_arguments(arguments: Any) -> Any:
-    """Return arguments as a JSON value; a text that is not JSON stays a text."""
+    """Return arguments as a JSON value; a text that is not JSON, or nested too deeply, stays a text."""
     if not isinstance(arguments, str):
         return arguments
     try:
@@ -76,7 +77,7 @@ def parsed_arguments(arguments: Any) -> Any:
         json.dumps(value, allow_nan=False)  # a number such as 1e999 becomes infinite
     except (ValueError, RecursionError):
         return arguments
-    return value
+    return arguments if nests_deeper(value, ARGUMENTS_DEPTH) else value
 
 
 def as_text(value: Any) -> str:

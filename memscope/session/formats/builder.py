@@ -52,6 +52,9 @@ __all__ = ["HEAD_ROLES", "SessionBuilder", "has_mark"]
 HEAD_ROLES = ("system", "developer")
 """The roles whose messages belong to the system section while no other message precedes them."""
 
+_KINDS_NAMED = 30
+"""Kinds of what was skipped that are told by name; the others are counted, as a file may have any number of them."""
+
 
 class SessionBuilder:
     """Collects the messages and calls of one session."""
@@ -167,19 +170,25 @@ class SessionBuilder:
             tools: The tool definitions of a session without calls.
             extra: Unknown fields of the file's header.
         """
-        skipped = [f"{counted(count, kind)} skipped" for kind, count in self._skipped.items()]
         source = Source(
             path=self._name,
             format=self._format,
             context="whole context" if whole else "reconstructed",
             rules=self._texts.rules,
             searched=self._texts.searched,
-            notes=(*self._notes, *skipped, *self._texts.notes),
+            notes=(*self._notes, *self._skipped_lines(), *self._texts.notes),
         )
         header = Header(id=id, title=title, model=model, extra=extra or {})
         return Session(
             header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools), calls=tuple(self._calls)
         )
+
+    def _skipped_lines(self) -> Iterator[str]:
+        kinds = list(self._skipped.items())
+        yield from (f"{counted(count, kind)} skipped" for kind, count in kinds[:_KINDS_NAMED])
+        if more := kinds[_KINDS_NAMED:]:
+            total = sum(count for _, count in more)
+            yield f"{counted(total, 'item')} of {counted(len(more), 'more kind')} skipped"
 
     def _own_response(self, response: int, prompt: Sequence[int]) -> int:
         node = self._nodes[response]

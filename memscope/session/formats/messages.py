@@ -19,6 +19,7 @@ from memscope.session.formats.builder import HEAD_ROLES, has_mark
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.identity import file_session_id
+from memscope.session.limits import ARGUMENTS_DEPTH, nests_deeper
 from memscope.session.memory_tools import searches_memories
 from memscope.session.nodes import (
     Branch,
@@ -219,6 +220,7 @@ def _parsed(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        return msgspec.json.decode(arguments)
+        value = msgspec.json.decode(arguments)
     except (msgspec.DecodeError, RecursionError):
         return arguments
+    return arguments if nests_deeper(value, ARGUMENTS_DEPTH) else value

@@ -144,7 +144,7 @@ class RecordingReader:
         if name is None:
             return ()
         if name not in self._tools:
-            raise fields.error("tools", "the id of tools on an earlier line", name)
+            raise self._seen.missing(fields, "tools", "tools", name)
         return self._tools[name]
 
     def _model(self, fields: Fields) -> str:
@@ -165,6 +165,9 @@ class RecordingReader:
             self._builder.note(_CHOICES)
 
     def _skip_invalid(self, error: SessionError) -> None:
+        if not self._header:
+            raise error
+        self._seen.skipped = self._seen.skipped or str(error)
         self._builder.note(f"a line skipped: {error}")
 
 
@@ -203,7 +206,7 @@ class _Messages:
     def position(self, fields: Fields, field: str, name: Any) -> int:
         """Return the position of a message that a call names."""
         if not isinstance(name, str) or name not in self._positions:
-            raise fields.error(field, "the id of a message on an earlier line", name)
+            raise self._seen.missing(fields, field, "a message", name)
         return self._positions[name]
 
     def response(self, fields: Fields, name: str) -> int:
@@ -217,9 +220,14 @@ class _Messages:
 
 
 class _Seen:
-    """The rows read so far, of which each may come again with the same content, and none with another."""
+    """The rows read so far, of which each may come again with the same content, and none with another.
+
+    Attributes:
+        skipped: Why the first line that was skipped is invalid; "" if none was.
+    """
 
     def __init__(self) -> None:
+        self.skipped = ""
         self._digests: dict[tuple[str, str], bytes] = {}
 
     def is_new(self, kind: str, name: str, value: Any, fields: Fields) -> bool:
@@ -236,6 +244,11 @@ class _Seen:
     def add(self, kind: str, name: str, value: Any) -> None:
         """Note a row that was read without an error."""
         self._digests[kind, name] = _digest(value)
+
+    def missing(self, fields: Fields, field: str, what: str, name: Any) -> SessionError:
+        """Return the error for an id that no earlier row has, which may stand on a line that was skipped."""
+        error = fields.error(field, f"the id of {what} on an earlier line", name)
+        return SessionError(f"{error}; it may be on a line that was skipped: {self.skipped}") if self.skipped else error
 
 
 def _digest(value: Any) -> bytes:

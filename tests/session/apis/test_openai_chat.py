@@ -87,7 +87,7 @@ def test_calls_of_every_kind() -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", ['{"n": NaN}', '{"n": 1e999}', "[" * 100_000])
+@pytest.mark.parametrize("arguments", ['{"n": NaN}', '{"n": 1e999}', "[" * 100_000, "[" * 81 + "]" * 81])
 def test_arguments_that_json_cannot_hold_stay_a_text(arguments: str) -> None:
     call = {"id": "c1", "function": {"name": "f", "arguments": arguments}}
     assert message({"role": "assistant", "tool_calls": [call]}, "body")["content"][0]["arguments"] == arguments

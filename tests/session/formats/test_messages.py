@@ -105,15 +105,20 @@ def test_blocks_that_are_not_text_are_skipped_and_counted() -> None:
     )
 
 
+DEEP = "[" * 81 + "]" * 81
+
+
 def test_calls_become_leaves_and_their_arguments_json_where_they_parse() -> None:
     calls = [
         {"id": "c1", "type": "function", "function": {"name": "sh", "arguments": '{"cmd": "ls"}'}},
         {"id": "c2", "type": "function", "function": {"name": "sh", "arguments": "{cut off"}},
+        {"id": "c3", "function": {"name": "sh", "arguments": DEEP}},
         {"name": "sh", "arguments": {"n": 1}},
     ]
     assert turn({"role": "assistant", "content": None, "tool_calls": calls}).children == (
         ToolCall(name="sh", arguments={"cmd": "ls"}, extra={"id": "c1"}),
         ToolCall(name="sh", arguments="{cut off", extra={"id": "c2"}),
+        ToolCall(name="sh", arguments=DEEP, extra={"id": "c3"}),
         ToolCall(name="sh", arguments={"n": 1}),
     )
 

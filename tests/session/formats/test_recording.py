@@ -183,6 +183,11 @@ def test_several_models_are_no_model() -> None:
     assert read(lines(message("m1"), *calls)).header.model == ""
 
 
+def test_of_thousands_of_unknown_kinds_of_rows_the_first_are_named_and_all_are_counted() -> None:
+    notes = read(lines(*({"type": f"x{number % 2000}"} for number in range(3000)))).source.notes
+    assert (notes[0], len(notes), notes[-1]) == ("2 x0 rows skipped", 31, "2940 items of 1970 more kinds skipped")
+
+
 def test_a_line_that_a_killed_writer_left_is_skipped_and_told() -> None:
     data = RECORDING.encode()
     cut = data[: data.index(b'"role":"assistant"')]
@@ -191,6 +196,21 @@ def test_a_line_that_a_killed_writer_left_is_skipped_and_told() -> None:
     session = read(continued)
     assert len(session.calls) == 2
     assert session.source.notes[0].startswith("a line skipped: run.jsonl:5: ")
+
+
+def test_an_id_that_may_be_on_a_skipped_line_is_reported_with_the_reason_of_the_skip() -> None:
+    torn = RECORDING.encode().replace(b'"role":"user"', b'"role":"us\xff"', 1)
+    with pytest.raises(SessionError) as caught:
+        read(torn)
+    assert "the id of a message on an earlier line, got" in str(caught.value)
+    assert "; it may be on a line that was skipped: run.jsonl:3: not UTF-8 at byte" in str(caught.value)
+
+
+@pytest.mark.parametrize("title", [rb'"\ud800"', b'"' + b"x" * LINE_LIMIT + b'"', b"NaN"])
+def test_a_header_that_is_invalid_is_reported_itself(title: bytes) -> None:
+    data = RECORDING.encode().replace(b'"support agent"', title, 1)
+    with pytest.raises(SessionError, match=r"^run.jsonl:1: (not|the line is longer)"):
+        read(data)
 
 
 def read_header(data: bytes) -> bytes:
