@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anthropic.types
 import openai.types.chat
@@ -16,7 +16,7 @@ from tests.session.apis import bodies
 
 PORT = "The staging database listens on port 7432."
 
-DEEP: Any = reduce(lambda inner, _: {"properties": inner}, range(101), {})
+DEEP: Any = reduce(lambda inner, _: [inner], range(101), cast("Any", []))
 
 
 @pytest.fixture
