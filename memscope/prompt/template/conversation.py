@@ -21,6 +21,9 @@ __all__ = ["EVERY_TEXT", "Conversation", "Rendering", "Turn"]
 
 _NUMBER = re.compile(r"\d+")
 EVERY_TEXT = "*"
+_KEPT_SKELETONS = 4
+"""The same skeleton is asked for several times in a row, and rendering a long one takes a while."""
+
 _LONGEST_HEADER = 200
 """Number of characters used to distinguish the headers of messages."""
 
@@ -103,6 +106,7 @@ class Conversation:
         self._names_beginning = "bos_token" in (tokenizer.chat_template or "")
         self._control = re.compile("|".join(map(re.escape, tokenizer.control_texts)) or "(?!)")
         self._joints: dict[tuple[str, ...], str | None] = {}
+        self._skeletons: dict[tuple[int, bool], str] = {}
         self._headers: dict[tuple[str, ...], tuple[int, bool]] = {}
 
     def frame(self, first: int, end: int) -> Owner:
@@ -117,7 +121,12 @@ class Conversation:
         Raises:
             PromptError: The template rejects them.
         """
-        return self._skeleton_template.render(self._skeleton_messages[:count], open_turn=open_turn)
+        if (count, open_turn) not in self._skeletons:
+            while len(self._skeletons) >= _KEPT_SKELETONS:
+                self._skeletons.pop(next(iter(self._skeletons)))
+            rendered = self._skeleton_template.render(self._skeleton_messages[:count], open_turn=open_turn)
+            self._skeletons[count, open_turn] = rendered
+        return self._skeletons[count, open_turn]
 
     def rendering(self, count: int, *, open_turn: bool = False) -> Rendering:
         """Render the first messages.
