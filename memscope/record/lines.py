@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Iterator
@@ -21,13 +20,14 @@ __all__ = ["AppendedFile", "content_id", "encoded", "new_name", "utc_now"]
 _HASH_BYTES = 8
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _SORTING = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-_REPLACEMENT = "\ufffd"
 _MODE = 0o600
 
 
 def encoded(value: Any, *, sort: bool = False) -> bytes:
-    """Return a value as JSON. Halves of surrogate pairs, which no UTF-8 text can hold, are replaced.
+    """Return a value as JSON.
+
+    Halves of surrogate pairs, which no UTF-8 text can hold, are joined where both are there, as a stream may deliver
+    them in two pieces; others are replaced.
 
     Args:
         value: The value.
@@ -43,7 +43,7 @@ def encoded(value: Any, *, sort: bool = False) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return _HALF_PAIR.sub(_REPLACEMENT, text).encode()
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
 
 def content_id(prefix: str, value: Any) -> str:

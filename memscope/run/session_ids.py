@@ -41,9 +41,12 @@ def shared_id_warning(session: Session, settings: Settings) -> str | None:
         settings.set(name, f"{beginning} {path}")
     if not known:
         return None
+    other = f"another session has the id {session.header.id!r} too ({known_path})"
+    if known_path == path:
+        other = f"{path} held another session with the id {session.header.id!r} before"
     return (
-        f"another session has the id {session.header.id!r} too ({known_path}): approving or rejecting a response "
-        "counts for an equal one in both; give each session an id of its own"
+        f"{other}: approving or rejecting a response counts for an equal one in both; "
+        "give each session an id of its own"
     )
 
 

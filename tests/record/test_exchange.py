@@ -244,6 +244,12 @@ def test_bytes_that_are_not_text_are_replaced(recorded: Recorded) -> None:
     assert recorded.texts() == ["\ufffd.", "\ufffd."]
 
 
+def test_halves_of_a_surrogate_pair_in_two_pieces_of_a_stream_are_one_character(recorded: Recorded) -> None:
+    pieces = [{"choices": [{"index": 0, "delta": {"content": half}}]} for half in ("Hi \ud83d", "\ude00.")]
+    recorded.exchange(reply="".join(f"data: {json.dumps(piece)}\n\n" for piece in pieces).encode())
+    assert recorded.texts() == ["Hi \U0001f600."]
+
+
 def test_of_several_responses_the_first_one_is_recorded_and_this_is_told(recorded: Recorded) -> None:
     second = {"index": 1, "message": {"content": "no"}, "finish_reason": "stop"}
     recorded.exchange({**CHAT, "n": 2}, {"choices": [second, *ANSWER["choices"]]})

@@ -52,7 +52,10 @@ def test_a_session_in_the_place_of_another_is_named_once(tmp_path: Path, setting
         path.unlink()
         path = tmp_path / "b.jsonl"
     other = session_in(path, "What port")
-    assert shared_id_warning(other, settings) is not None
+    before = f"{path} held another session with the id 'small' before: "
+    warning = shared_id_warning(other, settings)
+    assert warning is not None
+    assert warning.startswith("another session has the id 'small' too" if gone else before)
     assert shared_id_warning(other, settings) is None
 
 
