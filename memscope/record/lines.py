@@ -92,6 +92,15 @@ class AppendedFile:
             os.close(self._file)
             raise
         self._torn = False
+        self._size = os.fstat(self._file).st_size
+
+    @property
+    def lost(self) -> str:
+        """What happened to lines that were in the file: "deleted" or "truncated"; "" if all are there."""
+        status = os.fstat(self._file)
+        if status.st_nlink == 0:
+            return "deleted"
+        return "truncated" if status.st_size < self._size else ""
 
     def read(self) -> Iterator[bytes]:
         """Yield the lines that are in the file; note whether the last one lacks its newline."""
@@ -111,6 +120,7 @@ class AppendedFile:
         """
         data = (b"\n" if self._torn else b"") + line + b"\n"
         written = os.write(self._file, data)
+        self._size += written
         if written < len(data):
             self._torn = self._torn or written > 0
             raise OSError(None, "the line was cut short")

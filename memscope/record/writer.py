@@ -70,12 +70,8 @@ class RecordingWriter:
         self._written: set[str] = set()
         self._overlong: set[str] = set()
         self._conversations = Conversations()
-        self._file: AppendedFile | None = AppendedFile(self.path)
-        try:
-            self._begin(self._file, _given(title=title, client=client))
-        except BaseException:
-            self.close()
-            raise
+        self._header = _given(title=title, client=client)
+        self._file: AppendedFile | None = self._opened()
 
     def add(self, request: CallRequest, reply: CallReply, **fields: Any) -> None:
         """Write a call. A failure to write is reported and raises nothing.
@@ -91,7 +87,10 @@ class RecordingWriter:
         """
         with self._lock:
             try:
+                self._restart_if_lost()
                 self._add(request, reply, fields)
+            except SessionError as error:
+                self.report(f"{error}; calls are missing in it", "not written")
             except OSError as error:
                 self.report(f"{self.path}: cannot be written: {error.strerror}; calls are missing in it", "not written")
 
@@ -113,7 +112,16 @@ class RecordingWriter:
                 self._file.close()
             self._file = None
 
-    def _begin(self, file: AppendedFile, named: Mapping[str, Any]) -> None:
+    def _opened(self) -> AppendedFile:
+        file = AppendedFile(self.path)
+        try:
+            self._begin(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _begin(self, file: AppendedFile) -> None:
         lines = file.read()
         if (first := next(lines, None)) is not None:
             self._continue(first, lines)
@@ -121,9 +129,22 @@ class RecordingWriter:
         stem = os.path.basename(self.path).partition(".")[0]  # noqa: PTH119 - pathlib is not imported for this
         name = stem if _NAME.fullmatch(stem) else new_name(_ID_DIGITS)
         try:
-            file.append(encoded({"type": "recording", "version": RECORDING_VERSION, "id": name, **named}))
+            file.append(encoded({"type": "recording", "version": RECORDING_VERSION, "id": name, **self._header}))
         except OSError as error:
             raise SessionError(f"{self.path}: cannot be written: {error.strerror}") from error
+
+    def _restart_if_lost(self) -> None:
+        """Begin again if lines that later calls would name are no longer in the file."""
+        if self._file is None or not (lost := self._file.lost):
+            return
+        self.report(f"{self.path} was {lost} while it was written: a new recording begins there")
+        self._file.close()
+        self._file = None
+        self.calls = 0
+        self._written.clear()
+        self._overlong.clear()
+        self._conversations = Conversations()
+        self._file = self._opened()
 
     def _continue(self, header: bytes, lines: Iterator[bytes]) -> None:
         """Note what the file holds already."""

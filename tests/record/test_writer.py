@@ -154,6 +154,35 @@ def test_a_place_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
         new_recording(tmp_path / "file" / "recordings")
 
 
+@pytest.mark.parametrize("what", ["deleted", "truncated"])
+def test_a_file_that_is_lost_while_it_is_written_begins_again_whole(tmp_path: Path, what: str) -> None:
+    problems: list[str] = []
+    path = tmp_path / "run.jsonl"
+    writer = RecordingWriter(path, title="a title", on_problem=problems.append)
+    writer.add(request("a"), reply("b"))
+    if what == "deleted":
+        path.unlink()
+    else:
+        path.write_bytes(b"")
+    writer.add(request("a", "c"), reply("d"))
+    writer.add(request("a", "c", "e"), reply("f"))
+    assert (texts(path), writer.calls, load_session(path).header.title) == (["d", "f"], 2, "a title")
+    assert problems == [f"{path} was {what} while it was written: a new recording begins there"]
+
+
+def test_a_recording_whose_folder_is_deleted_fails_no_call_and_is_told(tmp_path: Path) -> None:
+    problems: list[str] = []
+    (folder := tmp_path / "folder").mkdir()
+    writer = RecordingWriter(folder / "run.jsonl", on_problem=problems.append)
+    (folder / "run.jsonl").unlink()
+    folder.rmdir()
+    for number in range(3):
+        writer.add(request(f"{number}"), reply("lost"))
+    assert writer.calls == 0
+    assert len(problems) == 2
+    assert problems[1].endswith("cannot be written: No such file or directory; calls are missing in it")
+
+
 def test_a_full_disk_fails_no_call_and_is_told_once(tmp_path: Path) -> None:
     problems: list[str] = []
     writer = RecordingWriter(tmp_path / "run.jsonl", on_problem=problems.append)
