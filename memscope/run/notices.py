@@ -57,7 +57,9 @@ class Notices:
         """Emit how complete the session is, what was skipped or guessed, and whether its id is another's too."""
         source = session.source
         lines = [_INCOMPLETE[source.context], *source.notes] if source.context in _INCOMPLETE else source.notes
-        if new := [line for line in lines if self._is_news(line)]:
+        told = self._told.copy()  # lines of one session that differ in numbers alone are several
+        if new := [line for line in lines if _kind(line) not in told]:
+            self._told.update(map(_kind, new))
             self._emit(SessionNotes(tuple(new)))
         self._tell_once(shared_id_warning(session, settings))
 
@@ -89,7 +91,11 @@ class Notices:
             self._emit(Notice(line))
 
     def _is_news(self, line: str) -> bool:
-        kind = _NUMBER.sub("#", line)
+        kind = _kind(line)
         is_new = kind not in self._told
         self._told.add(kind)
         return is_new
+
+
+def _kind(line: str) -> str:
+    return _NUMBER.sub("#", line)

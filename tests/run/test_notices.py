@@ -9,6 +9,8 @@ from memscope.config import Config
 from memscope.run.notices import Notices
 from memscope.scoring.events import BaselineDone, Event, Notice, SessionNotes
 from memscope.session.nodes import Branch, Content, Node, Session
+from memscope.store.database import Database
+from memscope.store.settings import Settings
 from tests.run.test_run import opened
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +98,14 @@ def test_a_line_is_told_once() -> None:
     notices = Notices(events.append)
     notices.tell(["a 1", "a 1", "a 2"])
     assert lines(events) == ["a 1", "a 2"]
+
+
+async def test_notes_that_differ_in_numbers_alone_are_several_unless_told_before(
+    small_session: Session,
+) -> None:
+    events: list[Event] = []
+    notices = Notices(events.append)
+    for notes in (("line 5: not JSON", "line 9: not JSON"), ("line 5: not JSON", "line 9: not JSON", "1 x skipped")):
+        session = replace(small_session, source=replace(small_session.source, notes=notes))
+        notices.tell_session(session, Settings(Database(None)))
+    assert events == [SessionNotes(("line 5: not JSON", "line 9: not JSON")), SessionNotes(("1 x skipped",))]

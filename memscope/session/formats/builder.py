@@ -24,6 +24,7 @@ import msgspec
 
 from memscope.session.detectors import Detector
 from memscope.session.formats.fields import Fields
+from memscope.session.formats.skipped import skipped_lines
 from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.memory_tools import searches_memories
 from memscope.session.nodes import (
@@ -45,15 +46,11 @@ from memscope.session.positions import Positions
 from memscope.session.rules.base import Origin
 from memscope.session.text import origin_of
 from memscope.session.timestamps import is_timestamp
-from memscope.terminal.counts import counted
 
 __all__ = ["HEAD_ROLES", "SessionBuilder", "has_mark"]
 
 HEAD_ROLES = ("system", "developer")
 """The roles whose messages belong to the system section while no other message precedes them."""
-
-_KINDS_NAMED = 30
-"""Kinds of what was skipped that are told by name; the others are counted, as a file may have any number of them."""
 
 
 class SessionBuilder:
@@ -176,19 +173,12 @@ class SessionBuilder:
             context="whole context" if whole else "reconstructed",
             rules=self._texts.rules,
             searched=self._texts.searched,
-            notes=(*self._notes, *self._skipped_lines(), *self._texts.notes),
+            notes=(*self._notes, *skipped_lines(self._skipped), *self._texts.notes),
         )
         header = Header(id=id, title=title, model=model, extra=extra or {})
         return Session(
             header=header, nodes=tuple(self._nodes), source=source, tools=tuple(tools), calls=tuple(self._calls)
         )
-
-    def _skipped_lines(self) -> Iterator[str]:
-        kinds = list(self._skipped.items())
-        yield from (f"{counted(count, kind)} skipped" for kind, count in kinds[:_KINDS_NAMED])
-        if more := kinds[_KINDS_NAMED:]:
-            total = sum(count for _, count in more)
-            yield f"{counted(total, 'item')} of {counted(len(more), 'more kind')} skipped"
 
     def _own_response(self, response: int, prompt: Sequence[int]) -> int:
         node = self._nodes[response]

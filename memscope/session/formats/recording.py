@@ -48,6 +48,9 @@ _STATUSES: tuple[CallStatus, ...] = ("complete", "cut", "failed")
 _BROKEN_HEADER = re.compile(rb'\{[ \t]*"type"[ \t]*:[ \t]*"recording"')
 """A first line that is not JSON but begins like a recording's, so that its error is reported as one."""
 
+_INVALID_NAMED = 3
+"""Lines that are not JSON which are told one by one; the others are counted."""
+
 
 class RecordingReader:
     """Reads a recording. A last line without a newline is kept until the newline arrives or `finish` is called."""
@@ -63,6 +66,7 @@ class RecordingReader:
         self._tools: dict[str, tuple[Mapping[str, Any], ...]] = {}
         self._models: set[str] = set()
         self._whole = True
+        self._invalid = 0
 
     def feed(self, data: bytes) -> None:
         """See `SessionReader.feed`."""
@@ -168,7 +172,11 @@ class RecordingReader:
         if not self._header:
             raise error
         self._seen.skipped = self._seen.skipped or str(error)
-        self._builder.note(f"a line skipped: {error}")
+        self._invalid += 1
+        if self._invalid <= _INVALID_NAMED:
+            self._builder.note(f"a line skipped: {error}")
+        else:
+            self._builder.skip("more invalid line")
 
 
 _INCOMPLETE = "some calls had context that is not in the recording: their responses are scored without it"

@@ -213,6 +213,12 @@ def test_a_header_that_is_invalid_is_reported_itself(title: bytes) -> None:
         read(data)
 
 
+def test_of_many_lines_that_are_not_json_the_first_are_told_and_all_are_counted() -> None:
+    notes = read(lines(message("m1")) + b"{oops\n" * 500).source.notes
+    assert [note.split(": ")[1] for note in notes[:3]] == ["run.jsonl:3", "run.jsonl:4", "run.jsonl:5"]
+    assert notes[3:] == ("497 more invalid lines skipped",)
+
+
 def read_header(data: bytes) -> bytes:
     return data.split(b"\n", 1)[0] + b"\n"
 

@@ -35,6 +35,7 @@ from memscope.session.formats.claude_code.rows import FileMemory, Snapshot
 from memscope.session.formats.claude_code.tree import Input, Response, TranscriptTree
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import file_part, files_on_disk, joined, text_on_disk
+from memscope.session.formats.skipped import skipped_lines
 from memscope.session.nodes import Session, SourceContext
 from memscope.session.positions import Positions
 from memscope.session.rules.agent_files import RULE as AGENT_FILES
@@ -327,8 +328,7 @@ class ClaudeCodeReader:
             yield f"account data left out of {counted(tree.private, 'attachment')}"
         if self._unreadable:
             yield f"{counted(self._unreadable, 'line')} skipped: not JSON"
-        for kind, count in tree.skipped.items():
-            yield f"{counted(count, kind)} skipped"
+        yield from skipped_lines(tree.skipped)
 
 
 def _at(found: Sequence[tuple[int, _T]], number: int) -> _T | None:

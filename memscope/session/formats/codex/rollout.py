@@ -37,6 +37,7 @@ from memscope.session.formats.codex.items import (
 )
 from memscope.session.formats.lines import JsonLine, LineReader
 from memscope.session.formats.memory_files import title_of
+from memscope.session.formats.skipped import skipped_lines
 from memscope.session.nodes import Session
 from memscope.session.positions import Positions
 from memscope.session.timestamps import is_timestamp
@@ -273,8 +274,7 @@ class CodexReader:
             yield f"{counted(self._unknown_citations, 'citation')} of memories that are not in the file"
         if self._unreadable:
             yield f"{counted(self._unreadable, 'line')} skipped: not JSON"
-        for kind, count in self._skipped.items():
-            yield f"{counted(count, kind)} skipped"
+        yield from skipped_lines(self._skipped)
 
 
 def _recognises(head: FileHead) -> bool:
