@@ -43,7 +43,7 @@ def live_demo(config: Config, pace: float) -> int:
     # Imported here, since the demo that only shows the bundled session is painted without it.
     from memscope.demo.live.talking import TalkedFollowing
 
-    recording = new_recording(recordings_folder(config))
+    recording = new_recording(recordings_folder(config) / "demo")  # `memscope --follow` is for the user's own
     RecordingWriter(recording, title=_TITLE, client="memscope demo --live").close()  # the recorder continues it
     config = msgspec.structs.replace(config, follow=True, source_format=None)
 

@@ -33,7 +33,7 @@ def doctor(path: str | None, config: Config, output: str) -> int:
     """Print the report; return 1 if the session or the scorer is unusable."""
     findings: dict[str, Any] = {}
     session: Session | None = None
-    if path is not None:
+    if path is not None or config.source_format is not None:
         session, findings["session"] = _session(path, config)
     findings["scorer"] = run_to_end(_scorer(config, session))
     if output == "json":
@@ -45,7 +45,7 @@ def doctor(path: str | None, config: Config, output: str) -> int:
     return 1 if any("error" in facts for facts in findings.values()) else 0
 
 
-def _session(path: str, config: Config) -> tuple[Session | None, dict[str, Any]]:
+def _session(path: str | None, config: Config) -> tuple[Session | None, dict[str, Any]]:
     try:
         session = load_configured_session(path, config)
     except MemscopeError as error:

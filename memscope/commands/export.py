@@ -139,7 +139,8 @@ async def _matrix(run: Run, request: _ExportRequest, redactor: Redactor | None) 
             response["preview"] = preview_line(redactor.text(column.text))
             response["cited"] = list(map(redactor.key, column.cited))
     text = msgspec.json.encode(report).decode() + "\n" if request.is_json else matrix_csv(report)
-    return text, f"matrix of {len(grid.rows)} memories and {len(grid.columns)} responses", "failed" in grid.status
+    memories, responses = counted(len(grid.rows), "memory", "memories"), counted(len(grid.columns), "response")
+    return text, f"matrix of {memories} and {responses}", "failed" in grid.status
 
 
 async def _records(

@@ -15,6 +15,7 @@ from memscope.scoring.finetune import Context
 from memscope.scoring.importance import MAX_AGE_SECONDS, WINDOW_RESPONSES, IncrementalResult, MemoryScore
 from memscope.session.nodes import Session
 from memscope.store.memory_weights import MemoryWeight
+from memscope.terminal.counts import counted
 from memscope.terminal.printing import print_json, print_text
 from memscope.terminal.safe import fit, one_line
 
@@ -142,7 +143,8 @@ def _summary(report: dict[str, Any], options: _Options) -> str:
     if not report["scored"] and not report["failed"]:
         return f"nothing to score: {left}; weights in nats"
     failed = f", {report['failed']} failed" if report["failed"] else ""
-    return f"{report['scored']} memories scored{failed} ({_CONTEXTS[options.context]}); {left}; weights in nats"
+    scored = counted(report["scored"], "memory", "memories")
+    return f"{scored} scored{failed} ({_CONTEXTS[options.context]}); {left}; weights in nats"
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,7 @@ from memscope.scoring.events import (
 )
 from memscope.scoring.expected import by_expected_effect
 from memscope.scoring.grid import Grid, Measure, baseline_ablation
+from memscope.session.advice import advice
 from memscope.session.follow import FollowedFile
 from memscope.session.nodes import Session
 
@@ -60,6 +61,7 @@ class Following:
 
     Attributes:
         measure: The measure to score; the screen sets the one that it shows.
+        advice: What to do while nothing can be scored, line by line; empty if nothing is known.
     """
 
     def __init__(self, run: Run, file: FollowedFile, notices: Sequence[str] = ()) -> None:
@@ -71,6 +73,7 @@ class Following:
             notices: What else that look found.
         """
         self.measure: Measure = "necessity"
+        self.advice: tuple[str, ...] = ()
         self._run, self._file, self._notices = run, file, notices
         self._paused = False
         self._wake = asyncio.Event()
@@ -101,8 +104,7 @@ class Following:
         missing = [words for words, there in (("memory", layout.rows), ("response", layout.columns)) if not there]
         if not missing:
             return ""
-        advice = "; memscope doctor says how to find one" if layout.columns else ""
-        return f"waiting for the first {' and the first '.join(missing)} in {self._file.name}{advice}"
+        return f"waiting for the first {' and the first '.join(missing)} in {self._file.name}"
 
     @property
     def pending(self) -> int:
@@ -143,6 +145,7 @@ class Following:
         try:
             self._say(self._notices)
             self._arrived()
+            await self._advise()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch())
                 group.create_task(self._work())
@@ -168,6 +171,16 @@ class Following:
             self._say([f"the session's new version is not shown: {error}"])
             return
         self._arrived()
+        await self._advise()
+
+    async def _advise(self) -> None:
+        """Find out what to do about responses without memories, or about calls that all failed."""
+        session, layout = self._run.session, self._run.layout
+        stuck = bool(layout.columns) and not layout.rows
+        failed = not layout.columns and any(call.status == "failed" for call in session.calls)
+        self.advice = await asyncio.to_thread(advice, session) if stuck or failed else ()
+        if self.advice:
+            self._run.emit(SessionGrown(len(layout.rows), len(layout.columns)))
 
     def _arrived(self) -> None:
         responses = self._run.layout.responses

@@ -111,8 +111,8 @@ class FollowedFile:
 
         Args:
             place: The file, which need not exist yet.
-            newest: `place` is a folder: follow the file in it that was changed last, once there is one. As long as it
-                has no response, a newer one takes its place: the first attempts of an agent may fail.
+            newest: `place` is a folder: follow the file in it that was changed last, once there is one. A newer one
+                takes its place when its recorder has ended, or while it has no response: an agent may fail at first.
             rules: Names of the memory rules to apply to chat messages; None for all.
             pattern: The user's memory pattern; see `memscope.session.detectors`.
             source_format: The name of the file's format; by default it is determined from the content.
@@ -180,11 +180,13 @@ class FollowedFile:
         if newest in (None, self._path, self._newest):
             return
         self._newest = newest
-        if self._answered:
+        if self._answered and self._path is not None and _is_being_written(self._path):
             yield f"{newest} is newer: start memscope --follow again to follow it"
         else:
-            yield f"{self.name} has no response; following {newest}, which is newer"
+            ended = "is complete" if self._answered else "has no response"
+            yield f"{self.name} {ended}; following {newest}, which is newer"
             self._path, self._progress, self._stamp, self._seen = newest, None, None, False
+            self._answered = False
 
     def _gone(self) -> FileUpdate:
         self._stamp = self._progress = None
@@ -330,6 +332,20 @@ def _is_json(data: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+def _is_being_written(path: Path) -> bool:
+    """Return whether a recorder holds its lock on a recording."""
+    try:
+        import fcntl
+
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False
 
 
 def _changed(folder: Path) -> int:

@@ -193,7 +193,9 @@ class MemscopeApp(AppShell):
     def _show_waiting(self) -> None:
         layout = self.measured.layout
         empty = not (layout.rows and layout.columns)
-        self._heatmap.view.waiting_for = self._following.waiting_for if self._following and empty else ""
+        waiting = self._following is not None and empty and bool(self._following.waiting_for)
+        following = self._following if waiting else None
+        self._heatmap.view.waiting_for = (following.waiting_for, "", *following.advice) if following else ()
 
     def _tell(self, batch: Batch) -> None:
         if batch.lines:

@@ -121,8 +121,12 @@ async def test_a_file_with_responses_and_no_memory_says_where_to_find_help(
     async with followed(tmp_path / "live.jsonl", config, monkeypatch) as case:
         case.append(*LINES[:2], *LINES[4:6])
         await case.until(lambda: len(case.run.layout.columns) == 1)
-        advice = "memscope doctor says how to find one"
-        assert case.following.waiting_for == f"waiting for the first memory in {case.path}; {advice}"
+        assert case.following.waiting_for == f"waiting for the first memory in {case.path}"
+        await case.until(lambda: len(case.following.advice) > 1)
+        assert "a native session names its memories" in case.following.advice[1]
+        case.append(LINES[2])
+        await case.until(lambda: not case.following.waiting_for)
+        assert case.following.advice == ()
 
 
 async def test_a_file_is_followed_from_before_it_exists(

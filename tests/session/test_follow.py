@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -269,12 +270,19 @@ def test_the_newest_file_of_a_folder_is_followed_and_kept(tmp_path: Path) -> Non
     )
     assert update.session is not None
     assert len(update.session.nodes) == len(LINES) - 1
-    (tmp_path / "newest.jsonl").write_bytes(SMALL_SESSION)
-    assert file.poll() == follow.FileUpdate(
-        notices=(f"{tmp_path / 'newest.jsonl'} is newer: start memscope --follow again to follow it",)
+    with (tmp_path / "better.jsonl").open("rb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        (tmp_path / "newest.jsonl").write_bytes(SMALL_SESSION)
+        assert file.poll() == follow.FileUpdate(
+            notices=(f"{tmp_path / 'newest.jsonl'} is newer: start memscope --follow again to follow it",)
+        )
+        assert file.poll() == follow.FileUpdate(), "it stays with a file that is being written, and says so once"
+        assert file.name == str(tmp_path / "better.jsonl")
+    (tmp_path / "zest.jsonl").write_bytes(SMALL_SESSION)
+    os.utime(tmp_path / "zest.jsonl", (2**32, 2**32))
+    assert file.poll().notices == (
+        f"{tmp_path / 'better.jsonl'} is complete; following {tmp_path / 'zest.jsonl'}, which is newer",
     )
-    assert file.poll() == follow.FileUpdate(), "it stays with the file that it follows, and says so once"
-    assert file.name == str(tmp_path / "better.jsonl")
     assert newest_file(tmp_path / "nowhere") is None
 
 

@@ -6,6 +6,7 @@ repaints two cells; a finished row repaints its line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -38,7 +39,7 @@ class HeatmapView(ScrollView, can_focus=True):
         key: The memory under the cursor; None if no row is shown. The cursor follows it when rows are reordered.
         response: The id of the response under the cursor; None if there is none.
         stays_on_newest: Whether the cursor moves to every new response, until the user moves it away.
-        waiting_for: What the session lacks before there is a map, shown in its place; "" if nothing.
+        waiting_for: What the session lacks before there is a map, line by line, shown in its place.
     """
 
     ALLOW_SELECT = False
@@ -60,7 +61,7 @@ class HeatmapView(ScrollView, can_focus=True):
         self.key: str | None = None
         self.response: str | None = None
         self.stays_on_newest = False
-        self.waiting_for = ""
+        self.waiting_for: Sequence[str] = ()
         self.zoom: Zoom = "cells"
         self.colours: Colours = colours
         self._painter = Painter(self.rows, make_palette(colours, signed=False, dark=True))
@@ -225,7 +226,8 @@ class HeatmapView(ScrollView, can_focus=True):
         return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
     def _waiting_line(self, line: int, width: int) -> Strip:
-        return Strip([Segment(shorten(self.waiting_for, width))]) if line == 1 else Strip.blank(width)
+        lines = self.waiting_for
+        return Strip([Segment(shorten(lines[line - 1], width))]) if 0 < line <= len(lines) else Strip.blank(width)
 
     def _row_line(self, line: int, width: int, scroll_x: int) -> Strip:
         g = self.geometry

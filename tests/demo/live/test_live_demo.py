@@ -59,7 +59,7 @@ def test_ctrl_c_twice_ends_the_agent_and_keeps_its_recording(scorer: ScorerAddre
         assert terminal.end() in (0, 130)
         assert terminal.as_before
         watched.assert_all_end()
-    (recording,) = (tmp_path / "recordings").iterdir()
+    (recording,) = (tmp_path / "recordings" / "demo").iterdir()
     session = load_session(recording)
     assert session.header.title == "an agent at work"
     assert "user/greeting" in session.memory_keys()
