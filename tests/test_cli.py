@@ -190,6 +190,14 @@ def test_a_directory_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert ": a directory" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [[], ["score"], ["doctor"]])
+def test_an_empty_file_name_is_usage_and_not_the_demo(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(*command, "")
+    assert ended.value.code == 2
+    assert "SESSION: the file name is empty" in capsys.readouterr().err
+
+
 def test_a_wrong_flag_or_value_is_usage(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit) as ended:
         run("score", "--no-such-flag")

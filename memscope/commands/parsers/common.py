@@ -50,7 +50,14 @@ def new_parser(name: str, about: str, run: Run) -> argparse.ArgumentParser:
 
 def add_session(parser: argparse.ArgumentParser, about: str = "session file (default: the bundled demo)") -> None:
     """Add the positional argument SESSION."""
-    parser.add_argument("session", nargs="?", metavar="SESSION", help=about)
+    parser.add_argument("session", nargs="?", metavar="SESSION", type=_file_name, help=about)
+
+
+def _file_name(value: str) -> str:
+    """Return a file name; an empty one comes from an unset variable and does not stand for the demo."""
+    if not value:
+        raise argparse.ArgumentTypeError("the file name is empty; omit it to open the bundled demo")
+    return value
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
