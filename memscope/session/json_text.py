@@ -53,7 +53,7 @@ def _too_deep(name: str, line: int) -> str:
 
 
 def _malformed(data: bytes, reason: str, name: str, line: int) -> str:
-    if half := _ESCAPED_HALF.search(data):
+    if b"\\u" in data and (half := _ESCAPED_HALF.search(data)):  # the search is slow in a big file
         return _at(data, half.start(1 if half[1] else 2), name, line, "not text: half of a surrogate pair")
     if position := _POSITION.search(reason):
         return _at(data, int(position[1]), name, line, f"not JSON: {reason[: position.start()]}")
