@@ -123,6 +123,8 @@ class MemscopeApp(AppShell):
             self.say(line, warn=True)
         self._workspace.open("heatmap")
         self._show_waiting()
+        # What was on the terminal is unknown after the process was stopped, and its size need not have changed.
+        self.app_resume_signal.subscribe(self, lambda _: self.screen.refresh(layout=True))
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:

@@ -99,7 +99,7 @@ async def take_live(calls: Sequence[str], size: tuple[int, int], folder: Path, s
     file = FollowedFile(recording)
     run = Run(file.poll().session or empty_session(file), config, database)
     following = Following(run, file)
-    app = MemscopeApp(run, UiOptions(state, colours="full", undo_seconds=0), following)
+    app = MemscopeApp(run, UiOptions(state, colours="full", undo_seconds=0, read_only=True), following)
     taken = []
     async with app.run_test(size=size) as pilot:
         shown = 0

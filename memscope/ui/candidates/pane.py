@@ -178,7 +178,7 @@ class CandidatesPane(DimsChanges, ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Draw the header, then one candidate per line."""
-        width = self.size.width
+        width = self.scrollable_content_region.width  # without the scroll bar
         place = y - 1 + round(self.scroll_offset.y)
         if y == 0:
             pieces = [(shorten(self._header(width), width), _DIM)]
