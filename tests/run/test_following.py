@@ -214,7 +214,9 @@ async def test_appends_and_rows_in_any_order_give_the_matrix_of_the_whole_file(
         assert values == await fresh_values(case.path, config)
 
 
-async def test_a_burst_is_one_new_version(tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_burst_is_one_new_version_not_one_a_node(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "live.jsonl"
     path.write_bytes(b"".join(LINES[:6]))
     async with followed(path, config, monkeypatch) as case:
@@ -224,7 +226,8 @@ async def test_a_burst_is_one_new_version(tmp_path: Path, config: Config, monkey
         case.append(*[QUESTION, ANSWER] * 500)
         await case.until(lambda: len(case.run.layout.columns) == 501)
         assert case.following.pending == 1000
-        assert sum(isinstance(event, SessionGrown) for event in case.events) == 1
+        # Two if the file is looked at in the middle of the write.
+        assert sum(isinstance(event, SessionGrown) for event in case.events) <= 2
 
 
 async def test_pausing_shows_new_nodes_but_scores_none(
