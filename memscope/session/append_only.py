@@ -25,13 +25,11 @@ from memscope.session.nodes import (
     Session,
     memories_of,
 )
-from memscope.session.text import responses
+from memscope.session.text import is_head_turn, responses
 from memscope.session.threads import response_threads
 from memscope.terminal.counts import counted
 
 __all__ = ["AppendOnly", "append_only"]
-
-_HEAD_ROLES = ("system", "developer")
 
 
 class AppendOnly(NamedTuple):
@@ -87,7 +85,7 @@ def _conversation(session: Session, calls: Sequence[Call]) -> Iterator[Node]:
     section: Section = "system"
     for position in _positions(calls[-1]):
         node = session.nodes[position]
-        if not (isinstance(node, Branch) and node.role in _HEAD_ROLES):
+        if not is_head_turn(node):
             section = "conversation"
         yield _placed(node, section, times)
 

@@ -22,11 +22,24 @@ from memscope.session.nodes import (
 )
 from memscope.session.rules.base import Origin
 
-__all__ = ["THINKING_END", "WRITTEN_ROLES", "RecordedResponse", "is_response", "leaf_text", "origin_of", "responses"]
+__all__ = [
+    "HEAD_ROLES",
+    "THINKING_END",
+    "WRITTEN_ROLES",
+    "RecordedResponse",
+    "is_head_turn",
+    "is_response",
+    "leaf_text",
+    "origin_of",
+    "responses",
+]
 
 
 THINKING_END = "\n</think>\n"
 """What ends reasoning where it is written as text."""
+
+HEAD_ROLES = ("system", "developer")
+"""The roles of instructions, whose messages belong to the system section while no other message precedes them."""
 
 WRITTEN_ROLES = ("assistant", "completion")
 """The roles of turns that a model wrote."""
@@ -58,6 +71,11 @@ class RecordedResponse(NamedTuple):
     def timestamp(self) -> str | None:
         """Its RFC 3339 timestamp, or None."""
         return (self.call.timestamp if self.call else None) or self.turn.timestamp
+
+
+def is_head_turn(node: Node) -> bool:
+    """Return whether a node is a turn of instructions."""
+    return isinstance(node, Branch) and node.role in HEAD_ROLES
 
 
 def origin_of(role: str) -> Origin | None:

@@ -16,11 +16,10 @@ import msgspec
 
 from memscope.session.nodes import Branch, Call, Content, Node, Opaque, Session, ToolCall, ToolResult
 from memscope.session.positions import Positions
-from memscope.session.text import leaf_text, responses
+from memscope.session.text import is_head_turn, leaf_text, responses
 
 __all__ = ["Thread", "response_threads"]
 
-_HEAD_ROLES = ("system", "developer")
 _Digest = bytes
 
 
@@ -90,17 +89,13 @@ class _ThreadFinder:
         chains = self._known.setdefault(id(prompt.origin), []) if isinstance(prompt, Positions) else []
         for position in prompt[len(chains) :]:
             node = self._nodes[position]
-            said = b"" if isinstance(node, Branch) and node.role in _HEAD_ROLES else self._said[id(node)]
+            said = b"" if is_head_turn(node) else self._said[id(node)]
             before = chains[-1] if chains else b""
             chains.append(_extended(before, said) if said else before)
         return chains
 
     def _head(self, call: Call) -> _Digest:
-        texts = [
-            self._said[id(node)]
-            for node in map(self._nodes.__getitem__, call.prompt)
-            if isinstance(node, Branch) and node.role in _HEAD_ROLES
-        ]
+        texts = [self._said[id(node)] for node in map(self._nodes.__getitem__, call.prompt) if is_head_turn(node)]
         return hashlib.blake2b(b"".join(texts) + msgspec.json.encode(call.tools), digest_size=16).digest()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from memscope.session.apis import parts
 from memscope.session.apis.base import CallReply, CallRequest, Message, Part, body_object, status_of, usage_of
 from memscope.session.apis.parts import as_dict, as_index, as_list, as_text, marked_key
-from memscope.session.formats.fields import field_error
+from memscope.session.formats.fields import checked_messages, field_error
 
 __all__ = ["NAME", "messages", "reply", "request", "streamed", "tool_definitions"]
 
@@ -34,9 +34,7 @@ def request(body: Mapping[str, Any], where: str) -> CallRequest:
     Raises:
         SessionError: A message is invalid; the error names the field.
     """
-    given = body.get("messages")
-    if not isinstance(given, list):
-        raise field_error(where, "messages", "a list of messages", given)
+    given = checked_messages(body.get("messages"), where)
     tools, hosted = tool_definitions(as_list(body.get("tools")))
     system = _parts(body.get("system"), None)
     return CallRequest(

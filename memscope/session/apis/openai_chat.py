@@ -12,7 +12,7 @@ from typing import Any
 from memscope.session.apis import parts
 from memscope.session.apis.base import REPLY, CallReply, CallRequest, Message, Part, body_object, status_of, usage_of
 from memscope.session.apis.parts import as_dict, as_index, as_list, as_text, marked_key
-from memscope.session.formats.fields import field_error
+from memscope.session.formats.fields import checked_messages, field_error
 
 __all__ = ["NAME", "message", "reply", "request", "streamed", "tool_definitions"]
 
@@ -32,9 +32,7 @@ def request(body: Mapping[str, Any], where: str) -> CallRequest:
     Raises:
         SessionError: A message is invalid; the error names the field.
     """
-    given = body.get("messages")
-    if not isinstance(given, list):
-        raise field_error(where, "messages", "a list of messages", given)
+    given = checked_messages(body.get("messages"), where)
     tools, hosted = tool_definitions([*as_list(body.get("tools")), *as_list(body.get("functions"))])
     choices = body.get("n")
     return CallRequest(

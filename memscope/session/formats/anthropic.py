@@ -15,7 +15,7 @@ from memscope.session.apis.parts import as_dict, as_list
 from memscope.session.formats.base import FileHead, NewDetector
 from memscope.session.formats.chat_tools import chat_tool
 from memscope.session.formats.document import document_format
-from memscope.session.formats.fields import checked_content, field_error
+from memscope.session.formats.fields import checked_content, checked_messages
 from memscope.session.formats.transcript import Transcript
 from memscope.session.nodes import Session
 
@@ -39,9 +39,7 @@ def read_anthropic(document: Any, name: str, new_detector: NewDetector) -> Sessi
         SessionError: A message is invalid; the error names it and the field.
     """
     body, response = _exchange(document)
-    given = body.get("messages")
-    if not isinstance(given, list):
-        raise field_error(name, "messages", "a list of messages", given)
+    given = checked_messages(body.get("messages"), name)
     transcript = Transcript(name, FORMAT.name, new_detector)
     system = checked_content(body.get("system"), name, "system")
     _add(transcript, anthropic_messages.request({"system": system, "messages": []}, name).messages, name)

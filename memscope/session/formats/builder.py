@@ -44,13 +44,10 @@ from memscope.session.nodes import (
 )
 from memscope.session.positions import Positions
 from memscope.session.rules.base import Origin
-from memscope.session.text import origin_of
+from memscope.session.text import HEAD_ROLES, origin_of
 from memscope.session.timestamps import is_timestamp
 
-__all__ = ["HEAD_ROLES", "SessionBuilder", "has_mark"]
-
-HEAD_ROLES = ("system", "developer")
-"""The roles whose messages belong to the system section while no other message precedes them."""
+__all__ = ["SessionBuilder", "has_mark"]
 
 
 class SessionBuilder:

@@ -8,7 +8,7 @@ from typing import Any
 from memscope.session.detectors import Detector
 from memscope.session.formats.base import FileHead, NewDetector
 from memscope.session.formats.document import document_format
-from memscope.session.formats.fields import field_error
+from memscope.session.formats.fields import checked_messages, field_error
 from memscope.session.formats.messages import MessageConverter
 from memscope.session.nodes import Session
 from memscope.terminal.counts import counted
@@ -35,9 +35,7 @@ def read_chat(document: Any, name: str, detector: Detector) -> Session:
         SessionError: The document is invalid; the message names the chat message and the field.
     """
     given = {"messages": document} if isinstance(document, list) else document
-    messages, tools = given.get("messages"), given.get("tools") or []
-    if not isinstance(messages, list):
-        raise field_error(name, "messages", "a list of messages", messages)
+    messages, tools = checked_messages(given.get("messages"), name), given.get("tools") or []
     if not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
         raise field_error(name, "tools", "a list of objects", tools)
     converter = MessageConverter(name, FORMAT.name, detector)

@@ -70,6 +70,17 @@ def checked_content(content: Any, where: str, field: str = "content") -> Any:
     return content
 
 
+def checked_messages(messages: Any, where: str) -> list[Any]:
+    """Return the messages of a body or document, each of which is still to be checked.
+
+    Raises:
+        SessionError: They are not a list.
+    """
+    if not isinstance(messages, list):
+        raise field_error(where, "messages", "a list of messages", messages)
+    return messages
+
+
 def field_error(where: str, field: str, expected: str, value: Any) -> SessionError:
     """Return the error for an invalid field.
 

@@ -15,7 +15,7 @@ import msgspec
 
 from memscope.errors import SessionError
 from memscope.session.detectors import Detector
-from memscope.session.formats.builder import HEAD_ROLES, has_mark
+from memscope.session.formats.builder import has_mark
 from memscope.session.formats.fields import field_error
 from memscope.session.formats.text_leaves import TextLeaves
 from memscope.session.identity import file_session_id
@@ -31,7 +31,7 @@ from memscope.session.nodes import (
     Thinking,
     ToolCall,
 )
-from memscope.session.text import origin_of
+from memscope.session.text import HEAD_ROLES, origin_of
 from memscope.session.timestamps import is_timestamp
 from memscope.terminal.counts import counted
 

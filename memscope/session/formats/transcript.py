@@ -12,9 +12,10 @@ import msgspec
 
 from memscope.session.apis.base import Message
 from memscope.session.formats.base import NewDetector
-from memscope.session.formats.builder import HEAD_ROLES, SessionBuilder, has_mark
+from memscope.session.formats.builder import SessionBuilder, has_mark
 from memscope.session.identity import file_session_id
 from memscope.session.nodes import Session
+from memscope.session.text import HEAD_ROLES
 
 __all__ = ["Transcript", "joined_names"]
 

@@ -15,6 +15,7 @@ from memscope.session.apis import openai_responses, parts
 from memscope.session.apis.base import Message, Part
 from memscope.session.apis.parts import as_text
 from memscope.session.formats.memory_files import memory_key
+from memscope.session.text import HEAD_ROLES
 
 __all__ = ["CodexMemories", "input_message", "is_item", "is_setting", "is_written", "written_parts"]
 
@@ -59,7 +60,7 @@ def is_written(item: Mapping[str, Any]) -> bool:
 
 def is_setting(message: Message) -> bool:
     """Return whether a canonical message holds instructions or settings rather than what a user or a tool says."""
-    if message["role"] in ("system", "developer"):
+    if message["role"] in HEAD_ROLES:
         return True
     texts = [part["text"] for part in message["content"] if part["type"] == "text"]
     return message["role"] == "user" and any(text.startswith(_SETTINGS) for text in texts)

@@ -15,7 +15,7 @@ from typing import Any
 from memscope.session.apis.base import Part
 from memscope.session.apis.parts import as_dict, as_text, opaque, tool_call, tool_result
 from memscope.session.formats.base import NewDetector
-from memscope.session.formats.fields import Fields, field_error
+from memscope.session.formats.fields import Fields, checked_messages, field_error
 from memscope.session.formats.gemini.contents import content_parts, turn_messages
 from memscope.session.formats.gemini.memory import context_files, file_parts
 from memscope.session.formats.transcript import Transcript
@@ -111,8 +111,7 @@ class GeminiRecords:
         messages = self._metadata.pop("messages", None)
         if messages is None:
             return
-        if not isinstance(messages, list):
-            raise field_error(where, "messages", "a list of messages", messages)
+        messages = checked_messages(messages, where)
         self._keep_past()
         self._history = {}
         for number, message in enumerate(messages):
