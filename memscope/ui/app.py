@@ -193,11 +193,10 @@ class MemscopeApp(AppShell):
         self._title_line.update_run(self.measure, self._progress)
 
     def _show_waiting(self) -> None:
-        layout = self.measured.layout
-        empty = not (layout.rows and layout.columns)
-        waiting = self._following is not None and empty and bool(self._following.waiting_for)
-        following = self._following if waiting else None
-        self._heatmap.view.waiting_for = (following.waiting_for, "", *following.advice) if following else ()
+        following, layout = self._following, self.measured.layout
+        has_map = bool(layout.rows and layout.columns)
+        waiting_for = following.waiting_for if following and not has_map else ""
+        self._heatmap.view.waiting_for = (waiting_for, "", *following.advice) if following and waiting_for else ()
 
     def _tell(self, batch: Batch) -> None:
         if batch.lines:

@@ -46,18 +46,17 @@ class GridRows:
         look: Changes when all cells look different.
     """
 
-    def __init__(self, grid: Grid, scale: Scale | None = None) -> None:
+    def __init__(self, grid: Grid, scale: Scale | None = None, threads: ThreadChoice = "main") -> None:
         self.grid = grid
         self.scale = scale or Scale()
         self.sort: Sort = "appearance"
         self.filter = ""
         self.look = 0
-        self._threads: ThreadChoice = "main"
-        self.reload()
+        self.show_threads(threads)
 
-    def reload(self) -> None:
-        """Reload the grid, including its shape."""
-        self.shown = ShownColumns(self.grid.columns, self._threads)
+    def show_threads(self, choice: ThreadChoice) -> None:
+        """Choose the responses to show, and compute everything for them."""
+        self.shown = ShownColumns(self.grid.columns, choice)
         self.columns = len(self.shown)
         count = len(self.grid.rows)
         self.versions = [0] * count
@@ -68,11 +67,6 @@ class GridRows:
             self._count(row)
         self._rebuild_table()
         self.arrange()
-
-    def show_threads(self, choice: ThreadChoice) -> None:
-        """Choose the responses to show."""
-        self._threads = choice
-        self.reload()
 
     def changed(self, row: int) -> None:
         """Update a row whose values or status changed."""

@@ -90,8 +90,7 @@ class HeatmapView(ScrollView, can_focus=True):
 
     def show_grid(self, grid: Grid) -> None:
         """Show another grid, or the same grid with another shape; the cursor stays on its cell."""
-        rows = GridRows(grid, self.rows.scale)
-        rows.show_threads(self.rows.shown.choice)
+        rows = GridRows(grid, self.rows.scale, self.rows.shown.choice)
         rows.arrange(self.rows.sort, self.rows.filter)
         self.rows = rows
         self._return_to(self.key, self.response)
