@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,3 +96,13 @@ def retrieving_agent(
         made.append(Exchange([message("system", "You are a helpful agent.\n", *notes), *history], answer))
         history = [*history, answer]
     return made
+
+
+def trie_size(sequences: Sequence[Sequence[int]]) -> int:
+    """Return the number of nodes in the trie of some sequences: how many tokens must be forwarded at least."""
+    ordered = sorted(map(tuple, sequences))
+    shared = 0
+    for one, other in itertools.pairwise(ordered):
+        equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+        shared += sum(1 for _ in equal)
+    return sum(map(len, ordered)) - shared

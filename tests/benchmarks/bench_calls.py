@@ -10,26 +10,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from memscope.config import Config
 from memscope.run.run import Run
 from memscope.store.database import Database
-from tests.call_sessions import call_session, retrieving_agent
-
-
-def trie_size(sequences: Sequence[Sequence[int]]) -> int:
-    """Return the number of nodes in the trie of some sequences."""
-    ordered = sorted(map(tuple, sequences))
-    shared = 0
-    for one, other in itertools.pairwise(ordered):
-        equal = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-        shared += sum(1 for _ in equal)
-    return sum(map(len, ordered)) - shared
+from tests.call_sessions import call_session, retrieving_agent, trie_size
 
 
 async def measure(calls: int, filler: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import re
 from collections.abc import Collection, Sequence
@@ -28,7 +27,7 @@ from memscope.scoring.grid import MEASURES
 from memscope.scoring.layout import Layout
 from memscope.server.compute.attention import BLOCK
 from memscope.store.database import Database
-from tests.call_sessions import Exchange, Message, call_session, message, retrieving_agent, text
+from tests.call_sessions import Exchange, Message, call_session, message, retrieving_agent, text, trie_size
 from tests.conftest import start_scorer, stop_scorer
 
 pytestmark = pytest.mark.anyio
@@ -166,17 +165,6 @@ async def test_calls_that_continue_each_other_share_a_sequence(config: Config, t
         assert [list(one.responses) for one in run.prompt.sequences] == [[0, 2], [1], [3], [4], [5, 6], [7]]
     finally:
         await run.close()
-
-
-def trie_size(sequences: Sequence[Sequence[int]]) -> int:
-    """Return how many tokens must be forwarded at least: the nodes of a trie."""
-    ordered = sorted(map(tuple, sequences))
-    shared = 0
-    for one, other in itertools.pairwise(ordered):
-        shared += next(
-            (n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-        )
-    return sum(map(len, ordered)) - shared
 
 
 async def test_the_cost_is_that_of_the_tree_of_calls(config: Config, tmp_path: Path) -> None:
