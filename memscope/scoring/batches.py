@@ -33,8 +33,8 @@ def response_batches(
     Returns:
         The batches; one with `responses` itself if everything fits.
     """
-    wanted = range(len(layout.responses)) if responses is None else layout.positions(responses)
-    sequences = [one for one in prompt.sequences if not set(one.responses).isdisjoint(wanted)]
+    wanted = set(range(len(layout.responses)) if responses is None else layout.positions(responses))
+    sequences = [one for one in prompt.sequences if not wanted.isdisjoint(one.responses)]
     limit = None if cache_tokens is None else cache_tokens * _BASELINE_SHARE
     if limit is None or sum(map(len, sequences)) <= limit:
         return [responses]
@@ -45,6 +45,6 @@ def response_batches(
         if batch and tokens + len(one) > limit:
             batches.append(batch)
             batch, tokens = [], 0
-        batch = [*batch, *(layout.responses[index] for index in one.responses if index in wanted)]
+        batch += [layout.responses[index] for index in one.responses if index in wanted]
         tokens += len(one)
     return [*batches, batch]

@@ -180,7 +180,7 @@ class MatrixJob:
         return {memory.key: memory for memory in self.scorer.prompt.memories}
 
     async def _rows(self, keys: Sequence[str], responses: Collection[str] | None) -> None:
-        spans = self._spans
+        spans, wanted = self._spans, None if responses is None else frozenset(responses)
         waiting = [spans[key] for key in reversed(keys)]
         running: set[asyncio.Task[None]] = set()
         finished: set[asyncio.Task[None]] = set()
@@ -191,7 +191,7 @@ class MatrixJob:
                     if self.stop():
                         waiting.clear()
                     else:
-                        running.add(asyncio.create_task(self._row(waiting.pop(), responses)))
+                        running.add(asyncio.create_task(self._row(waiting.pop(), wanted)))
                 if not running:
                     break
                 finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
